@@ -1,0 +1,154 @@
+"""Whole data sets as uint8 tensors on the device, normalised a batch at a time.
+
+A data set is small enough to lie in memory whole, so there are no loaders and no workers: a batch is
+an indexing operation. Splits and every other random choice take their numbers from `stream`, one
+independent generator a purpose, so that (for example) all methods see the same test tuples.
+"""
+import hashlib
+import os
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sharedlabel import ROOT
+
+DATASETS = ("digits", "mnist")
+
+# torchvision looks only whether MNIST's files are there; these are the published md5 sums.
+MNIST_MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+
+
+class DataError(RuntimeError):
+    """A data set is missing or damaged; the message says which files belong where."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images and the affine map that normalises them.
+
+    pixels: uint8 [N, C, H, W], or [N, D] once `gather` has picked columns for a live network.
+    labels: int64 [N]. scale, shift: broadcast against one image; a batch is pixels * scale + shift,
+    which has mean 0 and variance 1 a channel over the training set.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one image."""
+        return tuple(self.pixels.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        return int(self.labels.max()) + 1
+
+    def batch(self, index: Tensor | slice) -> Tensor:
+        """Normalised images [B, ...] in the precision of `scale`."""
+        return torch.addcmul(self.shift, self.pixels[index].to(self.scale.dtype), self.scale)
+
+    def subset(self, index: Tensor) -> "Images":
+        return replace(self, pixels=self.pixels[index], labels=self.labels[index])
+
+    def to(self, device: str | torch.device) -> "Images":
+        return Images(*(t.to(device) for t in (self.pixels, self.labels, self.scale, self.shift)))
+
+    def gather(self, columns: Tensor) -> "Images":
+        """The images as rows [N, D] of the flattened pixels `columns` (int64 [D]): those a live network reads."""
+        scale, shift = (t.expand(self.shape).flatten()[columns] for t in (self.scale, self.shift))
+        return Images(self.pixels.flatten(1)[:, columns], self.labels, scale, shift)
+
+
+def stream(seed: int, purpose: str) -> torch.Generator:
+    """An independent random stream (on the CPU) for one purpose of one seed."""
+    return torch.Generator().manual_seed(zlib.crc32(f"{purpose}/{seed}".encode()) + (seed << 32))
+
+
+def device(name: str = "auto") -> torch.device:
+    """The device to compute on: `auto` takes a GPU where there is one.
+
+    On a CPU a run computes with one thread: networks this small gain nothing from a second, a grid
+    fills the cores with runs instead, and the same run gives the same bytes whatever the machine is doing.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device: {name!r} was asked for, but torch sees no GPU here; use 'auto' or 'cpu'")
+    if name == "cpu":
+        torch.set_num_threads(1)
+    return torch.device(name)
+
+
+def root() -> Path:
+    """Where the data sets lie: environment variable SHAREDLABEL_DATA, or data/ in the repository."""
+    return Path(os.environ.get("SHAREDLABEL_DATA") or ROOT / "data").expanduser()
+
+
+def load(name: str) -> tuple[Images, Images]:
+    """Training and test set of `name`, one of `DATASETS`, normalised by the training set's statistics.
+
+    Raises DataError where files are missing (and cannot be downloaded) or damaged.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"dataset: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
+    train, test = {"digits": _digits, "mnist": _mnist}[name]()
+    pixels = train[0].double()
+    std, mean = torch.std_mean(pixels, dim=(0, 2, 3), keepdim=True, correction=0)
+    scale, shift = (1 / std[0]).float(), (-mean[0] / std[0]).float()
+    return Images(*train, scale, shift), Images(*test, scale, shift)
+
+
+def split(images: Images, fraction: float, generator: torch.Generator) -> tuple[Images, Images]:
+    """(kept, held out): a stratified `fraction` of every class is held out for validation."""
+    held = []
+    for label in range(images.classes):
+        members = (images.labels == label).nonzero().flatten()
+        order = torch.randperm(len(members), generator=generator)
+        held.append(members[order[: round(fraction * len(members))]])
+    out = torch.zeros(len(images), dtype=torch.bool)
+    out[torch.cat(held)] = True
+    return images.subset(~out), images.subset(out)
+
+
+def _digits():
+    """scikit-learn's 1,797 real 8x8 handwritten digits, in two fixed stratified halves."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    pixels = torch.tensor(bunch.images, dtype=torch.uint8)[:, None]
+    labels = torch.tensor(bunch.target, dtype=torch.int64)
+    train, test = train_test_split(torch.arange(len(labels)), test_size=0.5, stratify=labels, random_state=0)
+    return (pixels[train], labels[train]), (pixels[test], labels[test])
+
+
+def _mnist():
+    from torchvision.datasets import MNIST
+
+    folder = root() / "MNIST" / "raw"
+    if not all((folder / name).exists() for name in MNIST_MD5):
+        try:
+            MNIST(root(), download=True)
+        except Exception as error:
+            raise DataError(
+                f"mnist: not found, and the download failed ({error}). Put these files into {folder}, "
+                f"or point SHAREDLABEL_DATA at the folder that holds MNIST/: {', '.join(MNIST_MD5)}"
+            ) from error
+    for name, md5 in MNIST_MD5.items():
+        if hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
+            raise DataError(f"mnist: {folder / name} is damaged (its md5 is not {md5}); delete it and fetch it again")
+    sets = (MNIST(root(), train=train) for train in (True, False))
+    return [(each.data[:, None].contiguous(), each.targets) for each in sets]

@@ -1,0 +1,330 @@
+"""The live network: what is left of a pruned network once nothing dead is computed.
+
+An activation is live if a path of live weights leads from it to an output. Everything else is dropped:
+channels and units, and, where no BatchNorm needs whole maps for its statistics, single positions. What
+is left computes the same function with the same gradients, so training it is training the pruned
+network. A unit that no live weight reaches, but that is read, still emits its bias and keeps learning:
+it stays. Live weights are held as one vector of values a layer and placed where a small dense
+matrix needs them, so no step computes or updates a pruned weight.
+
+    live = build(network, shape)             # a pruned network -> a small one over live weights only
+    images.gather(live.columns)              # the input pixels it reads, gathered once before training
+    write_back(live, network)                # trained values -> the pruned network
+"""
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from sharedlabel import pruning
+
+ELEMENTWISE = (nn.ReLU, nn.Identity)
+
+
+def needed(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """Which entries of every activation are live: bool tensors by fx node name ([C, H, W] or [F]).
+
+    Found by walking the network's graph backwards from the outputs, all of which are needed. Raises
+    TypeError on a layer whose rule is not known, rather than guessing.
+    """
+    graph, alive = trace(network, shape), pruning.masks(network)
+    need = {node: torch.zeros(node.meta["shape"], dtype=torch.bool) for node in graph.nodes if node.op != "output"}
+    for node in reversed(graph.nodes):
+        if node.op == "output":
+            need[node.args[0]].fill_(True)
+        elif node.op == "call_module":
+            module, mask, source = network.get_submodule(node.target), alive.get(node.target), node.args[0]
+            if isinstance(module, nn.Linear):
+                need[source] |= mask[need[node]].any(0)
+            elif isinstance(module, nn.Conv2d):
+                reads = torch.nn.grad.conv2d_input(
+                    (1, *source.meta["shape"]), mask.double(), need[node][None].double(),
+                    module.stride, module.padding, module.dilation, module.groups,
+                )
+                need[source] |= reads[0] > 0
+            elif isinstance(module, nn.Flatten):
+                need[source] |= need[node].view(source.meta["shape"])
+            elif isinstance(module, ELEMENTWISE):
+                need[source] |= need[node]
+            else:
+                raise unknown(node, module)
+        elif node.op != "placeholder":
+            raise unknown(node, node.target)
+    return {node.name: mask for node, mask in need.items()}
+
+
+def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
+    """The network's fx graph, every node with the shape of its activation (of one image) in meta["shape"]."""
+    module = fx.symbolic_trace(network)
+    training = network.training
+    network.eval()  # so that no BatchNorm statistic moves
+    with torch.no_grad():
+        ShapeProp(module.eval()).propagate(next(network.parameters()).new_zeros(1, *shape))
+    network.train(training)
+    for node in module.graph.nodes:
+        if node.op != "output":
+            node.meta["shape"] = node.meta["tensor_meta"].shape[1:]
+    return module.graph
+
+
+def unknown(node: fx.Node, what) -> TypeError:
+    kind = type(what).__name__ if isinstance(what, nn.Module) else getattr(what, "__name__", what)
+    return TypeError(f"layer {node.name!r} ({kind}) is not one that the live network knows how to shrink")
+
+
+@dataclass
+class Layout:
+    """Where a live activation keeps what.
+
+    A live activation is either "units", a matrix [U, B] with the batch last, so that picking or adding
+    units moves contiguous rows (a layer may return it as [C', P B], U = C' P: an in-place ReLU on a
+    view would cost autograd a copy); or, where whole maps are needed, a "map" [B, C', H, W]. Its entry
+    i (units, or the flattened map) is entry order[i] of the full, flattened activation of shape `full`.
+    """
+
+    kind: str
+    order: Tensor
+    full: tuple[int, ...]
+
+    @property
+    def channels(self) -> Tensor:
+        return (self.order // math.prod(self.full[1:])).unique()
+
+    @property
+    def positions(self) -> Tensor:
+        return (self.order % math.prod(self.full[1:])).unique()
+
+    def lookup(self) -> Tensor:
+        """Where an entry of the full activation lies in the live one; -1 where it is dropped."""
+        where = torch.full((math.prod(self.full),), -1)
+        where[self.order] = torch.arange(len(self.order))
+        return where
+
+
+def grid(channels: Tensor, positions: Tensor, full: tuple[int, ...]) -> Tensor:
+    """Flat entries of all `positions` of all `channels`, channel by channel."""
+    return (channels[:, None] * math.prod(full[1:]) + positions).flatten()
+
+
+class LiveLayer(nn.Module):
+    """A layer's live weights `values`, which lie at `index` of the flat dense weight, and the live `rows` of its bias.
+
+    A subclass computes with a small dense matrix and says in `at` where in it the values go.
+    """
+
+    def __init__(self, module: nn.Module, mask: Tensor, rows: Tensor):
+        super().__init__()
+        chosen = torch.zeros_like(mask)
+        chosen[rows] = mask[rows]
+        weight = pruning.dense_weight(module).detach()
+        self.register_buffer("index", chosen.flatten().nonzero().flatten())
+        self.register_buffer("rows", rows)
+        self.values = nn.Parameter(weight.flatten()[self.index])
+        self.bias = None if module.bias is None else nn.Parameter(module.bias.detach()[rows])
+        out, *inner = (each.contiguous() for each in torch.unravel_index(self.index, mask.shape))
+        self.coordinates = torch.searchsorted(rows, out), *inner  # of every value; rows counted among the live
+
+    def weight(self) -> Tensor:
+        """The small dense matrix (or kernel) of `shape`, zero where nothing is live."""
+        size = math.prod(self.shape)
+        return self.values.new_zeros(size).scatter(0, self.at, self.values).view(self.shape)
+
+
+class LiveLinear(LiveLayer):
+    """A linear layer: units or map -> units [U, B]."""
+
+    def __init__(self, module: nn.Linear, mask: Tensor, rows: Tensor, source: Layout):
+        super().__init__(module, mask, rows)
+        out, column = self.coordinates
+        self.kind, self.shape = source.kind, (len(rows), len(source.order))
+        self.register_buffer("at", out * self.shape[1] + source.lookup()[column])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1).t() if self.kind == "map" else x.view(self.shape[1], -1)
+        return self.weight() @ x if self.bias is None else torch.addmm(self.bias[:, None], self.weight(), x)
+
+
+class PatchConv(LiveLayer):
+    """The first convolution, at its live positions: pixels [U, B] -> units [C', P B].
+
+    Its input needs no gradient, so its patches are simply gathered: [taps, P B], times the weights.
+    """
+
+    def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout, positions: Tensor, out_size):
+        super().__init__(module, mask, rows)
+        out, channel, dy, dx = self.coordinates
+        kernel = mask.shape[1:]
+        tap = (channel * kernel[1] + dy) * kernel[2] + dx
+        taps = tap.unique()
+        self.shape, self.positions = (len(rows), len(taps)), len(positions)
+        self.register_buffer("at", out * len(taps) + torch.searchsorted(taps, tap))
+        channel, dy, dx = (each[:, None] for each in torch.unravel_index(taps, kernel))
+        pixel, inside = reads(module, source.full, channel, dy, dx, positions // out_size[1], positions % out_size[1])
+        # padding, and pixels that only a dead entry would read, are the row of zeros past the end
+        pixel = torch.where(inside, source.lookup()[pixel], -1) % (len(source.order) + 1)
+        self.register_buffer("pixel", pixel.flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = F.pad(x, (0, 0, 0, 1)).index_select(0, self.pixel).view(self.shape[1], -1)
+        return self.weight() @ patches if self.bias is None else torch.addmm(self.bias[:, None], self.weight(), patches)
+
+
+class TapConv(LiveLayer):
+    """A later convolution, at its live outputs: units [C P, B] -> units [U, B].
+
+    It multiplies first and looks around afterwards: one product gives what each live (output channel,
+    tap) would add wherever it looked, and each output then sums the few numbers meant for it. That
+    moves a fraction of what gathering the input's patches would, as there are few output channels.
+    """
+
+    def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout, units: Tensor, out_size):
+        super().__init__(module, mask, rows)
+        out, channel, dy, dx = self.coordinates
+        channels, positions = source.channels, source.positions
+        kernel = mask.shape[2:]
+        pair = (out * kernel[0] + dy) * kernel[1] + dx
+        pairs = pair.unique()
+        self.shape = (len(pairs), len(channels))
+        self.register_buffer("at", torch.searchsorted(pairs, pair) * len(channels) + torch.searchsorted(channels, channel))
+        # addend[u, t]: the row of the product [pairs P, B] that unit u sums; past the end is zero
+        unit_row, y, x = torch.unravel_index(units, (len(mask), *out_size))
+        unit_row = torch.searchsorted(rows, unit_row.contiguous())
+        of, dy, dx = torch.unravel_index(pairs, (len(rows), *kernel))
+        entry, inside = reads(module, source.full, torch.tensor(0), dy, dx, y[:, None], x[:, None])
+        mine = inside & (of == unit_row[:, None])
+        at = torch.searchsorted(positions, entry.clamp(0, math.prod(source.full[1:]) - 1).contiguous())
+        addend = torch.where(mine, torch.arange(len(pairs)) * len(positions) + at, len(pairs) * len(positions))
+        most = int(mine.sum(1).max())
+        self.register_buffer("addend", addend.sort(1).values[:, :most])
+        # which unit a row of the product was meant for: at most one, so the gradient is gathered too
+        target = torch.full((len(pairs) * len(positions) + 1,), len(units))
+        target[addend] = torch.arange(len(units))[:, None].expand_as(addend)
+        self.register_buffer("target", target[:-1])
+        self.register_buffer("unit_row", unit_row)
+
+    def forward(self, x: Tensor) -> Tensor:
+        product = (self.weight() @ x.view(self.shape[1], -1)).view(len(self.target), -1)
+        out = SumOfRows.apply(product, self.addend, self.target)
+        return out if self.bias is None else out + self.bias.index_select(0, self.unit_row)[:, None]
+
+
+class SumOfRows(torch.autograd.Function):
+    """out[u] = sum of x[addend[u]]; every row of x is an addend of one unit `target` at most (past the end: none)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, addend: Tensor, target: Tensor) -> Tensor:
+        ctx.save_for_backward(target)
+        return F.pad(x, (0, 0, 0, 1)).index_select(0, addend.flatten()).view(*addend.shape, -1).sum(1)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        (target,) = ctx.saved_tensors
+        return F.pad(gradient, (0, 0, 0, 1)).index_select(0, target), None, None
+
+
+class MapConv(LiveLayer):
+    """A convolution over whole maps of the live channels: units or map -> map [B, C', H, W]."""
+
+    def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout):
+        super().__init__(module, mask, rows)
+        out, channel, dy, dx = self.coordinates
+        channels = source.channels
+        self.shape = (len(rows), len(channels), *mask.shape[2:])
+        inner = out * len(channels) + torch.searchsorted(channels, channel)
+        self.register_buffer("at", (inner * mask.shape[2] + dy) * mask.shape[3] + dx)
+        self.geometry = (module.stride, module.padding, module.dilation)
+        self.map = (len(channels), *source.full[1:])
+        size = math.prod(source.full[1:])
+        entry = torch.searchsorted(channels, source.order // size) * size + source.order % size
+        self.register_buffer("entry", None if source.kind == "map" else entry)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.entry is not None:
+            x = x.view(len(self.entry), -1)
+            x = x.new_zeros(math.prod(self.map), x.shape[1]).index_copy(0, self.entry, x).t().unflatten(1, self.map)
+        return F.conv2d(x, self.weight(), self.bias, *self.geometry)
+
+
+def reads(module: nn.Conv2d, full: tuple[int, ...], channel, dy, dx, y, x) -> tuple[Tensor, Tensor]:
+    """Which flat input entry output position (y, x) of a convolution reads at a tap, and whether it lies inside."""
+    y = y * module.stride[0] + dy * module.dilation[0] - module.padding[0]
+    x = x * module.stride[1] + dx * module.dilation[1] - module.padding[1]
+    inside = (y >= 0) & (y < full[1]) & (x >= 0) & (x < full[2])
+    return torch.where(inside, (channel * full[1] + y) * full[2] + x, 0), inside
+
+
+class LiveNetwork(nn.Module):
+    """The live part of a pruned network: pixels [B, D] (`Images.gather(columns)`) -> outputs [B, classes]."""
+
+    def __init__(self, layers: fx.GraphModule, columns: Tensor):
+        super().__init__()
+        self.layers = layers
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x.t()).t()
+
+
+def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
+    """The live network of a pruned one for images of `shape` (C, H, W).
+
+    It computes from `images.gather(live.columns)` what the pruned network computes from the images, and
+    its parameters are the live values and biases only. Its layers keep the names of the original's.
+    Raises TypeError on a layer that is not known here.
+    """
+    graph, alive, need = trace(network, shape), pruning.masks(network), needed(network, shape)
+    layouts, layers, by_units = {}, {}, units_are_cheaper(network, graph, alive, need)
+    for node in graph.nodes:
+        full, live = node.meta.get("shape"), need.get(node.name)
+        if node.op == "placeholder":
+            columns = live.flatten().nonzero().flatten()
+            layouts[node] = Layout("units", columns, full)
+        elif node.op == "call_module":
+            module, source, mask = network.get_submodule(node.target), layouts[node.args[0]], alive.get(node.target)
+            if isinstance(module, nn.Linear):
+                rows = live.nonzero().flatten()
+                layer, layout = LiveLinear(module, mask, rows, source), Layout("units", rows, full)
+            elif isinstance(module, nn.Conv2d):
+                rows, positions = live.any((1, 2)).nonzero().flatten(), live.any(0).flatten().nonzero().flatten()
+                if by_units and node.args[0].op == "placeholder":
+                    layer = PatchConv(module, mask, rows, source, positions, full[1:])
+                    layout = Layout("units", grid(rows, positions, full), full)
+                elif by_units:
+                    units = live.flatten().nonzero().flatten()
+                    layer, layout = TapConv(module, mask, rows, source, units, full[1:]), Layout("units", units, full)
+                else:
+                    layer = MapConv(module, mask, rows, source)
+                    layout = Layout("map", grid(rows, torch.arange(full[1] * full[2]), full), full)
+            else:  # `needed` has refused what is not known; these keep every entry where it is
+                layer = nn.ReLU(inplace=True) if isinstance(module, nn.ReLU) else nn.Identity()
+                layout = Layout(source.kind, source.order, full)
+            layers[node.target], layouts[node] = layer, layout
+    return LiveNetwork(fx.GraphModule(layers, graph), columns)
+
+
+# Above this many live (output channel, tap) pairs a layer, whole maps are faster (one thread, float32: benchmarks/).
+MOST_PAIRS = 60
+
+
+def units_are_cheaper(network: nn.Module, graph: fx.Graph, alive: dict[str, Tensor], need: dict[str, Tensor]) -> bool:
+    """Whether to compute single positions (`PatchConv`, `TapConv`) rather than whole maps of live channels."""
+    later = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d) and n.args[0].op != "placeholder"]
+    return all(int(alive[n.target][need[n.name].any((1, 2))].any(1).sum()) <= MOST_PAIRS for n in later)
+
+
+def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:
+    return network.get_submodule(node.target) if node.op == "call_module" else None
+
+
+def write_back(live: nn.Module, network: nn.Module) -> None:
+    """Copy the live network's trained values and biases into the pruned network it was built from."""
+    with torch.no_grad():
+        for name, layer in live.layers.named_modules():
+            if isinstance(layer, LiveLayer):
+                module = network.get_submodule(name)
+                pruning.dense_weight(module).view(-1)[layer.index] = layer.values
+                if layer.bias is not None:
+                    module.bias[layer.rows] = layer.bias

@@ -1,0 +1,153 @@
+"""What a run and a study are told, checked before anything is trained.
+
+A method notebook's `parameters` cell is the one place where its parameters, their defaults and types
+are written down; it is read here (never executed), so that the notebook, the grid and the tests agree.
+"""
+import ast
+import itertools
+import json
+import math
+from pathlib import Path
+
+import yaml
+
+from sharedlabel import ROOT, data, models, pruning, records, training
+
+# These change where and how a run happens, not its result: they are in no name and in no record.
+RUNTIME = {"device", "results", "on_collapse"}
+
+ALLOWED = {
+    "dataset": data.DATASETS, "model": models.MODELS, "pruner": tuple(pruning.PRUNERS),
+    "precision": training.PRECISIONS, "on_collapse": ("raise", "record"),
+}
+AT_LEAST = {  # parameter: (least value, whether the least value itself is allowed)
+    "rho": (0, True), "seed": (0, True), "n": (1, True), "prune_iterations": (1, True), "batch_size": (1, True),
+    "learning_rate": (0, False), "max_epochs": (1, True), "patience": (1, True), "min_improvement": (0, True),
+    "held_out": (0, False), "tuples_per_class": (1, True), "revision": (1, True),
+}
+
+
+class ParameterError(ValueError):
+    """A parameter that a run or study was given is unknown, of the wrong type or out of range."""
+
+
+def methods() -> list[str]:
+    """The methods that have a notebook."""
+    return sorted(notebook.stem for notebook in (ROOT / "notebooks" / "methods").glob("*.ipynb"))
+
+
+def defaults(method: str) -> dict:
+    """The parameters of a method and their default values, read from its notebook's `parameters` cell."""
+    if method not in methods():
+        raise ParameterError(f"method: {method!r} is unknown; allowed: {', '.join(methods())}")
+    notebook = json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())
+    cell = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
+    assignments = ast.parse("".join(cell["source"])).body
+    return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
+
+
+def check(method: str, given: dict, where: str = "the parameters cell, papermill's -p or the study's YAML") -> dict:
+    """All parameters of a run of `method`, defaults filled in, types settled (a whole rho becomes a float).
+
+    Raises ParameterError, which names the value, what is allowed and where to set it.
+    """
+    known, params = defaults(method), {}
+    for name in given:
+        if name not in known:
+            raise ParameterError(f"{name}: not a parameter of {method} (set in {where}); it has {', '.join(known)}")
+    for name, default in known.items():
+        value = given.get(name, default)
+        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(default):
+            raise ParameterError(f"{name}: {value!r} is {type(value).__name__}, allowed is {type(default).__name__} (set in {where})")
+        for each in value if isinstance(value, list) else [value]:
+            check_value(name, each, where)
+        params[name] = value
+    if "n" in params and isinstance(params["n"], list) and len(set(params["n"])) < len(params["n"]):
+        raise ParameterError(f"n: {params['n']} names a value twice (set in {where})")
+    return params
+
+
+def check_value(name: str, value, where: str) -> None:
+    if name in ALLOWED and value not in ALLOWED[name]:
+        raise ParameterError(f"{name}: {value!r} is unknown; allowed: {', '.join(ALLOWED[name])} (set in {where})")
+    if name in AT_LEAST:
+        least, inclusive = AT_LEAST[name]
+        if type(value) not in (int, float) or not math.isfinite(value) or value < least or (value == least and not inclusive):
+            raise ParameterError(f"{name}: {value!r} is not allowed; it is a number {'>=' if inclusive else '>'} {least} (set in {where})")
+
+
+def from_notebook(method: str, names: dict) -> dict:
+    """The checked parameters of a running method notebook; `names` is its `globals()`.
+
+    What was given is what the cells from the parameters cell up to this call assign (papermill adds a
+    cell of its own after it), as IPython's history `In` has them: so a parameter that papermill passes
+    and the notebook does not have is refused, and running the notebook twice in one kernel works.
+    """
+    history = [assigned(source) for source in names["In"]]
+    start = max(i for i, found in enumerate(history) if set(defaults(method)) <= found)
+    end = next(i for i in range(start, len(history)) if "from_notebook(" in names["In"][i])
+    return check(method, {name: names[name] for name in set().union(*history[start:end])})
+
+
+def assigned(source: str) -> set[str]:
+    """The names that a cell assigns at its top level; none where it is not plain Python."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return set()
+    return {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+
+
+def result_params(method: str, params: dict) -> dict:
+    """The part of `params` that decides the result, `method` included: a record's `params`."""
+    return {"method": method} | {name: value for name, value in params.items() if name not in RUNTIME}
+
+
+def study(name_or_path: str | Path) -> list[dict]:
+    """The runs of a study's YAML, each with `method` and all its checked parameters, in the study's order.
+
+    A study is `results: FOLDER` and `runs:`, a list of blocks; in a block a list sweeps a parameter
+    (`n`, a list anyway, is passed on whole), and blocks are expanded in order, the last parameter fastest.
+    """
+    file = Path(name_or_path) if str(name_or_path).endswith(".yaml") else ROOT / "params" / f"{name_or_path}.yaml"
+    if not file.exists():
+        known = ", ".join(sorted(f.stem for f in (ROOT / "params").glob("*.yaml")))
+        raise ParameterError(f"study: {name_or_path!r} is unknown; allowed: {known} (params/), or the path of a .yaml")
+    content = yaml.safe_load(file.read_text())
+    if not isinstance(content, dict) or set(content) != {"results", "runs"} or not isinstance(content["runs"], list):
+        keys = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
+        raise ParameterError(f"{file.name}: has {keys}; a study has exactly the keys results (a folder) and runs (a list)")
+    runs = []
+    for block in content["runs"]:
+        runs += expand(block, file.name, content["results"])
+    names = [records.path(result_params(run["method"], without(run, "method")), run["results"]) for run in runs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ParameterError(f"{file.name}: names the run {twice.stem} twice")
+    return runs
+
+
+def expand(block: dict, where: str, results: str) -> list[dict]:
+    """One block of a study as a list of runs."""
+    if not isinstance(block, dict) or "method" not in block:
+        raise ParameterError(f"{where}: a block of runs needs the key method; allowed: {', '.join(methods())}")
+    method = block["method"]
+    known = defaults(method) if isinstance(method, str) else None
+    if known is None:
+        raise ParameterError(f"{where}: method: {method!r} is one name a block; allowed: {', '.join(methods())}")
+    seeds = block.get("seed")
+    if not isinstance(seeds, list) or not seeds or len(set(map(str, seeds))) < len(seeds):
+        raise ParameterError(f"{where}: seed: {seeds!r} is not allowed; a block needs a list of different seeds, such as [0, 1, 2]")
+    swept = {}
+    for name, value in block.items():
+        sweeps = isinstance(value, list) and not isinstance(known.get(name), list) and name != "method"
+        swept[name] = value if sweeps else [value]
+    combinations = (dict(zip(swept, values)) for values in itertools.product(*swept.values()))
+    fixed = {"results": results, "on_collapse": "record"}
+    return [{"method": method} | check(method, without(run, "method") | fixed, where) for run in combinations]
+
+
+def without(mapping: dict, key: str) -> dict:
+    return {name: value for name, value in mapping.items() if name != key}

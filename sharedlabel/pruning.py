@@ -1,0 +1,142 @@
+"""Pruning before training: a pruner is one score; the masking is shared.
+
+To add a pruner, write a function like `synflow` and name it in `PRUNERS`.
+Prunable are the weights of convolutions and linear layers; biases and BatchNorm are neither counted
+nor pruned (that alone gives the paper's totals). Masks are put on the modules with
+`torch.nn.utils.prune`, so that a pruned network is an ordinary one of PyTorch's ecosystem.
+"""
+import math
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+from torch.nn.utils import prune as torch_prune
+
+Batch = tuple[Tensor, Tensor]  # normalised images [B, C, H, W] and labels [B]
+
+
+class LayerCollapse(ValueError):
+    """No weight path leads from the input to the output: the network cannot be trained."""
+
+
+def prunable(network: nn.Module) -> dict[str, nn.Module]:
+    """The modules whose `weight` may be pruned, by name, in the network's order."""
+    return {name: m for name, m in network.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
+
+
+def masks(network: nn.Module) -> dict[str, Tensor]:
+    """The bool mask of every prunable module; all True where nothing was pruned."""
+    return {
+        name: m.weight_mask.bool() if hasattr(m, "weight_mask") else torch.ones_like(m.weight, dtype=torch.bool)
+        for name, m in prunable(network).items()
+    }
+
+
+def dense_weight(module: nn.Module) -> nn.Parameter:
+    """The parameter behind a module's weight, pruned or not."""
+    return module.weight_orig if hasattr(module, "weight_mask") else module.weight
+
+
+def remaining(total: int, rho: float) -> int:
+    """Weights left of `total` at compression ratio rho (log10): ceil(total / 10^rho), exact in the paper's tables."""
+    return math.ceil(total / 10**rho)
+
+
+def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """SynFlow (Tanaka et al. 2020): |theta * dR/dtheta| with R = 1^T f(1) on absolute weights.
+
+    R must be positively homogeneous in every layer for the score's sums to be conserved from layer to
+    layer, hence: evaluation mode, every bias out of the pass, float64. Only the shape of the batch is used.
+    """
+    state = {name: t.double() for name, t in (*network.named_parameters(), *network.named_buffers())}
+    state |= {name: torch.zeros_like(t) for name, t in state.items() if name.rpartition(".")[2] == "bias"}
+    absolute = {f"{name}.weight": w.detach().double().abs().requires_grad_() for name, w in weights.items()}
+    ones = batch[0].new_ones((1, *batch[0].shape[1:]), dtype=torch.float64)
+    flow = functional_call(network, state | absolute, (ones,)).sum()
+    gradients = torch.autograd.grad(flow, list(absolute.values()))
+    return {name: (w * g).detach() for name, w, g in zip(weights, absolute.values(), gradients)}
+
+
+PRUNERS = {"synflow": synflow}
+
+
+def keep_top(scores: dict[str, Tensor], alive: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Masks of exactly the `count` best-scored weights among the `alive` ones, over all layers together.
+
+    Ties are real (symmetric weights), so they are broken by position rather than all kept or all lost;
+    a weight that is not alive never comes back.
+    """
+    flat = torch.cat([scores[name][alive[name]] for name in alive])
+    if not flat.isfinite().all():
+        raise FloatingPointError("a pruning score is not finite")
+    threshold = flat.kthvalue(len(flat) - count + 1).values
+    above, tied = flat > threshold, flat == threshold
+    keep = above | (tied & (tied.cumsum(0) <= count - above.sum()))
+    kept = {}
+    for name, chosen in zip(alive, keep.split([int(mask.sum()) for mask in alive.values()])):
+        kept[name] = alive[name].masked_scatter(alive[name], chosen)
+    return kept
+
+
+def prune(network: nn.Module, pruner: str, rho: float, batch: Batch, iterations: int = 100) -> dict[str, Tensor]:
+    """Prune `network` in place to exactly ceil(total / 10^rho) weights and return the masks.
+
+    `iterations` rounds of scoring and masking follow the exponential schedule of the SynFlow paper:
+    after round i, total / 10^(rho i / iterations) weights are left. The network is left in training mode.
+    Raises ValueError on an unknown pruner, and LayerCollapse (the network is then as it was) where rho
+    leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
+    """
+    if pruner not in PRUNERS:
+        raise ValueError(f"pruner: {pruner!r} is unknown; allowed: {', '.join(PRUNERS)}")
+    alive = masks(network)
+    total = sum(mask.numel() for mask in alive.values())
+    check_bearable(network, rho)
+    original = {name: module.weight.detach() for name, module in prunable(network).items()}
+    network.eval()
+    for i in range(1, iterations + 1) if rho > 0 else ():
+        scores = PRUNERS[pruner](network, {name: w * alive[name] for name, w in original.items()}, batch)
+        alive = keep_top(scores, alive, remaining(total, rho * i / iterations))
+    network.train()
+    if not connected(network, alive, batch[0].shape[1:]):
+        empty = [name for name, mask in alive.items() if not mask.any()]
+        raise LayerCollapse(
+            f"{pruner} at rho {rho} left no path from the input to an output: "
+            + (f"no weight is left in {', '.join(empty)}" if empty else "every layer keeps a weight, but they do not meet")
+        )
+    for name, module in prunable(network).items():
+        torch_prune.custom_from_mask(module, "weight", alive[name])
+    return alive
+
+
+def shortest_path(network: nn.Module) -> int:
+    """The fewest weights that can lead from the input to an output: one a layer, shortcuts taken where they help."""
+    length = {}
+    for node in fx.symbolic_trace(network).graph.nodes:
+        before = [length[arg] for arg in node.all_input_nodes]
+        module = network.get_submodule(node.target) if node.op == "call_module" else None
+        length[node] = min(before, default=0) + isinstance(module, (nn.Conv2d, nn.Linear))
+    return length[node]
+
+
+def check_bearable(network: nn.Module, rho: float) -> None:
+    """Raise LayerCollapse where rho leaves fewer weights than the shortest path from input to output."""
+    total = sum(module.weight.numel() for module in prunable(network).values())
+    left, needed = remaining(total, rho), shortest_path(network)
+    if left < needed:
+        most = math.floor(1e4 * math.log10(total / needed)) / 1e4
+        raise LayerCollapse(
+            f"rho: {rho} leaves {left} of {total} weights, and this network needs at least {needed} to connect "
+            f"its input to an output; it bears rho <= {most}"
+        )
+
+
+def connected(network: nn.Module, alive: dict[str, Tensor], shape: tuple[int, int, int]) -> bool:
+    """Whether any input reaches any output through the weights that are left.
+
+    With weights 1 where alive, no biases and an input of ones, every activation counts the paths that
+    reach it, whatever the layers are; a layer that keeps a weight nobody reaches does not help.
+    """
+    training = network.training
+    scores = synflow(network.eval(), alive, (torch.empty(1, *shape), None))
+    network.train(training)
+    return any(bool(score.any()) for score in scores.values())

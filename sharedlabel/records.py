@@ -1,0 +1,112 @@
+"""Runs and their records: one small JSON a run, and a sparse checkpoint beside it.
+
+A run's name is readable and ends in a hash of all parameters that can change its result. A run is done
+when its record exists; records appear by atomic rename, after their checkpoint.
+"""
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sharedlabel import ROOT
+
+
+def run_name(params: dict) -> str:
+    """A readable, unique name; params as in a record."""
+    digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
+    parts = (params["dataset"], params["model"], params["method"], params["pruner"], f"rho{params['rho']:g}", f"seed{params['seed']}")
+    return "-".join((*parts, digest))
+
+
+def path(params: dict, results: str | Path) -> Path:
+    """Where the run's record lies below the folder `results` (relative: to the repository)."""
+    return ROOT / results / params["dataset"] / params["model"] / f"{run_name(params)}.json"
+
+
+def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None) -> Path:
+    """Write the record, and `tensors` as its checkpoint, each whole or not at all; returns the record's path."""
+    target = path(record["params"], results)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if tensors:
+        checkpoint = target.with_suffix(".safetensors")
+        part = checkpoint.with_suffix(f".{os.getpid()}.part")
+        save_file(tensors, part)
+        os.replace(part, checkpoint)
+    part = target.with_suffix(f".{os.getpid()}.part")
+    part.write_text(dumps(record))
+    os.replace(part, target)
+    return target
+
+
+def dumps(record: dict) -> str:
+    """JSON with sorted keys, one line an entry of `measures` and of a learning curve."""
+    text, lines = json.dumps(rounded(record), sort_keys=True, indent=1), []
+    for line in text.split("\n"):
+        deep = len(line) - len(line.lstrip()) >= 3
+        if deep and lines:
+            lines[-1] += (" " if lines[-1].endswith(",") else "") + line.strip()
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def rounded(value):
+    """Floats to seven significant digits, which is what float32 holds."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list) else value
+
+
+def provenance(device, seconds: float) -> dict:
+    """What a record says of where it came from: versions, device, seconds, commit, time."""
+    git = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy")},
+        "device": str(device), "seconds": round(seconds, 1), "commit": git.stdout.strip(),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def live_tensors(live: nn.Module) -> dict[str, Tensor]:
+    """A live network's trained values as a sparse checkpoint: `index` and `values` of every layer, bias `rows` and `bias`."""
+    tensors = {}
+    for name, layer in live.layers.named_modules():
+        if hasattr(layer, "values"):
+            tensors |= {f"{name}.index": layer.index.int(), f"{name}.values": layer.values.detach()}
+            if layer.bias is not None:
+                tensors |= {f"{name}.rows": layer.rows.int(), f"{name}.bias": layer.bias.detach()}
+    return {name: t.cpu().contiguous() for name, t in tensors.items()}
+
+
+def load_checkpoint(record_path: Path) -> dict[str, Tensor]:
+    """The sparse checkpoint beside a record (safetensors: no file can run code)."""
+    return load_file(record_path.with_suffix(".safetensors"))
+
+
+def load(results: str | Path = "results") -> pd.DataFrame:
+    """All records below `results` as one tidy table: a row a run, n and protocol.
+
+    Columns: `run`, `status`, every parameter, the entries of `measures`, and of the network's parts
+    summed: `params_total`, `params_remaining`, `macs_dense` and `macs_live_image` (of one image;
+    `macs_live` is the tuple's), `seconds`. A run that measured nothing (`layer_collapse`) has one row, empty there.
+    """
+    rows = []
+    for file in sorted((ROOT / results).rglob("*.json")):
+        record = json.loads(file.read_text())
+        params = {key: tuple(v) if isinstance(v, list) else v for key, v in record["params"].items() if key != "n"}
+        parts = record["network"].values()
+        network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
+        network["macs_live_image"] = network.pop("macs_live")
+        base = {"run": file.stem, "status": record["status"], **params, **network, "seconds": record["provenance"]["seconds"]}
+        rows += [base | measure for measure in record["measures"] or [{}]]
+    return pd.DataFrame(rows)

@@ -1,0 +1,77 @@
+"""One training loop for every method: Adam, a constant learning rate, stopping on a held-out loss."""
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from sharedlabel.data import Images
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def shuffled(images: Images, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch: batches (images, labels) in random order, the last one smaller where they do not divide."""
+    order = torch.randperm(len(images), generator=generator).to(images.labels.device)
+    for index in order.split(batch_size):
+        yield images.batch(index), images.labels[index]
+
+
+def precise(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """The context in which a forward pass has this precision; float32 is no context at all."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: {precision!r} is unknown; allowed: {', '.join(PRECISIONS)}")
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
+
+
+@torch.no_grad()
+def outputs(network: nn.Module, images: Images, precision: str = "float32", batch_size: int = 500) -> Tensor:
+    """The network's outputs [N, l] for all images, in evaluation mode."""
+    network.eval()
+    with precise(precision, images.labels.device):
+        parts = [network(images.batch(slice(i, i + batch_size))) for i in range(0, len(images), batch_size)]
+    network.train()
+    return torch.cat(parts).float()
+
+
+def train(
+    network: nn.Module, epoch: Callable[[], Iterable[tuple[Tensor, Tensor]]], loss: Callable[[Tensor, Tensor], Tensor],
+    validate: Callable[[], float], watch: Callable[[], dict[str, float]], *,
+    learning_rate: float, max_epochs: int, patience: int, min_improvement: float, precision: str = "float32",
+) -> dict:
+    """Train until `validate()` has not improved by the fraction `min_improvement` for `patience` epochs.
+
+    Appendix C.2: Adam, constant learning rate, everything else PyTorch's default; section D: "until no
+    further improvement is gained". The weights of the epoch with the least validation loss are kept.
+    `epoch` yields the batches of one epoch; `watch` gives what else belongs into the learning curve.
+    Returns the record's `epochs`: the curves by name, one entry an epoch, `best` (counted from 1) and
+    why training `stopped`.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+    device = next(network.parameters()).device
+    curves, lowest, reference, waited, stopped = {}, float("inf"), float("inf"), 0, "limit"
+    best, kept = 0, {name: t.clone() for name, t in network.state_dict().items()}
+    for number in range(1, max_epochs + 1):
+        total, count = torch.zeros((), device=device), 0
+        for x, y in epoch():
+            with precise(precision, device):
+                out = network(x)
+            step_loss = loss(out.float() if precision != "float32" else out, y)
+            optimizer.zero_grad()
+            step_loss.backward()
+            optimizer.step()
+            total += step_loss.detach() * len(y)
+            count += len(y)
+        held_out = validate()
+        for name, value in {"train_loss": float(total) / count, "validation_loss": held_out, **watch()}.items():
+            curves.setdefault(name, []).append(value)
+        if held_out < lowest:
+            lowest, best = held_out, number
+            kept = {name: t.clone() for name, t in network.state_dict().items()}
+        waited = 0 if held_out < reference * (1 - min_improvement) else waited + 1
+        reference = held_out if waited == 0 else reference
+        if waited >= patience:
+            stopped = "no improvement"
+            break
+    network.load_state_dict(kept)
+    return {"best": best, "stopped": stopped, "curves": curves}

@@ -1,0 +1,46 @@
+"""n-tuples of test images that share their label (paper, section 1.2), as index tensors [T, n].
+
+Two protocols: `disjoint` cuts the test set class by class into tuples that share no image, which is
+what the paper's tables turn out to use; `random` draws 100 tuples a class, which is what its section 4
+says. A tuple's label is the label of any of its images.
+"""
+import torch
+from torch import Tensor
+
+PROTOCOLS = ("disjoint", "random")
+
+
+def check(labels: Tensor, n: int) -> None:
+    """Raise ValueError unless 1 <= n <= the size of the smallest class."""
+    most = int(torch.bincount(labels).min())
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most:
+        raise ValueError(f"n: {n!r} is not allowed; a tuple has from 1 to {most} images, all that the smallest class has")
+
+
+def disjoint(labels: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Every class shuffled and cut into as many disjoint n-tuples as it has room for; [T, n]."""
+    check(labels, n)
+    cut = []
+    for label in range(int(labels.max()) + 1):
+        members = (labels == label).nonzero().flatten()
+        members = members[torch.randperm(len(members), generator=generator)]
+        cut.append(members[: len(members) // n * n].view(-1, n))
+    return torch.cat(cut)
+
+
+def random(labels: Tensor, n: int, generator: torch.Generator, per_class: int = 100) -> Tensor:
+    """`per_class` tuples of every class, without repetition inside a tuple but freely between tuples; [T, n]."""
+    check(labels, n)
+    drawn = []
+    for label in range(int(labels.max()) + 1):
+        members = (labels == label).nonzero().flatten()
+        keys = torch.rand(per_class, len(members), generator=generator)
+        drawn.append(members[keys.topk(n, dim=1).indices])
+    return torch.cat(drawn)
+
+
+def draw(protocol: str, labels: Tensor, n: int, generator: torch.Generator, per_class: int = 100) -> Tensor:
+    """The tuples of either protocol; [T, n]."""
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol: {protocol!r} is unknown; allowed: {', '.join(PROTOCOLS)}")
+    return disjoint(labels, n, generator) if protocol == "disjoint" else random(labels, n, generator, per_class)
