@@ -50,7 +50,8 @@ def dumps(record: dict) -> str:
     """JSON with sorted keys, one line an entry of `measures` and of a learning curve."""
     text, lines = json.dumps(rounded(record), sort_keys=True, indent=1), []
     for line in text.split("\n"):
-        deep = len(line) - len(line.lstrip()) >= 3
+        depth = len(line) - len(line.lstrip())
+        deep = depth >= 3 or (depth == 2 and line.strip(" ,") in ("}", "]"))
         if deep and lines:
             lines[-1] += (" " if lines[-1].endswith(",") else "") + line.strip()
         else:
