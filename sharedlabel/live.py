@@ -12,6 +12,7 @@ matrix needs them, so no step computes or updates a pruned weight.
     write_back(live, network)                # trained values -> the pruned network
 """
 import math
+import operator
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,8 @@ from torch.fx.passes.shape_prop import ShapeProp
 from sharedlabel import pruning
 
 ELEMENTWISE = (nn.ReLU, nn.Identity)
+BY_CHANNEL = (nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)  # these need whole maps
+ADDITIONS = (operator.add, operator.iadd, torch.add)
 
 
 def needed(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
@@ -40,6 +43,8 @@ def needed(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
             if isinstance(module, nn.Linear):
                 need[source] |= mask[need[node]].any(0)
             elif isinstance(module, nn.Conv2d):
+                if module.groups > 1 or module.padding_mode != "zeros" or isinstance(module.padding, str):
+                    raise unknown(node, module)
                 reads = torch.nn.grad.conv2d_input(
                     (1, *source.meta["shape"]), mask.double(), need[node][None].double(),
                     module.stride, module.padding, module.dilation, module.groups,
@@ -49,8 +54,15 @@ def needed(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
                 need[source] |= need[node].view(source.meta["shape"])
             elif isinstance(module, ELEMENTWISE):
                 need[source] |= need[node]
+            elif isinstance(module, BY_CHANNEL):
+                need[source] |= need[node].any((1, 2))[:, None, None]
             else:
                 raise unknown(node, module)
+        elif node.target in ADDITIONS:
+            for source in node.args:
+                need[source] |= need[node]
+        elif node.target is torch.flatten:
+            need[node.args[0]] |= need[node].view(node.args[0].meta["shape"])
         elif node.op != "placeholder":
             raise unknown(node, node.target)
     return {node.name: mask for node, mask in need.items()}
@@ -112,13 +124,16 @@ def grid(channels: Tensor, positions: Tensor, full: tuple[int, ...]) -> Tensor:
 class LiveLayer(nn.Module):
     """A layer's live weights `values`, which lie at `index` of the flat dense weight, and the live `rows` of its bias.
 
+    Live are the weights from live `inputs` (units or channels) to live rows: one that finds nothing but padding
+    wherever its live outputs look is none, and does not learn.
+
     A subclass computes with a small dense matrix and says in `at` where in it the values go.
     """
 
-    def __init__(self, module: nn.Module, mask: Tensor, rows: Tensor):
+    def __init__(self, module: nn.Module, mask: Tensor, rows: Tensor, inputs: Tensor):
         super().__init__()
         chosen = torch.zeros_like(mask)
-        chosen[rows] = mask[rows]
+        chosen[rows[:, None], inputs] = mask[rows[:, None], inputs]
         weight = pruning.dense_weight(module).detach()
         self.register_buffer("index", chosen.flatten().nonzero().flatten())
         self.register_buffer("rows", rows)
@@ -137,7 +152,7 @@ class LiveLinear(LiveLayer):
     """A linear layer: units or map -> units [U, B]."""
 
     def __init__(self, module: nn.Linear, mask: Tensor, rows: Tensor, source: Layout):
-        super().__init__(module, mask, rows)
+        super().__init__(module, mask, rows, source.order)
         out, column = self.coordinates
         self.kind, self.shape = source.kind, (len(rows), len(source.order))
         self.register_buffer("at", out * self.shape[1] + source.lookup()[column])
@@ -154,7 +169,7 @@ class PatchConv(LiveLayer):
     """
 
     def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout, positions: Tensor, out_size):
-        super().__init__(module, mask, rows)
+        super().__init__(module, mask, rows, source.channels)
         out, channel, dy, dx = self.coordinates
         kernel = mask.shape[1:]
         tap = (channel * kernel[1] + dy) * kernel[2] + dx
@@ -181,7 +196,7 @@ class TapConv(LiveLayer):
     """
 
     def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout, units: Tensor, out_size):
-        super().__init__(module, mask, rows)
+        super().__init__(module, mask, rows, source.channels)
         out, channel, dy, dx = self.coordinates
         channels, positions = source.channels, source.positions
         kernel = mask.shape[2:]
@@ -226,26 +241,63 @@ class SumOfRows(torch.autograd.Function):
 
 
 class MapConv(LiveLayer):
-    """A convolution over whole maps of the live channels: units or map -> map [B, C', H, W]."""
+    """A convolution over whole maps of the live channels: map [B, C, H, W] -> map [B, C', H', W'].
 
-    def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout):
-        super().__init__(module, mask, rows)
+    It reads only the channels and computes only the outputs that have a live weight; an output without
+    one is its bias, or 0.
+    """
+
+    def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout, out_size: tuple[int, int]):
+        super().__init__(module, mask, rows, source.channels)
         out, channel, dy, dx = self.coordinates
-        channels = source.channels
-        self.shape = (len(rows), len(channels), *mask.shape[2:])
-        inner = out * len(channels) + torch.searchsorted(channels, channel)
+        outs, channels = out.unique(), channel.unique()
+        self.shape = (len(outs), len(channels), *mask.shape[2:])
+        inner = torch.searchsorted(outs, out) * len(channels) + torch.searchsorted(channels, channel)
         self.register_buffer("at", (inner * mask.shape[2] + dy) * mask.shape[3] + dx)
         self.geometry = (module.stride, module.padding, module.dilation)
-        self.map = (len(channels), *source.full[1:])
-        size = math.prod(source.full[1:])
-        entry = torch.searchsorted(channels, source.order // size) * size + source.order % size
-        self.register_buffer("entry", None if source.kind == "map" else entry)
+        self.out_size = out_size
+        self.register_buffer("reads", None if len(channels) == len(source.channels) else torch.searchsorted(source.channels, channels))
+        self.register_buffer("writes", None if len(outs) == len(rows) else outs)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.entry is not None:
-            x = x.view(len(self.entry), -1)
-            x = x.new_zeros(math.prod(self.map), x.shape[1]).index_copy(0, self.entry, x).t().unflatten(1, self.map)
-        return F.conv2d(x, self.weight(), self.bias, *self.geometry)
+        x = x if self.reads is None else x.index_select(1, self.reads)
+        if self.writes is None:
+            return F.conv2d(x, self.weight(), self.bias, *self.geometry)
+        maps = x.new_zeros(len(x), len(self.rows), *self.out_size)
+        if len(self.values):
+            maps = maps.index_copy(1, self.writes, F.conv2d(x, self.weight(), None, *self.geometry).to(x.dtype))
+        return maps if self.bias is None else maps + self.bias[:, None, None]
+
+
+class LiveBatchNorm(nn.BatchNorm2d):
+    """BatchNorm of the live channels `rows`: map -> map."""
+
+    def __init__(self, module: nn.BatchNorm2d, rows: Tensor):
+        super().__init__(len(rows), module.eps, module.momentum, module.affine, module.track_running_stats)
+        self.to(module.weight.dtype)
+        self.register_buffer("rows", rows)
+        with torch.no_grad():
+            for name in BATCH_NORM:
+                getattr(self, name).copy_(getattr(module, name)[rows])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if len(self.rows) else x
+
+
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+class LiveAdd(nn.Module):
+    """The sum of two maps, of the channels that are live in it; a map may hold others, for other readers."""
+
+    def __init__(self, rows: Tensor, left: Layout, right: Layout):
+        super().__init__()
+        for name, source in (("left", left), ("right", right)):
+            self.register_buffer(name, None if torch.equal(source.channels, rows) else torch.searchsorted(source.channels, rows))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x = x if self.left is None else x.index_select(1, self.left)
+        return x + (y if self.right is None else y.index_select(1, self.right))
 
 
 def reads(module: nn.Conv2d, full: tuple[int, ...], channel, dy, dx, y, x) -> tuple[Tensor, Tensor]:
@@ -259,13 +311,13 @@ def reads(module: nn.Conv2d, full: tuple[int, ...], channel, dy, dx, y, x) -> tu
 class LiveNetwork(nn.Module):
     """The live part of a pruned network: pixels [B, D] (`Images.gather(columns)`) -> outputs [B, classes]."""
 
-    def __init__(self, layers: fx.GraphModule, columns: Tensor):
+    def __init__(self, layers: fx.GraphModule, columns: Tensor, shape: tuple[int, ...] | None):
         super().__init__()
-        self.layers = layers
+        self.layers, self.shape = layers, shape  # the shape of an image where the network reads maps
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x.t()).t()
+        return self.layers(x.t() if self.shape is None else x.unflatten(1, self.shape)).t()
 
 
 def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
@@ -276,33 +328,49 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
     Raises TypeError on a layer that is not known here.
     """
     graph, alive, need = trace(network, shape), pruning.masks(network), needed(network, shape)
-    layouts, layers, by_units = {}, {}, units_are_cheaper(network, graph, alive, need)
-    for node in graph.nodes:
-        full, live = node.meta.get("shape"), need.get(node.name)
+    by_units = units_are_cheaper(network, graph, alive, need)
+    layouts, layers = {}, {}
+    for node in list(graph.nodes):
+        if node.op == "output":
+            continue
+        full, live, module = node.meta["shape"], need[node.name], layer_of(network, node)
+        if len(full) == 3:
+            rows, positions = live.any((1, 2)).nonzero().flatten(), live.any(0).flatten().nonzero().flatten()
+            maps = Layout("map", grid(rows, torch.arange(full[1] * full[2]), full), full)
+        else:
+            rows = live.nonzero().flatten()
+        sources = [layouts[source] for source in node.all_input_nodes]
+        layer, layout = None, None
         if node.op == "placeholder":
-            columns = live.flatten().nonzero().flatten()
-            layouts[node] = Layout("units", columns, full)
-        elif node.op == "call_module":
-            module, source, mask = network.get_submodule(node.target), layouts[node.args[0]], alive.get(node.target)
-            if isinstance(module, nn.Linear):
-                rows = live.nonzero().flatten()
-                layer, layout = LiveLinear(module, mask, rows, source), Layout("units", rows, full)
-            elif isinstance(module, nn.Conv2d):
-                rows, positions = live.any((1, 2)).nonzero().flatten(), live.any(0).flatten().nonzero().flatten()
-                if by_units and node.args[0].op == "placeholder":
-                    layer = PatchConv(module, mask, rows, source, positions, full[1:])
-                    layout = Layout("units", grid(rows, positions, full), full)
-                elif by_units:
-                    units = live.flatten().nonzero().flatten()
-                    layer, layout = TapConv(module, mask, rows, source, units, full[1:]), Layout("units", units, full)
-                else:
-                    layer = MapConv(module, mask, rows, source)
-                    layout = Layout("map", grid(rows, torch.arange(full[1] * full[2]), full), full)
-            else:  # `needed` has refused what is not known; these keep every entry where it is
-                layer = nn.ReLU(inplace=True) if isinstance(module, nn.ReLU) else nn.Identity()
-                layout = Layout(source.kind, source.order, full)
-            layers[node.target], layouts[node] = layer, layout
-    return LiveNetwork(fx.GraphModule(layers, graph), columns)
+            columns = live.flatten().nonzero().flatten() if by_units else torch.arange(live.numel())
+            layout = Layout("units" if by_units else "map", columns, full)
+        elif isinstance(module, nn.Linear):
+            layer, layout = LiveLinear(module, alive[node.target], rows, *sources), Layout("units", rows, full)
+        elif isinstance(module, nn.Conv2d) and not by_units:
+            layer, layout = MapConv(module, alive[node.target], rows, *sources, full[1:]), maps
+        elif isinstance(module, nn.Conv2d) and node.args[0].op == "placeholder":
+            layer = PatchConv(module, alive[node.target], rows, *sources, positions, full[1:])
+            layout = Layout("units", grid(rows, positions, full), full)
+        elif isinstance(module, nn.Conv2d):
+            units = live.flatten().nonzero().flatten()
+            layer, layout = TapConv(module, alive[node.target], rows, *sources, units, full[1:]), Layout("units", units, full)
+        elif isinstance(module, nn.BatchNorm2d):
+            layer, layout = LiveBatchNorm(module, rows), maps
+        elif isinstance(module, BY_CHANNEL):
+            layer, layout = module, maps
+        elif node.target in ADDITIONS:
+            layer, layout = LiveAdd(rows, *sources), maps
+        else:  # ReLU, Identity, Flatten: every entry stays where it is, and a reader flattens by itself
+            layer = nn.ReLU(inplace=True) if isinstance(module, nn.ReLU) else nn.Identity()
+            layout = Layout(sources[0].kind, sources[0].order, full if sources[0].kind == "units" else sources[0].full)
+        layouts[node] = layout
+        if layer is not None:
+            name = node.target if node.op == "call_module" else node.name
+            while name in layers:  # a module used twice (a block's ReLU) is two live layers
+                name += "_"
+            node.op, node.target, node.args, node.kwargs = "call_module", name, tuple(node.all_input_nodes), {}
+            layers[name] = layer
+    return LiveNetwork(fx.GraphModule(layers, graph), columns, None if by_units else shape)
 
 
 # Above this many live (output channel, tap) pairs a layer, whole maps are faster (one thread, float32: benchmarks/).
@@ -310,19 +378,27 @@ MOST_PAIRS = 60
 
 
 def units_are_cheaper(network: nn.Module, graph: fx.Graph, alive: dict[str, Tensor], need: dict[str, Tensor]) -> bool:
-    """Whether to compute single positions (`PatchConv`, `TapConv`) rather than whole maps of live channels."""
-    later = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d) and n.args[0].op != "placeholder"]
-    return all(int(alive[n.target][need[n.name].any((1, 2))].any(1).sum()) <= MOST_PAIRS for n in later)
+    """Whether to compute single positions (`PatchConv`, `TapConv`) rather than whole maps of live channels.
+
+    A TapConv reads the same positions of every channel, which only a PatchConv leaves.
+    """
+    convolutions = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d)]
+    later = [n for n in convolutions if n.args[0].op != "placeholder"]
+    few = all(int(alive[n.target][need[n.name].any((1, 2))].any(1).sum()) <= MOST_PAIRS for n in later)
+    return few and len(later) <= min(1, len(convolutions) - 1)
 
 
 def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:
     return network.get_submodule(node.target) if node.op == "call_module" else None
 
 
-def write_back(live: nn.Module, network: nn.Module) -> None:
-    """Copy the live network's trained values and biases into the pruned network it was built from."""
+def write_back(live: LiveNetwork, network: nn.Module) -> None:
+    """Copy the live network's trained values, biases and statistics into the pruned network it was built from."""
     with torch.no_grad():
         for name, layer in live.layers.named_modules():
+            if isinstance(layer, LiveBatchNorm):
+                for each in BATCH_NORM:
+                    getattr(network.get_submodule(name), each)[layer.rows] = getattr(layer, each)
             if isinstance(layer, LiveLayer):
                 module = network.get_submodule(name)
                 pruning.dense_weight(module).view(-1)[layer.index] = layer.values
