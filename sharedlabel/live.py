@@ -383,9 +383,9 @@ def units_are_cheaper(network: nn.Module, graph: fx.Graph, alive: dict[str, Tens
     A TapConv reads the same positions of every channel, which only a PatchConv leaves.
     """
     convolutions = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d)]
-    later = [n for n in convolutions if n.args[0].op != "placeholder"]
-    few = all(int(alive[n.target][need[n.name].any((1, 2))].any(1).sum()) <= MOST_PAIRS for n in later)
-    return few and len(later) <= min(1, len(convolutions) - 1)
+    if len(convolutions) > 2 or any(n.args[0].op != "placeholder" for n in convolutions[:1]):
+        return False
+    return all(int(alive[n.target][need[n.name].any((1, 2))].any(1).sum()) <= MOST_PAIRS for n in convolutions[1:])
 
 
 def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:
