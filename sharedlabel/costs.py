@@ -4,32 +4,31 @@ Biases, activations and averaging are not counted. FLOPs, where a figure says so
 """
 import copy
 
-import torch
 from ptflops import get_model_complexity_info
 from torch import Tensor, nn
 
-from sharedlabel import pruning
+from sharedlabel import live, pruning
 
 
 def macs_dense(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """MACs of the unpruned network, counted by ptflops' `pytorch` backend on a plain copy without biases.
+    """MACs of the unpruned network for one image of `shape` (C, H, W).
 
-    Counting tools ignore masks, and count biases and activations beside the weights; so the copy has
-    neither. `network` must not be pruned yet (a masked layer would count as 0): ValueError otherwise.
+    ptflops' `pytorch` backend counts each convolution and linear layer alone, on a plain copy without a
+    bias, for the input that it gets in the network; on a whole network it would add biases, activations
+    and additions, and count a masked layer as 0. ValueError if `network` is pruned already.
     """
     if any(hasattr(module, "weight_mask") for module in network.modules()):
         raise ValueError("macs_dense counts a network that is not pruned; count before pruning")
-    plain = copy.deepcopy(network)
-    for module in list(plain.modules()):
+    total = 0
+    for node in live.trace(network, shape).nodes:
+        module = live.layer_of(network, node)
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            module.bias = None
-        for name, child in module.named_children():
-            if isinstance(child, nn.ReLU):  # ptflops counts it, even among `ignore_modules`
-                setattr(module, name, nn.Identity())
-    macs, _ = get_model_complexity_info(
-        plain, tuple(shape), backend="pytorch", as_strings=False, print_per_layer_stat=False
-    )
-    return int(macs)
+            plain = copy.deepcopy(module)
+            plain.bias = None
+            size = tuple(node.args[0].meta["shape"])
+            macs, _ = get_model_complexity_info(plain, size, backend="pytorch", as_strings=False, print_per_layer_stat=False)
+            total += int(macs)
+    return total
 
 
 def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:

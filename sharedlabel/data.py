@@ -123,6 +123,15 @@ def split(images: Images, fraction: float, generator: torch.Generator) -> tuple[
     return images.subset(~out), images.subset(out)
 
 
+def some_of_each_class(images: Images, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A batch (normalised images, labels) of `count` random images of every class, for scores that need data."""
+    chosen = []
+    for label in range(images.classes):
+        members = (images.labels == label).nonzero().flatten()
+        chosen.append(members[torch.randperm(len(members), generator=generator)[:count]])
+    return images.batch(torch.cat(chosen)), images.labels[torch.cat(chosen)]
+
+
 def _digits():
     """scikit-learn's 1,797 real 8x8 handwritten digits, in two fixed stratified halves."""
     from sklearn.datasets import load_digits

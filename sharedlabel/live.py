@@ -261,7 +261,7 @@ class MapConv(LiveLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.reads is None else x.index_select(1, self.reads)
-        if self.writes is None:
+        if self.writes is None and len(self.values):
             return F.conv2d(x, self.weight(), self.bias, *self.geometry)
         maps = x.new_zeros(len(x), len(self.rows), *self.out_size)
         if len(self.values):

@@ -1,8 +1,9 @@
 """The paper's networks (Appendix C.1), with exactly its prunable parameter counts."""
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torchvision.models import resnet18
 
-MODELS = ("fc", "conv")
+MODELS = ("fc", "conv", "resnet18", "wideresnet20")
 
 
 def build(model: str, shape: tuple[int, int, int], classes: int, generator: torch.Generator) -> nn.Module:
@@ -13,9 +14,13 @@ def build(model: str, shape: tuple[int, int, int], classes: int, generator: torc
     """
     if model not in MODELS:
         raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(MODELS)}")
+    if model == "resnet18" and shape[0] != 3:
+        raise ValueError(f"model: resnet18 is torchvision's own and reads 3 colour channels, not {shape[0]}; use fc, conv or wideresnet20")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())
-        return {"fc": fc, "conv": conv}[model](shape, classes)
+        if model == "resnet18":
+            return resnet18(num_classes=classes)  # torchvision's own: 7x7 stride-2 stem, max-pool; for 3 channels
+        return {"fc": fc, "conv": conv, "wideresnet20": WideResNet20}[model](shape, classes)
 
 
 def fc(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
@@ -38,3 +43,51 @@ def conv(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
         nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
         nn.Flatten(), nn.Linear(32 * height * width, classes),
     )
+
+
+class BasicBlock(nn.Module):
+    """relu(bn(conv(relu(bn(conv(x))))) + shortcut(x)), two 3x3 convolutions (He et al. 2015).
+
+    The shortcut is the identity, or where the block widens a strided 1x1 convolution with BatchNorm.
+    """
+
+    def __init__(self, width_in: int, width: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.shortcut = nn.Identity()
+        if stride > 1 or width_in != width:
+            self.shortcut = nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
+
+
+class WideResNet20(nn.Module):
+    """WideResNet-20: the CIFAR ResNet-20 at widths 32-64-128; 1,092,960 weights on CIFAR-100.
+
+    That count leaves no other reading: 1x1 convolutions on the widening shortcuts, and a classifier over
+    the 128 globally pooled features.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(shape[0], 32, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(32)
+        self.relu = nn.ReLU()
+        widths = ((32, 32, 1), (32, 64, 2), (64, 128, 2))
+        self.blocks = nn.Sequential(*(
+            BasicBlock(width_in if i == 0 else width, width, stride if i == 0 else 1)
+            for width_in, width, stride in widths for i in range(3)
+        ))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(128, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.relu(self.bn1(self.conv1(x))))
+        return self.fc(self.flatten(self.pool(x)))

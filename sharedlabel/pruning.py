@@ -1,6 +1,8 @@
 """Pruning before training: a pruner is one score; the masking is shared.
 
-To add a pruner, write a function like `synflow` and name it in `PRUNERS`.
+A score is a function of the network, its weights as masked so far (by module name), a batch and a
+random stream, and gives one tensor a weight tensor: the higher, the sooner kept. To add a pruner, write
+such a function and name it in `PRUNERS`.
 Prunable are the weights of convolutions and linear layers; biases and BatchNorm are neither counted
 nor pruned (that alone gives the paper's totals). Masks are put on the modules with
 `torch.nn.utils.prune`, so that a pruned network is an ordinary one of PyTorch's ecosystem.
@@ -8,6 +10,7 @@ nor pruned (that alone gives the paper's totals). Masks are put on the modules w
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.nn.utils import prune as torch_prune
@@ -42,22 +45,80 @@ def remaining(total: int, rho: float) -> int:
     return math.ceil(total / 10**rho)
 
 
-def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+def random(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """A standard Gaussian for every weight (Appendix C.2)."""
+    return {name: torch.randn(w.shape, generator=generator) for name, w in weights.items()}
+
+
+def magnitude(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """The absolute value of the weight (Han et al. 2015)."""
+    return {name: w.abs() for name, w in weights.items()}
+
+
+def snip(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Connection sensitivity |theta * dL/dtheta| (Lee et al. 2019), L the cross entropy of the batch.
+
+    Float32; BatchNorm normalises by the batch, as in training, and its running statistics stay as they are.
+    """
+    images, labels = complete(network, batch)
+    inputs, state = leaves(network, weights)
+    loss = F.cross_entropy(functional_call(network.train(), state, (images,)), labels)
+    gradients = torch.autograd.grad(loss, list(inputs.values()))
+    return {name: (w * g).abs().detach() for name, w, g in zip(weights, inputs.values(), gradients)}
+
+
+TEMPERATURE = 200  # GraSP's authors divide the logits by it, which keeps the softmax away from its corners
+
+
+def grasp(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Gradient signal preservation, theta * Hg (Wang et al. 2020): kept is what most keeps the gradient's norm.
+
+    H and g are Hessian and gradient of the cross entropy at temperature 200. Precision and BatchNorm as in `snip`.
+    """
+    images, labels = complete(network, batch)
+    inputs, state = leaves(network, weights)
+    loss = F.cross_entropy(functional_call(network.train(), state, (images,)) / TEMPERATURE, labels)
+    gradients = torch.autograd.grad(loss, list(inputs.values()), create_graph=True)
+    norm = sum((g * g.detach()).sum() for g in gradients)
+    products = torch.autograd.grad(norm, list(inputs.values()))
+    return {name: (w * hg).detach() for name, w, hg in zip(weights, inputs.values(), products)}
+
+
+def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
     """SynFlow (Tanaka et al. 2020): |theta * dR/dtheta| with R = 1^T f(1) on absolute weights.
 
     R must be positively homogeneous in every layer for the score's sums to be conserved from layer to
     layer, hence: evaluation mode, every bias out of the pass, float64. Only the shape of the batch is used.
     """
-    state = {name: t.double() for name, t in (*network.named_parameters(), *network.named_buffers())}
+    absolute, state = leaves(network, {name: w.double().abs() for name, w in weights.items()}, torch.float64)
     state |= {name: torch.zeros_like(t) for name, t in state.items() if name.rpartition(".")[2] == "bias"}
-    absolute = {f"{name}.weight": w.detach().double().abs().requires_grad_() for name, w in weights.items()}
-    ones = batch[0].new_ones((1, *batch[0].shape[1:]), dtype=torch.float64)
-    flow = functional_call(network, state | absolute, (ones,)).sum()
+    ones = torch.ones((1, *batch[0].shape[1:]), dtype=torch.float64)
+    flow = functional_call(network.eval(), state, (ones,)).sum()
     gradients = torch.autograd.grad(flow, list(absolute.values()))
     return {name: (w * g).detach() for name, w, g in zip(weights, absolute.values(), gradients)}
 
 
-PRUNERS = {"synflow": synflow}
+PRUNERS = {"random": random, "magnitude": magnitude, "snip": snip, "grasp": grasp, "synflow": synflow}
+
+
+def leaves(network: nn.Module, weights: dict[str, Tensor], dtype: torch.dtype = torch.float32):
+    """(weights to differentiate by, the whole state for `functional_call`), the network's own tensors untouched."""
+    inputs = {name: w.detach().to(dtype).requires_grad_() for name, w in weights.items()}
+    state = {f"{name}.weight": w for name, w in inputs.items()}
+    for name, t in (*network.named_parameters(), *network.named_buffers()):
+        if name not in state:
+            state[name] = t.detach().to(dtype, copy=True) if t.is_floating_point() else t.clone()
+    return inputs, state
+
+
+def complete(network: nn.Module, batch: Batch) -> Batch:
+    """The batch, if it has every class: a score by loss would otherwise prune what tells the others apart."""
+    images, labels = batch
+    classes = list(prunable(network).values())[-1].out_features
+    missing = sorted(set(range(classes)) - set(labels.tolist())) if labels is not None else range(classes)
+    if missing:
+        raise ValueError(f"batch: it has no image of class {', '.join(map(str, missing))}; SNIP and GraSP need every class")
+    return images, labels
 
 
 def keep_top(scores: dict[str, Tensor], alive: dict[str, Tensor], count: int) -> dict[str, Tensor]:
@@ -78,11 +139,15 @@ def keep_top(scores: dict[str, Tensor], alive: dict[str, Tensor], count: int) ->
     return kept
 
 
-def prune(network: nn.Module, pruner: str, rho: float, batch: Batch, iterations: int = 100) -> dict[str, Tensor]:
+def prune(
+    network: nn.Module, pruner: str, rho: float, batch: Batch, iterations: int = 100, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
     """Prune `network` in place to exactly ceil(total / 10^rho) weights and return the masks.
 
     `iterations` rounds of scoring and masking follow the exponential schedule of the SynFlow paper:
-    after round i, total / 10^(rho i / iterations) weights are left. The network is left in training mode.
+    after round i, total / 10^(rho i / iterations) weights are left, and the scores of all five pruners are
+    computed anew (the paper runs "the pruning algorithm for 100 iterations"). The network is left in
+    training mode. `generator` is for the random pruner.
     Raises ValueError on an unknown pruner, and LayerCollapse (the network is then as it was) where rho
     leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
     """
@@ -92,9 +157,8 @@ def prune(network: nn.Module, pruner: str, rho: float, batch: Batch, iterations:
     total = sum(mask.numel() for mask in alive.values())
     check_bearable(network, rho)
     original = {name: module.weight.detach() for name, module in prunable(network).items()}
-    network.eval()
     for i in range(1, iterations + 1) if rho > 0 else ():
-        scores = PRUNERS[pruner](network, {name: w * alive[name] for name, w in original.items()}, batch)
+        scores = PRUNERS[pruner](network, {name: w * alive[name] for name, w in original.items()}, batch, generator)
         alive = keep_top(scores, alive, remaining(total, rho * i / iterations))
     network.train()
     if not connected(network, alive, batch[0].shape[1:]):
@@ -137,6 +201,6 @@ def connected(network: nn.Module, alive: dict[str, Tensor], shape: tuple[int, in
     reach it, whatever the layers are; a layer that keeps a weight nobody reaches does not help.
     """
     training = network.training
-    scores = synflow(network.eval(), alive, (torch.empty(1, *shape), None))
+    scores = synflow(network, alive, (torch.empty(1, *shape), None))
     network.train(training)
     return any(bool(score.any()) for score in scores.values())

@@ -1,0 +1,98 @@
+"""The study's figures: means over seeds with their intervals, legible in print and to the colour-blind.
+
+Every curve has a colour and a marker of its own. A figure function draws and returns the figure; the
+numbers beneath it are printed from the same summary by `numbers`.
+"""
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+
+from sharedlabel import statistics
+
+MARKERS = "osD^vP*X<>hd"
+LABELS = {
+    "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
+    "n_accuracy": "n-accuracy", "information_gain": "information gain (bits)", "log_error": "log2(1 − n-accuracy)",
+    "relative_information": "relative information IG·ρ/n", "gain_per_mflop": "bits per million FLOPs",
+    "params_remaining": "weights left",
+}
+NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet",
+         "fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20"}
+
+
+def style() -> None:
+    """Seaborn's theme for every figure; PNG, so that a rerun changes nothing but pixels."""
+    sns.set_theme(context="notebook", style="whitegrid", rc={"figure.dpi": 90, "axes.titlesize": "medium", "legend.fontsize": "small"})
+
+
+def cases(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (data set, network) pairs of a table, in a fixed order."""
+    order = list(NAMES)
+    return sorted(set(zip(table["dataset"], table["model"])), key=lambda case: [order.index(name) for name in case])
+
+
+def title(case: tuple[str, str]) -> str:
+    return f"{NAMES[case[0]]}, {NAMES[case[1]]}"
+
+
+def panels(table: pd.DataFrame, width: float = 5.6, height: float = 4.2, rows: int = 1):
+    """One panel a case side by side, `rows` of them; returns figure and axes [rows, cases]."""
+    count = len(cases(table))
+    return plt.subplots(rows, count, figsize=(width * count, height * rows), squeeze=False, layout="constrained")
+
+
+def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str) -> None:
+    """A curve for each value of `by`, a point for each value of `along` with its interval over seeds.
+
+    x may itself vary with the seed (FLOPs do); its mean is drawn.
+    """
+    groups = sorted(table[by].unique())
+    for i, (group, colour) in enumerate(zip(groups, sns.color_palette("viridis_r", len(groups)))):
+        part = table[table[by] == group]
+        found = statistics.summary(part, y, [along])
+        at = found[along] if x == along else found[along].map(part.groupby(along)[x].mean())
+        ax.plot(at, found["mean"], color=colour, marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.4, label=f"{group:g}")
+        ax.fill_between(at, found["low"], found["high"], color=colour, alpha=0.2, linewidth=0)
+    ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
+
+
+def by_case(table: pd.DataFrame, x: str, y: str, by: str, along: str, xscale: str = "linear", yscale: str = "linear"):
+    """One panel a case of `curves`, the legend beside the last."""
+    figure, axes = panels(table)
+    for ax, case in zip(axes[0], cases(table)):
+        curves(ax, select(table, case), x, y, by, along)
+        ax.set(xscale=xscale, yscale=yscale, title=title(case))
+        ax.legend(title={"rho": "ρ", "n": "n"}[by], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
+def select(table: pd.DataFrame, case: tuple[str, str]) -> pd.DataFrame:
+    return table[(table["dataset"] == case[0]) & (table["model"] == case[1])]
+
+
+def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:
+    """A ring at rho* of every n."""
+    means = table.groupby(["n", "rho"])[value].mean()
+    for spot in statistics.sweet_spots(table, value).itertuples():
+        ax.plot(spot.best, means[spot.n, spot.best], "o", markersize=13, markerfacecolor="none", markeredgecolor="crimson", zorder=5)
+
+
+def numbers(table: pd.DataFrame, value: str, rows: str = "rho", columns: str = "n", digits: int = 3) -> str:
+    """The numbers of a figure as text: the mean over seeds, ± half its 95 % interval, a table a case."""
+    text = []
+    for case in cases(table):
+        found = statistics.summary(select(table, case), value, [rows, columns])
+        half = (found["high"] - found["mean"]).map(lambda h: "" if pd.isna(h) else f"±{h:.{digits}f}")
+        found["shown"] = found["mean"].map(lambda m: f"{m:.{digits}f}") + half
+        text.append(f"{title(case)}: {value}\n{found.pivot(index=rows, columns=columns, values='shown').fillna('-').to_string()}")
+    return "\n\n".join(text)
+
+
+def scatter(ax, table: pd.DataFrame, x: str, y: str, by: str) -> None:
+    """A point a row, coloured and marked by `by`."""
+    groups = sorted(table[by].unique())
+    for i, (group, colour) in enumerate(zip(groups, sns.color_palette("viridis_r", len(groups)))):
+        part = table[table[by] == group]
+        ax.scatter(part[x], part[y], s=22, color=colour, marker=MARKERS[i % len(MARKERS)], alpha=0.7, linewidth=0, label=f"{group:g}")
+    ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
+    ax.legend(title={"rho": "ρ", "n": "n"}[by], frameon=False)
