@@ -10,6 +10,15 @@ from torch import Tensor, nn
 from sharedlabel import live, pruning
 
 
+def part(network: nn.Module, shape: tuple[int, int, int], rho: float) -> dict[str, int]:
+    """A record's entry for one part of the network, before it is pruned; `macs_live` is 0 until it is."""
+    total = sum(module.weight.numel() for module in pruning.prunable(network).values())
+    return {
+        "params_total": total, "params_remaining": pruning.remaining(total, rho),
+        "macs_dense": macs_dense(network, shape), "macs_live": 0,
+    }
+
+
 def macs_dense(network: nn.Module, shape: tuple[int, int, int]) -> int:
     """MACs of the unpruned network for one image of `shape` (C, H, W).
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sharedlabel import ROOT
+from sharedlabel import ROOT, tuples
 
 DATASETS = ("digits", "mnist")
 
@@ -121,6 +121,14 @@ def split(images: Images, fraction: float, generator: torch.Generator) -> tuple[
     out = torch.zeros(len(images), dtype=torch.bool)
     out[torch.cat(held)] = True
     return images.subset(~out), images.subset(out)
+
+
+def sets(name: str, held_out: float, seed: int, n: list[int]) -> tuple[Images, Images, Images]:
+    """(training, held-out, test set) of a run; ValueError if the test set cannot form tuples of every size in `n`."""
+    train, test = load(name)
+    for size in n:
+        tuples.check(test.labels, size)
+    return *split(train, held_out, stream(seed, "split")), test
 
 
 def some_of_each_class(images: Images, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

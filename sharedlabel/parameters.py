@@ -23,8 +23,9 @@ ALLOWED = {
 AT_LEAST = {  # parameter: (least value, whether the least value itself is allowed)
     "rho": (0, True), "seed": (0, True), "n": (1, True), "prune_iterations": (1, True), "batch_size": (1, True),
     "learning_rate": (0, False), "max_epochs": (1, True), "patience": (1, True), "min_improvement": (0, True),
-    "held_out": (0, False), "tuples_per_class": (1, True), "revision": (1, True),
+    "held_out": (0, False), "lam": (0, True), "tuple_size": (1, True), "tuples_per_class": (1, True), "revision": (1, True),
 }
+AT_MOST = {"lam": 1, "held_out": 0.5}
 
 
 class ParameterError(ValueError):
@@ -74,8 +75,10 @@ def check_value(name: str, value, where: str) -> None:
         raise ParameterError(f"{name}: {value!r} is unknown; allowed: {', '.join(ALLOWED[name])} (set in {where})")
     if name in AT_LEAST:
         least, inclusive = AT_LEAST[name]
-        if type(value) not in (int, float) or not math.isfinite(value) or value < least or (value == least and not inclusive):
-            raise ParameterError(f"{name}: {value!r} is not allowed; it is a number {'>=' if inclusive else '>'} {least} (set in {where})")
+        allowed = f"a number {'>=' if inclusive else '>'} {least}" + (f" and <= {AT_MOST[name]}" if name in AT_MOST else "")
+        finite = type(value) in (int, float) and math.isfinite(value)
+        if not finite or value < least or (value == least and not inclusive) or value > AT_MOST.get(name, math.inf):
+            raise ParameterError(f"{name}: {value!r} is not allowed; it is {allowed} (set in {where})")
 
 
 def from_notebook(method: str, names: dict) -> dict:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from sharedlabel.data import Images
+from sharedlabel import methods, tuples
+from sharedlabel.data import Images, stream
 
+WATCHED = (1, 5, 25, 80)  # the sizes of tuple whose n-accuracy is in the learning curve
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -15,6 +17,29 @@ def shuffled(images: Images, batch_size: int, generator: torch.Generator) -> Ite
     order = torch.randperm(len(images), generator=generator).to(images.labels.device)
     for index in order.split(batch_size):
         yield images.batch(index), images.labels[index]
+
+
+def same_label(images: Images, tuple_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of the balanced method: batches (images, labels) of one tuple of every class."""
+    for index in tuples.one_of_each_class(images.labels.cpu(), tuple_size, generator).flatten(1).to(images.labels.device):
+        yield images.batch(index), images.labels[index]
+
+
+def watcher(
+    logits: Callable[[], Tensor], labels: Tensor, n: list[int], seed: int, per_class: int = 100
+) -> Callable[[], dict[str, float]]:
+    """For the learning curve: n-accuracy of the mean of the test set's current `logits()` at a few of the sizes `n`.
+
+    The tuples are random ones, the same in every epoch (and not those that the record's measures use).
+    """
+    watched = {size: tuples.random(labels, size, stream(seed, f"watched {size}"), per_class) for size in n if size in WATCHED}
+
+    def watch() -> dict[str, float]:
+        now = logits()
+        hits = {size: methods.mean_of_logits(now, chosen) == labels[chosen[:, 0]] for size, chosen in watched.items()}
+        return {f"n_accuracy_{size}": float(hit.double().mean()) for size, hit in hits.items()}
+
+    return watch
 
 
 def precise(precision: str, device: torch.device) -> contextlib.AbstractContextManager:

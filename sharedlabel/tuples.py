@@ -44,3 +44,20 @@ def draw(protocol: str, labels: Tensor, n: int, generator: torch.Generator, per_
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: {protocol!r} is unknown; allowed: {', '.join(PROTOCOLS)}")
     return disjoint(labels, n, generator) if protocol == "disjoint" else random(labels, n, generator, per_class)
+
+
+def one_of_each_class(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Training batches for the balanced loss: one tuple of `size` images of every class each; [batches, l, size].
+
+    Together they are one pass over the smallest class: no image comes twice. Raises ValueError where a
+    class has fewer images than a tuple.
+    """
+    least = int(torch.bincount(labels).min())
+    if not 1 <= size <= least:
+        raise ValueError(f"tuple_size: {size!r} is not allowed; a tuple has from 1 to {least} images, all that the smallest class has to train on")
+    cut = []
+    for label in range(int(labels.max()) + 1):
+        members = (labels == label).nonzero().flatten()
+        chosen = members[torch.randperm(len(members), generator=generator)[: least // size * size]]
+        cut.append(chosen.view(-1, size))
+    return torch.stack(cut, dim=1)

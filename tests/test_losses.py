@@ -1,0 +1,48 @@
+import math
+
+import pytest
+import torch
+
+from sharedlabel import losses, tuples
+
+LABELS = torch.tensor([0, 1, 0, 1])
+OUTPUTS = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 4.0]])
+
+
+def cross_entropy(right: float, wrong: float) -> float:
+    return math.log(math.exp(right) + math.exp(wrong)) - right
+
+
+def test_balanced_loss_of_a_batch_worked_by_hand():
+    # The means of the two labels' outputs are (1, 0) and (0, 2).
+    same_label = (cross_entropy(1, 0) + cross_entropy(2, 0)) / 2
+    standard = (cross_entropy(2, 0) + cross_entropy(0, 0) + cross_entropy(0, 0) + cross_entropy(4, 0)) / 4
+    assert float(losses.average_same_label(OUTPUTS, LABELS)) == pytest.approx(same_label, rel=1e-6)
+    assert float(losses.standard(OUTPUTS, LABELS)) == pytest.approx(standard, rel=1e-6)
+    assert float(losses.balanced(OUTPUTS, LABELS, 0.25)) == pytest.approx(0.75 * same_label + 0.25 * standard, rel=1e-6)
+
+
+def test_lambda_one_is_the_standard_loss_of_the_same_batch():
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(40, 10), torch.arange(40) % 10
+    assert torch.equal(losses.balanced(outputs, labels, 1.0), losses.standard(outputs, labels))
+
+
+def test_tuples_of_one_image_make_both_losses_the_same():
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(10, 10), torch.randperm(10)
+    torch.testing.assert_close(losses.average_same_label(outputs, labels), losses.standard(outputs, labels))
+
+
+def test_a_balanced_epoch_has_one_tuple_of_every_class_a_batch_and_no_image_twice():
+    labels = torch.tensor([0] * 7 + [1] * 9 + [2] * 6)
+    batches = tuples.one_of_each_class(labels, 2, torch.Generator().manual_seed(0))
+    assert batches.shape == (3, 3, 2)  # one pass over the smallest class, of 6 images
+    assert torch.equal(labels[batches], torch.arange(3)[None, :, None].expand(3, 3, 2))
+    assert batches.flatten().unique().numel() == batches.numel()
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_a_class_with_fewer_images_than_a_tuple_is_refused(size):
+    with pytest.raises(ValueError, match=f"tuple_size: {size} .* from 1 to 6 images"):
+        tuples.one_of_each_class(torch.tensor([0] * 7 + [1] * 6), size, torch.Generator())
