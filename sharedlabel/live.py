@@ -59,7 +59,10 @@ def needed(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
             else:
                 raise unknown(node, module)
         elif node.target in ADDITIONS:
-            for source in node.args:
+            maps = [arg for arg in node.all_input_nodes if len(arg.meta["shape"]) == 3]
+            if len(maps) < 2 or node.kwargs:  # of a constant, of units, of a map and itself
+                raise unknown(node, node.target)
+            for source in maps:
                 need[source] |= need[node]
         elif node.target is torch.flatten:
             need[node.args[0]] |= need[node].view(node.args[0].meta["shape"])
@@ -283,6 +286,9 @@ class LiveBatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) if len(self.rows) else x
 
+    def train(self, mode: bool = True) -> "LiveBatchNorm":
+        return super().train(mode and self.weight.requires_grad)  # frozen, it keeps its statistics
+
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
@@ -355,13 +361,14 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
             units = live.flatten().nonzero().flatten()
             layer, layout = TapConv(module, alive[node.target], rows, *sources, units, full[1:]), Layout("units", units, full)
         elif isinstance(module, nn.BatchNorm2d):
-            layer, layout = LiveBatchNorm(module, rows), maps
-        elif isinstance(module, BY_CHANNEL):
-            layer, layout = module, maps
+            layer, layout = LiveBatchNorm(module, sources[0].channels), sources[0]
+        elif isinstance(module, BY_CHANNEL):  # of every channel that is there, as some other reader may need it
+            layer, layout = module, Layout("map", grid(sources[0].channels, torch.arange(full[1] * full[2]), full), full)
         elif node.target in ADDITIONS:
             layer, layout = LiveAdd(rows, *sources), maps
         else:  # ReLU, Identity, Flatten: every entry stays where it is, and a reader flattens by itself
-            layer = nn.ReLU(inplace=True) if isinstance(module, nn.ReLU) else nn.Identity()
+            alone = len(node.args[0].users) == 1 and type(layers.get(node.args[0].target, nn.Identity())) is not nn.Identity
+            layer = nn.ReLU(inplace=alone) if isinstance(module, nn.ReLU) else nn.Identity()
             layout = Layout(sources[0].kind, sources[0].order, full if sources[0].kind == "units" else sources[0].full)
         layouts[node] = layout
         if layer is not None:
@@ -380,8 +387,11 @@ MOST_PAIRS = 60
 def units_are_cheaper(network: nn.Module, graph: fx.Graph, alive: dict[str, Tensor], need: dict[str, Tensor]) -> bool:
     """Whether to compute single positions (`PatchConv`, `TapConv`) rather than whole maps of live channels.
 
-    A TapConv reads the same positions of every channel, which only a PatchConv leaves.
+    A TapConv reads the same positions of every channel, which only a PatchConv leaves, and only a chain of
+    convolutions, linear layers and activations has single positions at all.
     """
+    if any(n.target in ADDITIONS or isinstance(layer_of(network, n), BY_CHANNEL) for n in graph.nodes):
+        return False
     convolutions = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d)]
     if len(convolutions) > 2 or any(n.args[0].op != "placeholder" for n in convolutions[:1]):
         return False
@@ -404,3 +414,17 @@ def write_back(live: LiveNetwork, network: nn.Module) -> None:
                 pruning.dense_weight(module).view(-1)[layer.index] = layer.values
                 if layer.bias is not None:
                     module.bias[layer.rows] = layer.bias
+
+
+def freeze(live: LiveNetwork, free: int) -> None:
+    """Freeze all but the last `free` layers with weights: their values, biases and statistics stay as they are.
+
+    Raises ValueError unless 1 <= free <= the number of layers.
+    """
+    layers = [layer for layer in live.layers.modules() if isinstance(layer, (LiveLayer, LiveBatchNorm))]
+    weighted = [i for i, layer in enumerate(layers) if isinstance(layer, LiveLayer)]
+    if not 1 <= free <= len(weighted):
+        raise ValueError(f"free_layers: {free!r} is not allowed; this network has from 1 to {len(weighted)} layers to leave free")
+    for layer in layers[: weighted[-free]]:
+        layer.requires_grad_(False)
+    live.train()

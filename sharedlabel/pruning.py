@@ -88,10 +88,10 @@ def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, genera
     """SynFlow (Tanaka et al. 2020): |theta * dR/dtheta| with R = 1^T f(1) on absolute weights.
 
     R must be positively homogeneous in every layer for the score's sums to be conserved from layer to
-    layer, hence: evaluation mode, every bias out of the pass, float64. Only the shape of the batch is used.
+    layer, hence: evaluation mode, every bias and BatchNorm's mean out of the pass, float64. Only the shape of the batch is used.
     """
     absolute, state = leaves(network, {name: w.double().abs() for name, w in weights.items()}, torch.float64)
-    state |= {name: torch.zeros_like(t) for name, t in state.items() if name.rpartition(".")[2] == "bias"}
+    state |= {name: torch.zeros_like(t) for name, t in state.items() if name.rpartition(".")[2] in ("bias", "running_mean")}
     ones = torch.ones((1, *batch[0].shape[1:]), dtype=torch.float64)
     flow = functional_call(network.eval(), state, (ones,)).sum()
     gradients = torch.autograd.grad(flow, list(absolute.values()))
