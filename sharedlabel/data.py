@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sharedlabel import ROOT, tuples
 
-DATASETS = ("digits", "mnist")
+DATASETS = ("digits", "mnist", "cifar10", "cifar100")
 
 # torchvision looks only whether MNIST's files are there; these are the published md5 sums.
 MNIST_MD5 = {
@@ -104,7 +104,7 @@ def load(name: str) -> tuple[Images, Images]:
     """
     if name not in DATASETS:
         raise ValueError(f"dataset: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
-    train, test = {"digits": _digits, "mnist": _mnist}[name]()
+    train, test = {"digits": _digits, "mnist": _mnist, "cifar10": _cifar10, "cifar100": _cifar100}[name]()
     pixels = train[0].double()
     std, mean = torch.std_mean(pixels, dim=(0, 2, 3), keepdim=True, correction=0)
     scale, shift = (1 / std[0]).float(), (-mean[0] / std[0]).float()
@@ -169,3 +169,30 @@ def _mnist():
             raise DataError(f"mnist: {folder / name} is damaged (its md5 is not {md5}); delete it and fetch it again")
     sets = (MNIST(root(), train=train) for train in (True, False))
     return [(each.data[:, None].contiguous(), each.targets) for each in sets]
+
+
+def _cifar10():
+    from torchvision.datasets import CIFAR10
+
+    return _cifar(CIFAR10, "cifar10")
+
+
+def _cifar100():
+    from torchvision.datasets import CIFAR100
+
+    return _cifar(CIFAR100, "cifar100")
+
+
+def _cifar(kind, name: str):
+    folder, files = root() / kind.base_folder, [file for file, _ in (*kind.train_list, *kind.test_list)]
+    there = all((folder / file).exists() for file in files)
+    try:  # torchvision compares the files with their md5 sums
+        sets = [kind(root(), train=train, download=not there) for train in (True, False)]
+    except Exception as error:
+        if there:
+            raise DataError(f"{name}: a file in {folder} is damaged; delete the folder and fetch it again ({error})") from error
+        raise DataError(
+            f"{name}: not found, and the download failed ({error}). Put these files into {folder}, "
+            f"or point SHAREDLABEL_DATA at the folder that holds {kind.base_folder}/: {', '.join(files)}"
+        ) from error
+    return [(torch.from_numpy(each.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(each.targets)) for each in sets]

@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 
 import yaml
+from torch import Tensor
 
 from sharedlabel import ROOT, data, models, pruning, records, training
 
@@ -23,7 +24,7 @@ ALLOWED = {
 AT_LEAST = {  # parameter: (least value, whether the least value itself is allowed)
     "rho": (0, True), "seed": (0, True), "n": (1, True), "prune_iterations": (1, True), "batch_size": (1, True),
     "learning_rate": (0, False), "max_epochs": (1, True), "patience": (1, True), "min_improvement": (0, True),
-    "held_out": (0, False), "lam": (0, True), "tuple_size": (1, True), "tuples_per_class": (1, True), "revision": (1, True),
+    "held_out": (0, False), "lam": (0, True), "tuple_size": (1, True), "free_layers": (1, True), "tuples_per_class": (1, True), "revision": (1, True),
 }
 AT_MOST = {"lam": 1, "held_out": 0.5}
 
@@ -101,6 +102,34 @@ def assigned(source: str) -> set[str]:
     except SyntaxError:
         return set()
     return {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+
+
+def needs(method: str, params: dict) -> dict | None:
+    """The run that a run of `method` starts from (its `method` and all its parameters), None where it starts afresh.
+
+    It has the same parameters, as far as its own notebook knows them.
+    """
+    if method != "freeze_retrain":
+        return None
+    return {"method": "baseline"} | {name: params[name] for name in defaults("baseline")}
+
+
+def starting_point(method: str, params: dict) -> dict[str, Tensor]:
+    """The checkpoint of the run that `needs` names, read from `params["results"]`.
+
+    FileNotFoundError, naming the command that makes it, where that run has no record there.
+    """
+    run, results = needs(method, params), params["results"]
+    before = run.pop("method")
+    record = records.path(result_params(before, run), results)
+    if not record.exists():
+        usual = defaults(before)
+        told = " ".join(f"-p {name} {value}" for name, value in run.items() if value != usual[name] and not isinstance(value, list))
+        raise FileNotFoundError(
+            f"this run starts from {record.stem}, which has no record in {results}; a grid makes it first, by hand it is "
+            f"papermill notebooks/methods/{before}.ipynb out.ipynb {told}"
+        )
+    return records.load_checkpoint(record)
 
 
 def result_params(method: str, params: dict) -> dict:

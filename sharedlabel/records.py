@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -78,15 +79,22 @@ def provenance(device, seconds: float) -> dict:
     }
 
 
+KEPT = ("index", "values", "rows", "bias", "weight", "running_mean", "running_var")
+
+
 def live_tensors(live: nn.Module) -> dict[str, Tensor]:
-    """A live network's trained values as a sparse checkpoint: `index` and `values` of every layer, bias `rows` and `bias`."""
-    tensors = {}
-    for name, layer in live.layers.named_modules():
-        if hasattr(layer, "values"):
-            tensors |= {f"{name}.index": layer.index.int(), f"{name}.values": layer.values.detach()}
-            if layer.bias is not None:
-                tensors |= {f"{name}.rows": layer.rows.int(), f"{name}.bias": layer.bias.detach()}
-    return {name: t.cpu().contiguous() for name, t in tensors.items()}
+    """A live network as a sparse checkpoint: `values` at `index` and `bias` at `rows` of every layer, BatchNorm whole."""
+    kept = {name: t for name, t in live.layers.state_dict().items() if name.rpartition(".")[2] in KEPT}
+    return {name: (t if t.is_floating_point() else t.int()).cpu().contiguous() for name, t in kept.items()}
+
+
+def restore(live: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Put a sparse checkpoint's values into the live network of the same pruned network; ValueError on another's."""
+    own = live_tensors(live)
+    fixed = [name for name in own if not own[name].is_floating_point()]
+    if set(own) != set(tensors) or not all(torch.equal(own[name], tensors[name]) for name in fixed):
+        raise ValueError("the checkpoint is of a network that was pruned differently")
+    live.layers.load_state_dict(tensors, strict=False)
 
 
 def load_checkpoint(record_path: Path) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ def train(
     Returns the record's `epochs`: the curves by name, one entry an epoch, `best` (counted from 1) and
     why training `stopped`.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=learning_rate, fused=True)
     device = next(network.parameters()).device
     curves, lowest, reference, waited, stopped = {}, float("inf"), float("inf"), 0, "limit"
     best, kept = 0, {name: t.clone() for name, t in network.state_dict().items()}
