@@ -105,9 +105,12 @@ def load(name: str) -> tuple[Images, Images]:
     if name not in DATASETS:
         raise ValueError(f"dataset: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
     train, test = {"digits": _digits, "mnist": _mnist, "cifar10": _cifar10, "cifar100": _cifar100}[name]()
-    pixels = train[0].double()
-    std, mean = torch.std_mean(pixels, dim=(0, 2, 3), keepdim=True, correction=0)
-    scale, shift = (1 / std[0]).float(), (-mean[0] / std[0]).float()
+    values = torch.arange(256, dtype=torch.float64)
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in train[0].unbind(1)]).double()
+    counts = counts / counts.sum(1, keepdim=True)
+    mean = counts @ values
+    std = (counts @ values**2 - mean**2).sqrt()
+    scale, shift = (1 / std).float()[:, None, None], (-mean / std).float()[:, None, None]
     return Images(*train, scale, shift), Images(*test, scale, shift)
 
 
