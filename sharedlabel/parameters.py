@@ -165,10 +165,10 @@ def expand(block: dict, where: str, results: str) -> list[dict]:
     """One block of a study as a list of runs."""
     if not isinstance(block, dict) or "method" not in block:
         raise ParameterError(f"{where}: a block of runs needs the key method; allowed: {', '.join(methods())}")
+    if isinstance(block["method"], list):
+        return [run for method in block["method"] for run in expand(block | {"method": method}, where, results)]
     method = block["method"]
-    known = defaults(method) if isinstance(method, str) else None
-    if known is None:
-        raise ParameterError(f"{where}: method: {method!r} is one name a block; allowed: {', '.join(methods())}")
+    known = defaults(method)
     seeds = block.get("seed")
     if not isinstance(seeds, list) or not seeds or len(set(map(str, seeds))) < len(seeds):
         raise ParameterError(f"{where}: seed: {seeds!r} is not allowed; a block needs a list of different seeds, such as [0, 1, 2]")
