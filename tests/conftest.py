@@ -1,0 +1,149 @@
+"""What several test files share: settings, a place without data, and small networks drawn by hypothesis."""
+import math
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils import prune as torch_prune
+
+from sharedlabel import data, models, pruning
+
+# The same examples in every run, so that what fails fails again; `--hypothesis-profile=thorough` looks for new ones.
+QUICK = settings(deadline=None, derandomize=True, max_examples=40, suppress_health_check=list(HealthCheck))
+settings.register_profile("quick", QUICK)
+settings.register_profile("thorough", QUICK, derandomize=False, max_examples=1000)
+settings.load_profile("quick")
+
+SHAPE, CLASSES = (3, 8, 8), 4  # of the images that tests of whole models use
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """MNIST's two halves; the tests that need the real files are skipped where there are none."""
+    folder = data.root() / "MNIST" / "raw"
+    if not all((folder / name).exists() for name in data.MNIST_MD5):
+        pytest.skip(f"needs MNIST's files, and {folder} does not hold them (set SHAREDLABEL_DATA)")
+    return data.load("mnist")
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def labelled(count: int = 8, shape: tuple = SHAPE, classes: int = CLASSES) -> tuple[Tensor, Tensor]:
+    """A batch of images of noise, with labels."""
+    return torch.randn(count, *shape, generator=generator(1)), torch.arange(count) % classes
+
+
+def model(name: str, seed: int = 0, shape: tuple = SHAPE, classes: int = CLASSES) -> nn.Module:
+    return models.build(name, shape, classes, generator(seed))
+
+
+def count(masks: dict[str, Tensor]) -> int:
+    return sum(int(mask.sum()) for mask in masks.values())
+
+
+def total(network: nn.Module) -> int:
+    return sum(module.weight.numel() for module in pruning.prunable(network).values())
+
+
+def put_masks(network: nn.Module, masks: dict[str, Tensor]) -> None:
+    for name, module in pruning.prunable(network).items():
+        torch_prune.custom_from_mask(module, "weight", masks[name])
+
+
+@st.composite
+def small_networks(draw) -> tuple[nn.Sequential, tuple[int, int, int]]:
+    """A dense network in float64, and its images' shape: up to three convolutions of any geometry, linear layers."""
+    small = st.integers(1, 3)
+    shape = draw(st.tuples(small, st.integers(1, 7), st.integers(1, 7)))
+    layers, size = [], shape
+    for _ in range(draw(st.integers(0, 3))):
+        geometry = dict(
+            kernel_size=draw(st.tuples(small, small)), stride=draw(st.tuples(*[st.integers(1, 2)] * 2)),
+            padding=draw(st.tuples(*[st.integers(0, 2)] * 2)), dilation=draw(st.sampled_from([1, 1, 2])),
+        )
+        convolution = nn.Conv2d(size[0], draw(st.integers(1, 4)), **geometry, bias=draw(st.booleans()))
+        try:
+            size = tuple(convolution(torch.zeros(1, *size)).shape[1:])
+        except RuntimeError:  # the map is smaller than the kernel
+            continue
+        layers += [convolution, draw(st.sampled_from([nn.ReLU, nn.ReLU, nn.Identity]))()]
+    layers.append(nn.Flatten())
+    width = math.prod(size)
+    for hidden in draw(st.lists(st.integers(1, 5), max_size=1)):
+        layers += [nn.Linear(width, hidden, bias=draw(st.booleans())), nn.ReLU()]
+        width = hidden
+    network = nn.Sequential(*layers, nn.Linear(width, draw(st.integers(2, 4)))).double()
+    fill(network, draw)
+    return network, shape
+
+
+@st.composite
+def pruned_networks(draw) -> tuple[nn.Sequential, tuple[int, int, int]]:
+    """A small network under random masks; some path is left."""
+    network, shape = draw(small_networks())
+    return mask_at_random(network, shape, draw), shape
+
+
+def fill(network: nn.Module, draw) -> None:
+    """Random weights and biases that come from drawn seeds, so that a failure shrinks and repeats."""
+    with torch.no_grad():
+        for i, parameter in enumerate(network.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=generator(draw(st.integers(0, 99)) + 100 * i)))
+
+
+def mask_at_random(network: nn.Module, shape: tuple, draw) -> nn.Module:
+    """Dead ends and units that nothing reaches come of themselves; some path is left."""
+    masks = {}
+    for name, module in pruning.prunable(network).items():
+        density, seed = draw(st.sampled_from([0.05, 0.2, 0.5, 1.0])), draw(st.integers(0, 99))
+        masks[name] = torch.rand(module.weight.shape, generator=generator(seed)) < density
+        for row in draw(st.sets(st.integers(0, len(module.weight) - 1), max_size=1)):
+            masks[name][row] = False
+    assume(pruning.connected(network, masks, shape))
+    put_masks(network, masks)
+    return network
+
+
+class PreActivation(nn.Module):
+    """A residual block whose input is read by a BatchNorm and a sum: x + conv(relu(bn(x)))."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.bn, self.relu, self.conv = nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(self.relu(self.bn(x)))
+
+
+@st.composite
+def pruned_residual_networks(draw) -> tuple[nn.Sequential, tuple[int, int, int]]:
+    """A small network with BatchNorm, pooling and residual blocks in float64 under random masks; some path is left."""
+    width, shape = draw(st.integers(1, 4)), (draw(st.integers(1, 3)), draw(st.integers(2, 6)), draw(st.integers(2, 6)))
+    pools = [nn.Identity(), nn.MaxPool2d(3, 2, padding=1), nn.AvgPool2d(2)]
+    layers = [nn.Conv2d(shape[0], width, 3, padding=1, bias=draw(st.booleans())), nn.BatchNorm2d(width), nn.ReLU()]
+    layers.append(draw(st.sampled_from(pools)))
+    for _ in range(draw(st.integers(0, 2))):
+        if draw(st.booleans()):
+            layers.append(PreActivation(width))
+        else:
+            wider = width + draw(st.integers(0, 1))
+            layers.append(models.BasicBlock(width, wider, draw(st.integers(1, 2))))
+            width = wider
+    side = draw(st.integers(1, 2))
+    layers += [nn.AdaptiveAvgPool2d(side), nn.Flatten(), nn.Linear(width * side * side, 3)]
+    network = nn.Sequential(*layers).double()
+    fill(network, draw)
+    with torch.no_grad():  # not those of a fresh BatchNorm, so that none can be left behind unnoticed
+        for i, statistic in enumerate(network.buffers()):
+            if statistic.is_floating_point():
+                statistic.copy_(torch.rand(statistic.shape, generator=generator(i)) + 0.5)
+    return mask_at_random(network, shape, draw), shape

@@ -1,0 +1,291 @@
+"""The live network computes what the masked one computes, with the same gradients, from live weights alone."""
+import copy
+import functools
+from unittest import mock
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import SHAPE, count, generator, labelled, model, pruned_networks, pruned_residual_networks, put_masks
+from hypothesis import given
+from torch import nn
+
+from sharedlabel import data, live, models, pruning
+
+# Both ways to compute a convolution: single positions whatever their number, and whole maps however few.
+WAYS = pytest.mark.parametrize("most_pairs", [10**9, -1], ids=["units", "maps"])
+EXACT = dict(rtol=0, atol=1e-10)
+
+
+def build(network: nn.Module, shape: tuple, most_pairs: int = live.MOST_PAIRS) -> live.LiveNetwork:
+    with mock.patch.object(live, "MOST_PAIRS", most_pairs):
+        return live.build(network, shape)
+
+
+@functools.cache
+def masks_of(name: str, rho: float, iterations: int) -> dict[str, torch.Tensor]:
+    return pruning.prune(model(name), "synflow", rho, labelled(), iterations)
+
+
+def pruned(name: str, rho: float = 1.0, iterations: int = 4) -> nn.Module:
+    """One of the paper's networks, pruned by SynFlow in a few rounds."""
+    network = model(name)
+    put_masks(network, masks_of(name, rho, iterations))
+    return network
+
+
+def columns(images: torch.Tensor, small: live.LiveNetwork) -> torch.Tensor:
+    return images.flatten(1)[:, small.columns]
+
+
+def live_layers(small: live.LiveNetwork) -> dict[str, live.LiveLayer]:
+    return {name: layer for name, layer in small.layers.named_modules() if isinstance(layer, live.LiveLayer)}
+
+
+def batch_for(network: nn.Module, shape: tuple) -> tuple[torch.Tensor, torch.Tensor]:
+    dtype = next(network.parameters()).dtype
+    images = torch.randn(5, *shape, generator=generator(7)).to(dtype)
+    return images, torch.arange(5) % 2
+
+
+def gradient_of(parameter: nn.Parameter) -> torch.Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+def check_outputs_and_gradients(network: nn.Module, shape: tuple, most_pairs: int = live.MOST_PAIRS) -> None:
+    small = build(network, shape, most_pairs)
+    images, labels = batch_for(network, shape)
+    expected, outputs = network(images), small(columns(images, small))
+    torch.testing.assert_close(outputs, expected)
+    F.cross_entropy(expected, labels).backward()
+    F.cross_entropy(outputs, labels).backward()
+    for name, module in pruning.prunable(network).items():
+        layer = live_layers(small)[name]
+        gradient = pruning.dense_weight(module).grad.flatten()
+        torch.testing.assert_close(gradient_of(layer.values), gradient[layer.index])
+        gradient[layer.index] = 0
+        assert not gradient.any(), f"{name}: a weight that learns is missing from the live network"
+        if module.bias is not None:
+            torch.testing.assert_close(gradient_of(layer.bias), module.bias.grad[layer.rows])
+            module.bias.grad[layer.rows] = 0
+            assert not module.bias.grad.any(), f"{name}: a bias that learns is missing from the live network"
+
+
+def three_adam_steps(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+
+
+def check_training(network: nn.Module, shape: tuple, most_pairs: int = live.MOST_PAIRS) -> None:
+    """Three steps of the masked network, and three of the live one written back into the network that it came from."""
+    small = build(network, shape, most_pairs)
+    fresh = copy.deepcopy(network)
+    images, labels = batch_for(network, shape)
+    three_adam_steps(network, images, labels)
+    three_adam_steps(small, columns(images, small), labels)
+    live.write_back(small, fresh)
+    torch.testing.assert_close(dict(fresh.named_parameters()), dict(network.named_parameters()), **EXACT)
+    for each in (network, fresh, small):
+        each.eval()  # BatchNorm's statistics show in the outputs
+    torch.testing.assert_close(fresh(images), network(images), **EXACT)
+    torch.testing.assert_close(small(columns(images, small)), network(images), **EXACT)
+
+
+# ---- any network
+
+
+@WAYS
+@given(case=pruned_networks())
+def test_any_small_network_has_the_masked_ones_outputs_and_gradients(most_pairs, case):
+    check_outputs_and_gradients(*case, most_pairs)
+
+
+@WAYS
+@given(case=pruned_networks())
+def test_training_any_small_network_is_training_the_masked_one(most_pairs, case):
+    check_training(*case, most_pairs)
+
+
+@given(case=pruned_residual_networks())
+def test_any_small_residual_network_has_the_masked_ones_outputs_and_gradients(case):
+    check_outputs_and_gradients(*case)
+
+
+@given(case=pruned_residual_networks())
+def test_training_any_small_residual_network_is_training_the_masked_one(case):
+    check_training(*case)
+
+
+# ---- cases that random search meets rarely, or that say what the words mean
+
+
+def sequential(shape: tuple, *layers: nn.Module, **masks: list) -> tuple[nn.Sequential, tuple]:
+    """A network in float64 and its images' shape; masks by layer number, as lists of the flat places that are kept."""
+    network = nn.Sequential(*layers).double()
+    chosen = pruning.masks(network)
+    for name, places in masks.items():
+        chosen[name[1:]].zero_().view(-1)[places] = True
+    put_masks(network, chosen)
+    return network, shape
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_the_papers_networks_have_the_masked_ones_outputs_and_gradients(name):
+    check_outputs_and_gradients(pruned(name).double(), SHAPE)
+
+
+@pytest.mark.parametrize("rho", [0.0, 2.0, 3.0])
+@pytest.mark.parametrize("name", ["fc", "conv"])
+def test_float32_outputs_and_gradients_agree_to_the_last_digits(name, rho):
+    check_outputs_and_gradients(pruned(name, rho, iterations=50), SHAPE)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_training_the_papers_networks_is_training_the_masked_ones(name):
+    check_training(pruned(name).double(), SHAPE)
+
+
+@WAYS
+def test_three_convolutions_in_a_row(most_pairs):
+    torch.manual_seed(0)
+    case = sequential(
+        (1, 5, 5), nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 2), nn.ReLU(), nn.Conv2d(3, 2, 2), nn.ReLU(),
+        nn.Flatten(), nn.Linear(2, 2), _2=[0, 5, 13, 22, 30], _4=[0, 6, 9, 15, 20],
+    )
+    check_outputs_and_gradients(*case, most_pairs)
+
+
+@WAYS
+def test_a_weight_that_finds_only_padding_is_not_mistaken_for_another(most_pairs):
+    """The upper left output alone is read; there, the second channel's upper left tap looks past the edge."""
+    torch.manual_seed(0)
+    case = sequential(
+        (1, 4, 4), nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(16, 2), _2=[4, 9], _5=[0, 16],
+    )
+    check_training(*case, most_pairs)
+    small = build(*case, most_pairs)
+    assert live_layers(small)["2"].index.tolist() == [4]
+
+
+def test_a_unit_that_nothing_reaches_still_emits_its_bias_and_learns():
+    network, shape = sequential((2, 1, 1), nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), _1=[0, 1])
+    with torch.no_grad():
+        network[1].bias.fill_(0.7)
+    small = build(network, shape, 0)
+    assert live_layers(small)["1"].rows.tolist() == [0, 1]
+    images, labels = batch_for(network, shape)
+    three_adam_steps(small, columns(images, small), labels)
+    assert live_layers(small)["1"].bias[1] != 0.7
+    check_training(network, shape)
+
+
+@WAYS
+def test_a_map_that_nothing_reaches_still_emits_its_bias_and_learns(most_pairs):
+    torch.manual_seed(1)
+    case = sequential(
+        (1, 4, 4), nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(32, 2), _0=range(9), _2=[4, 13, 30],  # channel 1 of the first map is only read
+    )
+    with torch.no_grad():
+        case[0][0].bias.fill_(0.7)
+    check_training(*case, most_pairs)
+
+
+def test_needed_by_hand():
+    """Output (0, 1) of a 2 x 2 convolution reads columns 1 and 2 of rows 0 and 1, as far as the taps are kept."""
+    layers = nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)
+    network, shape = sequential((1, 3, 3), *layers, _0=[0, 3, 4, 5], _3=[1, 9])
+    need = live.needed(network, shape)
+    assert need["_0"].flatten().nonzero().flatten().tolist() == [1]
+    assert need["input_1"].flatten().nonzero().flatten().tolist() == [1, 5]  # taps (0, 0) and (1, 1)
+    assert build(network, shape, 100).columns.tolist() == [1, 5]
+
+
+def test_a_dead_end_is_dropped():
+    layers = nn.Flatten(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)
+    network, shape = sequential((3, 1, 1), *layers, _1=[0, 4, 8], _3=[0, 4])
+    small = build(network, shape, 0)
+    assert small.columns.tolist() == [0, 1]
+    assert live_layers(small)["1"].index.tolist() == [0, 4]
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_every_live_value_is_a_weight_that_the_mask_keeps(name):
+    network = pruned(name)
+    values = 0
+    for layer_name, layer in live_layers(live.build(network, SHAPE)).items():
+        module = network.get_submodule(layer_name)
+        assert module.weight_mask.flatten()[layer.index].all()
+        assert len(layer.index.unique()) == len(layer.index)
+        assert torch.equal(layer.values, module.weight.flatten()[layer.index])
+        values += len(layer.values)
+    assert 0 < values <= count(pruning.masks(network))
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_nothing_but_live_values_biases_and_batchnorms_is_learned(name):
+    small = live.build(pruned(name), SHAPE)
+    expected = [layer.values for layer in live_layers(small).values()]
+    expected += [layer.bias for layer in live_layers(small).values() if layer.bias is not None]
+    for layer in small.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            expected += [layer.weight, layer.bias]
+    assert {id(p) for p in small.parameters()} == {id(p) for p in expected}
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_written_back_values_are_found_again_and_nothing_else_changes(name):
+    network = pruned(name)
+    small, before = live.build(network, SHAPE), pruned(name)
+    with torch.no_grad():
+        for parameter in small.parameters():
+            parameter += 1
+    live.write_back(small, network)
+    for one, other in zip(live.build(network, SHAPE).parameters(), small.parameters(), strict=True):
+        assert torch.equal(one, other)
+    live.write_back(live.build(before, SHAPE), network)
+    assert all(torch.equal(one, other) for one, other in zip(network.parameters(), before.parameters(), strict=True))
+
+
+def test_gathered_images_give_the_pruned_networks_outputs():
+    train_set, _ = data.load("digits")
+    network = model("conv", shape=train_set.shape, classes=10)
+    pruning.prune(network, "synflow", 3.5, (train_set.batch(slice(0, 8)), None))
+    small = live.build(network, train_set.shape)
+    assert len(small.columns) < 64
+    outputs = small(train_set.gather(small.columns).batch(slice(0, 50)))
+    torch.testing.assert_close(outputs, network(train_set.batch(slice(0, 50))))
+
+
+class Functional(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.flatten, self.linear, self.function = nn.Flatten(), nn.Linear(48, 48), function
+
+    def forward(self, x):
+        return self.function(self.linear(self.flatten(x)))
+
+
+@pytest.mark.parametrize("layer, name", [
+    (nn.Sigmoid(), "Sigmoid"), (nn.Dropout(), "Dropout"), (nn.LayerNorm([3, 4, 4]), "LayerNorm"),
+    (nn.ConvTranspose2d(3, 3, 1), "ConvTranspose2d"), (nn.Conv2d(3, 3, 1, groups=3), "Conv2d"),
+    (nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"), "Conv2d"),
+    (nn.Conv2d(3, 3, 3, padding="same"), "Conv2d"),
+])
+def test_an_unknown_layer_is_refused_by_name(layer, name):
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), layer, nn.Flatten(), nn.Linear(48, 2))
+    with pytest.raises(TypeError, match=rf"^layer '_1' \({name}\) is not one .* knows how to shrink$"):
+        live.build(network, (3, 4, 4))
+
+
+@pytest.mark.parametrize("function, name", [
+    (F.relu, "relu"), (torch.sigmoid, "sigmoid"), (lambda x: x.sigmoid(), "sigmoid"),
+    (lambda x: x * 2, "mul"), (lambda x: x + 1, "add"), (lambda x: x + x, "add"),
+])
+def test_an_unknown_function_is_refused_by_name(function, name):
+    with pytest.raises(TypeError, match=rf"^layer '{name}' .* is not one that the live network knows how to shrink$"):
+        live.build(Functional(function), (3, 4, 4))

@@ -1,0 +1,348 @@
+"""Pruning: exact counts, masks that only shrink, no dead network passed on, and SynFlow as its paper defines it."""
+import copy
+import math
+
+import pytest
+import torch
+from conftest import CLASSES, count, generator, labelled, model, small_networks, total
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from sharedlabel import models, pruning
+
+MODELS = pytest.mark.parametrize("name", models.MODELS)
+PRUNERS = pytest.mark.parametrize("pruner", pruning.PRUNERS)
+
+# params_total, rho, params_remaining: the rows of the paper's Table 1, and those of Table 2 that prune one network
+TABLE_ROWS = [
+    (119_400, 2.5, 378), (260_384, 3.25, 147), (260_384, 3.5, 83), (337_760, 2.0, 3378), (11_172_032, 4.5, 354),
+    (3_286_880, 2.5, 10_395), (1_092_960, 2.0, 10_930), (11_172_032, 4.0, 1118), (26_224_480, 2.0, 262_245),
+]
+# params_total and rho of the CNN, then of the LSTM head, params_remaining of both: the other rows of Table 2
+TABLE_ROWS_WITH_HEAD = [
+    (260_384, 3.75, 171_710, 3.75, 78), (11_172_032, 4.5, 176_730, 2.5, 913), (1_092_960, 2.5, 312_900, 2.0, 6586),
+    (26_224_480, 3.0, 401_800, 1.0, 66_405),
+]
+
+
+MODEST = 0.25  # every pruner leaves every network connected at this rho; SNIP, magnitude and others do not at 1
+
+
+def prune(network: nn.Module, pruner: str = "synflow", rho: float = MODEST, **settings) -> dict[str, torch.Tensor]:
+    shape = settings.pop("shape", (3, 8, 8))
+    return pruning.prune(network, pruner, rho, labelled(shape=shape), generator=generator(2), **settings)
+
+
+def weights(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: module.weight for name, module in pruning.prunable(network).items()}
+
+
+def scores(network: nn.Module, shape: tuple) -> dict[str, torch.Tensor]:
+    return pruning.synflow(network, weights(network), (torch.empty(1, *shape), None))
+
+
+def state(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: t.clone() for name, t in network.state_dict().items()}
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def subset(fewer: dict[str, torch.Tensor], more: dict[str, torch.Tensor]) -> bool:
+    return all(not (fewer[name] & ~more[name]).any() for name in more)
+
+
+def rho_leaving(weights_left: int, of: int) -> float:
+    return math.log10(of / (weights_left - 0.5))  # between the two where the count changes
+
+
+# ---- how many weights are left
+
+
+@pytest.mark.parametrize("weights_total, rho, left", TABLE_ROWS)
+def test_remaining_is_what_the_papers_tables_print(weights_total, rho, left):
+    assert pruning.remaining(weights_total, rho) == left
+
+
+@pytest.mark.parametrize("cnn, rho, head, head_rho, left", TABLE_ROWS_WITH_HEAD)
+def test_remaining_with_a_head_is_what_the_papers_tables_print(cnn, rho, head, head_rho, left):
+    assert pruning.remaining(cnn, rho) + pruning.remaining(head, head_rho) == left
+
+
+@given(left=st.integers(1, 10**6), rho=st.integers(0, 6))
+def test_remaining_is_exact_where_the_ratio_is_whole(left, rho):
+    assert pruning.remaining(left * 10**rho, rho) == left
+    assert pruning.remaining(left * 10**rho + 1, rho) == left + 1 or rho == 0
+
+
+@PRUNERS
+@given(rho=st.floats(0, MODEST))
+def test_prune_leaves_exactly_the_count_asked_for(pruner, rho):
+    network = model("fc", classes=CLASSES)
+    masks = prune(network, pruner, rho, iterations=3)
+    assert count(masks) == math.ceil(total(network) / 10**rho)
+
+
+@PRUNERS
+@MODELS
+def test_every_pruner_prunes_every_network_to_the_count(name, pruner):
+    network = model(name)
+    assert count(prune(network, pruner, iterations=1)) == pruning.remaining(total(network), MODEST)
+
+
+def test_rho_0_keeps_every_weight():
+    network = model("fc")
+    assert count(prune(network, rho=0.0)) == total(network)
+
+
+@PRUNERS
+def test_masks_are_pytorchs_own_and_keep_the_weights_values(pruner):
+    network = model("conv")
+    before = {name: w.detach().clone() for name, w in weights(network).items()}
+    masks = prune(network, pruner, iterations=2)
+    assert torch_prune.is_pruned(network)
+    for name, module in pruning.prunable(network).items():
+        assert torch.equal(module.weight_mask.bool(), masks[name])
+        assert torch.equal(module.weight_orig, before[name])
+        assert torch.equal(module.weight, before[name] * masks[name])
+
+
+# ---- keep_top: which ones
+
+
+@st.composite
+def scored(draw):
+    """Scores with many ties, a mask of those still alive, and how many of them to keep."""
+    shapes = draw(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 6)), min_size=1, max_size=4))
+    values, alive = {}, {}
+    for i, (rows, columns) in enumerate(shapes):
+        entries = st.lists(st.integers(-1, 2), min_size=rows * columns, max_size=rows * columns)
+        values[str(i)] = torch.tensor(draw(entries)).double().view(rows, columns)
+        alive[str(i)] = torch.tensor(draw(entries)).view(rows, columns) > -1
+    assume(count(alive))
+    return values, alive, draw(st.integers(1, count(alive)))
+
+
+@given(case=scored())
+def test_keep_top_keeps_exactly_the_best_of_those_alive_whatever_ties(case):
+    values, alive, keep = case
+    kept = pruning.keep_top(values, alive, keep)
+    assert count(kept) == keep
+    assert subset(kept, alive)
+    best = torch.cat([values[name][alive[name]] for name in alive]).sort(descending=True).values[:keep]
+    assert torch.equal(torch.cat([values[name][kept[name]] for name in kept]).sort(descending=True).values, best)
+
+
+def test_keep_top_never_revives_the_best_weight():
+    values, alive = {"a": torch.tensor([9.0, 1.0, 2.0])}, {"a": torch.tensor([False, True, True])}
+    assert pruning.keep_top(values, alive, 2)["a"].tolist() == [False, True, True]
+
+
+def test_keep_top_compares_weights_of_all_layers():
+    values = {"a": torch.tensor([1.0, 4.0]), "b": torch.tensor([2.0, 3.0])}
+    kept = pruning.keep_top(values, {name: torch.ones(2, dtype=torch.bool) for name in values}, 2)
+    assert kept["a"].tolist() == [False, True] and kept["b"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_refused(bad):
+    values = {"a": torch.tensor([1.0, bad])}
+    with pytest.raises(FloatingPointError, match="not finite"):
+        pruning.keep_top(values, {"a": torch.ones(2, dtype=torch.bool)}, 1)
+
+
+# ---- the rounds
+
+
+@pytest.fixture
+def rounds(monkeypatch):
+    """The masks after each round, as pruning goes on."""
+    seen, keep_top = [], pruning.keep_top
+
+    def watched(*arguments):
+        seen.append(keep_top(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(pruning, "keep_top", watched)
+    return seen
+
+
+@PRUNERS
+def test_each_round_only_removes(rounds, pruner):
+    network = model("fc")
+    masks = prune(network, pruner, iterations=8)
+    assert all(subset(later, earlier) for earlier, later in zip(rounds, rounds[1:]))
+    assert same(masks, rounds[-1])
+
+
+def test_rounds_follow_the_exponential_schedule(rounds):
+    network = model("fc")
+    prune(network, rho=2.0, iterations=10)
+    weights_total = total(network)
+    assert [count(masks) for masks in rounds] == [math.ceil(weights_total / 10 ** (0.2 * i)) for i in range(1, 11)]
+
+
+def test_a_pruned_weight_counts_as_0_in_the_next_rounds_scores(monkeypatch):
+    seen = []
+
+    def watched(network, weights, *others):
+        seen.append({name: w != 0 for name, w in weights.items()})
+        return pruning.magnitude(network, weights, *others)
+
+    monkeypatch.setitem(pruning.PRUNERS, "magnitude", watched)
+    network = model("fc")
+    prune(network, "magnitude", iterations=4)
+    weights_total = total(network)
+    assert [count(alive) for alive in seen] == [math.ceil(weights_total / 10 ** (MODEST / 4 * i)) for i in range(4)]
+
+
+@PRUNERS
+def test_the_same_seed_prunes_the_same_weights(pruner):
+    first, again = (prune(model("conv"), pruner, iterations=3) for _ in range(2))
+    assert same(first, again)
+
+
+def test_another_seed_prunes_other_weights():
+    first, other = (prune(model("conv", seed=seed), iterations=3) for seed in (0, 1))
+    assert not same(first, other)
+
+
+# ---- SynFlow
+
+
+@given(case=small_networks())
+def test_synflows_sums_are_conserved_from_layer_to_layer(case):
+    sums = [float(score.sum()) for score in scores(*case).values()]
+    assert sums == pytest.approx([sums[0]] * len(sums), rel=1e-9)
+
+
+@MODELS
+def test_synflows_sums_agree_where_all_paths_pass(name):
+    """First and last layer of every network: no shortcut leads around them."""
+    found = list(scores(model(name), (3, 8, 8)).values())
+    assert float(found[0].sum()) == pytest.approx(float(found[-1].sum()), rel=1e-9)
+    assert float(found[0].sum()) > 0
+
+
+def test_synflow_by_hand():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor([[1.0, -2.0], [0.0, 3.0]]))
+        network[3].weight.copy_(torch.tensor([[-5.0, 7.0]]))
+    found = scores(network, (2, 1, 1))
+    assert found["1"].tolist() == [[5, 10], [0, 21]]  # |incoming| times |outgoing|, the input being 1
+    assert found["3"].tolist() == [[15, 21]]
+
+
+@MODELS
+def test_synflow_scores_in_float64(name):
+    assert {score.dtype for score in scores(model(name), (3, 8, 8)).values()} == {torch.float64}
+
+
+@MODELS
+def test_synflow_does_not_see_biases(name):
+    network = model(name)
+    before = scores(network, (3, 8, 8))
+    with torch.no_grad():
+        for parameter, tensor in network.named_parameters():
+            if parameter.endswith("bias"):
+                tensor.add_(3.0)
+    assert same(before, scores(network, (3, 8, 8)))
+
+
+@PRUNERS
+@MODELS
+def test_scoring_leaves_weights_biases_and_statistics_as_they_are(name, pruner):
+    network = model(name)
+    before = state(network)
+    pruning.PRUNERS[pruner](network, weights(network), labelled(), generator())
+    assert same(before, state(network))
+    assert all(p.grad is None and p.requires_grad for p in network.parameters())
+
+
+@PRUNERS
+def test_pruning_changes_no_bias_and_no_batchnorm(pruner):
+    network = model("wideresnet20") if "wideresnet20" in models.MODELS else model("conv")
+    before = state(network)
+    prune(network, pruner, iterations=1)
+    after = state(network)
+    others = [name for name in before if name in after]  # a pruned weight has moved to weight_orig
+    assert len(others) == len(before) - len(pruning.prunable(network)) > 0
+    assert all(torch.equal(before[name], after[name]) for name in others)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name, layers", [("fc", 6), ("conv", 3)])
+def test_synflow_reaches_rho_max_on_the_papers_mnist_networks(name, layers, seed):
+    """One weight a layer: no mask of fewer weights could connect the network."""
+    network = model(name, seed, (1, 28, 28), 10)
+    masks = prune(network, rho=rho_leaving(layers, of=total(network)), shape=(1, 28, 28))
+    assert [int(mask.sum()) for mask in masks.values()] == [1] * layers
+
+
+@given(case=small_networks(), data=st.data())
+def test_synflow_connects_wherever_any_mask_could(case, data):
+    network, shape = case
+    full, dense = pruning.masks(network), copy.deepcopy(network)
+    assume(pruning.connected(network, full, shape))
+    left = data.draw(st.integers(len(full), count(full)), label="weights left")
+    masks = prune(network, rho=rho_leaving(left, of=count(full)), shape=shape)
+    assert count(masks) == left
+    assert pruning.connected(dense, masks, shape)
+
+
+# ---- layer collapse
+
+
+@MODELS
+def test_beyond_rho_max_the_refusal_names_how_much_the_network_bears(name):
+    network = model(name)
+    expected = rf"^rho: 7.5 leaves 1 of {total(network)} weights.* bears rho <= \d\.\d+$"
+    with pytest.raises(pruning.LayerCollapse, match=expected):
+        prune(network, rho=7.5)
+
+
+@pytest.mark.parametrize("name", ["fc", "conv"])
+def test_what_the_refusal_says_it_bears_it_bears(name):
+    with pytest.raises(pruning.LayerCollapse) as error:
+        prune(model(name), rho=9.0)
+    prune(model(name), rho=float(str(error.value).rsplit(" ", 1)[1]))
+
+
+def test_a_pruner_that_cuts_the_network_is_refused_and_named(monkeypatch):
+    def hates_the_last_layer(network, weights, *others):
+        return {name: torch.full_like(w, name != list(weights)[-1]) for name, w in weights.items()}
+
+    monkeypatch.setitem(pruning.PRUNERS, "magnitude", hates_the_last_layer)
+    with pytest.raises(pruning.LayerCollapse, match=f"magnitude at rho {MODEST} .*: no weight is left in .*11"):
+        prune(model("fc"), "magnitude")
+
+
+def test_layers_whose_weights_do_not_meet_are_a_collapse_too(monkeypatch):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.Linear(2, 2))
+    chosen = {"1": torch.tensor([[1.0, 1.0], [0.0, 0.0]]), "2": torch.tensor([[0.0, 1.0], [0.0, 1.0]])}
+    monkeypatch.setitem(pruning.PRUNERS, "magnitude", lambda *_: chosen)
+    with pytest.raises(pruning.LayerCollapse, match="every layer keeps a weight, but they do not meet"):
+        prune(network, "magnitude", math.log10(2), shape=(2, 1, 1))
+
+
+@pytest.mark.parametrize("how", ["too few weights", "cut"])
+def test_a_refused_network_is_as_it_was(monkeypatch, how):
+    def likes_none(network, weights, *others):
+        return {name: w * 0 for name, w in weights.items()}
+
+    monkeypatch.setitem(pruning.PRUNERS, "magnitude", likes_none)
+    network = model("fc")
+    before = state(network)
+    with pytest.raises(pruning.LayerCollapse):
+        prune(network, "magnitude", 9.0 if how == "too few weights" else 2.0)
+    assert same(before, state(network))
+    assert not torch_prune.is_pruned(network) and network.training
+
+
+def test_an_unknown_pruner_is_refused_and_the_known_ones_are_named():
+    with pytest.raises(ValueError, match=f"pruner: 'synfow' is unknown; allowed: {', '.join(pruning.PRUNERS)}"):
+        prune(model("fc"), "synfow")
