@@ -421,7 +421,8 @@ def freeze(live: LiveNetwork, free: int) -> None:
 
     Raises ValueError unless 1 <= free <= the number of layers.
     """
-    layers = [layer for layer in live.layers.modules() if isinstance(layer, (LiveLayer, LiveBatchNorm))]
+    nodes = [node for node in live.layers.graph.nodes if node.op == "call_module"]  # in the order of computation
+    layers = [live.layers.get_submodule(node.target) for node in nodes]
     weighted = [i for i, layer in enumerate(layers) if isinstance(layer, LiveLayer)]
     if not 1 <= free <= len(weighted):
         raise ValueError(f"free_layers: {free!r} is not allowed; this network has from 1 to {len(weighted)} layers to leave free")

@@ -1,0 +1,59 @@
+"""Freeze and retrain: a checkpoint comes back exactly, and what is frozen stays as it is."""
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import SHAPE, generator, labelled, model
+
+from sharedlabel import live, pruning, records
+
+
+def pruned(name, seed=0):
+    network = model(name, seed)
+    pruning.prune(network, "random", 0.5, labelled(), iterations=1, generator=generator(seed))
+    return live.build(network, SHAPE)
+
+
+def train(small, steps=3):
+    images, labels = labelled()
+    optimizer = torch.optim.Adam([p for p in small.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(small(images.flatten(1)[:, small.columns]), labels).backward()
+        optimizer.step()
+
+
+def outputs(small):
+    small.eval()
+    return small(labelled()[0].flatten(1)[:, small.columns])
+
+
+@pytest.mark.parametrize("name", ("fc", "conv", "wideresnet20"))
+def test_a_restored_network_gives_the_trained_ones_outputs(name, tmp_path):
+    trained, fresh = pruned(name), pruned(name)
+    train(trained)
+    assert not torch.equal(outputs(trained), outputs(fresh))
+    records.restore(fresh, records.live_tensors(trained))
+    assert torch.equal(outputs(trained), outputs(fresh))
+
+
+def test_a_checkpoint_of_another_mask_or_network_is_refused():
+    for other in (pruned("fc", seed=1), pruned("conv")):
+        with pytest.raises(ValueError, match="pruned differently"):
+            records.restore(pruned("fc"), records.live_tensors(other))
+
+
+@pytest.mark.parametrize("name, free, learning", [("fc", 2, ("9.", "11.")), ("conv", 1, ("5.",)), ("wideresnet20", 1, ("fc.",))])
+def test_only_the_free_layers_learn(name, free, learning):
+    small = pruned(name)
+    live.freeze(small, free)
+    before = records.live_tensors(small)
+    before = {key: t.clone() for key, t in before.items()}
+    train(small)
+    changed = {key for key, t in records.live_tensors(small).items() if not torch.equal(t, before[key])}
+    assert changed == {key for key in before if key.startswith(learning) and key.endswith((".values", ".bias"))}
+
+
+@pytest.mark.parametrize("free", [0, 7])
+def test_more_frozen_layers_than_there_are_is_refused(free):
+    with pytest.raises(ValueError, match=f"free_layers: {free} .* from 1 to 6"):
+        live.freeze(pruned("fc"), free)
