@@ -1,0 +1,171 @@
+"""Training: it learns, it stops, it keeps the best epoch, and the same seed gives the same bits."""
+import itertools
+
+import pytest
+import torch
+from conftest import generator, model
+from torch import nn
+
+from sharedlabel import data, live, losses, models, pruning, training
+from sharedlabel.data import Images
+
+
+def toy() -> Images:
+    """Two classes of 4-pixel images that differ in brightness."""
+    labels = torch.arange(70) % 2
+    pixels = torch.randint(100, (70, 1, 2, 2), generator=generator()) + 100 * labels[:, None, None, None]
+    return Images(pixels.to(torch.uint8), labels, torch.tensor(1 / 50), torch.tensor(-2.0))
+
+
+def linear(seed: int = 0) -> nn.Sequential:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.randn(2, 4, generator=generator(seed)))
+    return network
+
+
+def train(network, images=None, validate=None, watch=dict, batches=None, **changed) -> dict:
+    images, batches = images or toy(), batches or generator(3)
+    settings = dict(learning_rate=1e-2, max_epochs=5, patience=100, min_improvement=0.0) | changed
+    validate = validate or (lambda: float(losses.standard(training.outputs(network, images), images.labels)))
+    epoch = lambda: training.shuffled(images, 16, batches)  # noqa: E731
+    return training.train(network, epoch, losses.standard, validate, watch, **settings)
+
+
+def told(*values: float):
+    """A validation loss that is told beforehand; the last value for ever."""
+    return itertools.chain(values, itertools.repeat(values[-1])).__next__
+
+
+def test_training_reduces_the_loss():
+    curves = train(linear(), max_epochs=30)["curves"]
+    assert curves["train_loss"][-1] < 0.5 * curves["train_loss"][0]
+    assert curves["validation_loss"][-1] < 0.5 * curves["validation_loss"][0]
+
+
+def test_every_epoch_is_in_the_learning_curve():
+    result = train(linear(), watch=lambda: {"n_accuracy_5": 0.5}, max_epochs=4)
+    assert {name: len(curve) for name, curve in result["curves"].items()} == {
+        "train_loss": 4, "validation_loss": 4, "n_accuracy_5": 4
+    }
+    assert result["stopped"] == "limit"
+
+
+def test_the_train_loss_is_the_mean_over_images_not_over_batches():
+    network, images = linear(), toy()
+    expected = float(losses.standard(training.outputs(network, images), images.labels))
+    found = train(network, images, learning_rate=1e-12, max_epochs=1)["curves"]["train_loss"][0]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_training_stops_when_patience_is_at_its_end():
+    result = train(linear(), validate=told(1.0, 0.5, 0.6, 0.7, 0.4), patience=2, max_epochs=10)
+    assert result["curves"]["validation_loss"] == [1.0, 0.5, 0.6, 0.7]
+    assert (result["best"], result["stopped"]) == (2, "no improvement")
+
+
+def test_an_improvement_starts_the_wait_anew():
+    result = train(linear(), validate=told(1.0, 1.1, 0.9, 1.1, 0.8, 1.1, 1.2), patience=2, max_epochs=10)
+    assert len(result["curves"]["validation_loss"]) == 7
+
+
+def test_an_improvement_too_small_does_not_stop_the_wait():
+    result = train(linear(), validate=told(1.0, 0.9995, 0.9992, 0.5), patience=2, min_improvement=0.001, max_epochs=10)
+    assert len(result["curves"]["validation_loss"]) == 3
+    assert result["best"] == 3  # though the best epoch counts, however small its lead
+
+
+def test_small_improvements_add_up():
+    slow = told(1.0, 0.9994, 0.9988, 0.9982, 0.9976, 0.9970)
+    assert train(linear(), validate=slow, patience=2, min_improvement=0.001, max_epochs=6)["stopped"] == "limit"
+
+
+def test_the_best_epochs_weights_are_kept():
+    network, seen = linear(), []
+
+    def watch():
+        seen.append({name: t.clone() for name, t in network.state_dict().items()})
+        return {}
+
+    result = train(network, validate=told(1.0, 0.7, 0.3, 0.4, 0.5), watch=watch, max_epochs=5)
+    assert result["best"] == 3
+    assert all(torch.equal(t, seen[2][name]) for name, t in network.state_dict().items())
+    assert not torch.equal(seen[2]["1.weight"], seen[4]["1.weight"])
+
+
+def test_a_loss_that_is_not_a_number_is_never_the_best():
+    assert train(linear(), validate=told(float("nan"), 0.7, float("nan")), max_epochs=3)["best"] == 2
+
+
+def trained_on_digits(name: str, precision: str = "float32") -> tuple[dict, torch.Tensor]:
+    """Curves of a pruned network trained for two epochs of some digits, and its outputs for others."""
+    train_set, test_set = (images.subset(torch.arange(200)) for images in data.load("digits"))
+    train_set, held_out = data.split(train_set, 0.1, data.stream(0, "split"))
+    network = model(name, 0, train_set.shape, 10)
+    pruning.prune(network, "synflow", 1.0, (train_set.batch(slice(0, 8)), None), iterations=8)
+    network = live.build(network, train_set.shape)
+    train_rows, held_out, test_set = (images.gather(network.columns) for images in (train_set, held_out, test_set))
+    batches = data.stream(0, "batches")
+    result = training.train(
+        network, lambda: training.shuffled(train_rows, 32, batches), losses.standard,
+        lambda: float(losses.standard(training.outputs(network, held_out, precision), held_out.labels)), dict,
+        learning_rate=1e-3, max_epochs=2, patience=9, min_improvement=0.0, precision=precision,
+    )
+    return result, training.outputs(network, test_set, precision)
+
+
+TRAINABLE = pytest.mark.parametrize("name", [name for name in models.MODELS if name != "resnet18"])  # digits are grey
+
+
+@TRAINABLE
+def test_the_same_seed_gives_the_same_result_bit_for_bit(name):
+    (curves, outputs), (again, outputs_again) = (trained_on_digits(name) for _ in range(2))
+    assert curves == again
+    assert torch.equal(outputs, outputs_again)
+
+
+@TRAINABLE
+def test_bfloat16_trains_to_nearly_the_same(name):
+    (exact, exact_outputs), (rough, outputs) = (trained_on_digits(name, p) for p in training.PRECISIONS)
+    assert outputs.dtype == torch.float32 and outputs.isfinite().all()
+    assert not torch.equal(outputs, exact_outputs)
+    assert rough["curves"]["train_loss"] == pytest.approx(exact["curves"]["train_loss"], rel=0.05)
+
+
+def test_an_unknown_precision_is_refused_and_the_known_ones_are_named():
+    with pytest.raises(ValueError, match="precision: 'float16' is unknown; allowed: float32, bfloat16"):
+        train(linear(), precision="float16")
+
+
+def test_an_epoch_shows_every_image_once_in_another_order_each_time():
+    images, batches = toy(), generator()
+    epochs = [list(training.shuffled(images, 16, batches)) for _ in range(2)]
+    assert [len(y) for _, y in epochs[0]] == [16, 16, 16, 16, 6]
+    shown = [torch.cat([x for x, _ in epoch]).flatten(1) for epoch in epochs]
+    expected = images.batch(slice(None)).flatten(1)
+    assert all(sorted(rows.tolist()) == sorted(expected.tolist()) for rows in shown)
+    assert not torch.equal(*shown)
+
+
+def test_a_batchs_labels_belong_to_its_images():
+    for x, y in training.shuffled(toy(), 16, generator()):
+        assert torch.equal(x.mean((1, 2, 3)) > 0, y == 1)
+
+
+def test_outputs_are_in_order_in_evaluation_mode_and_leave_training_mode():
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(4, 2))
+    before = network[0].running_mean.clone()
+    found = training.outputs(network, toy(), batch_size=16)
+    assert network.training and torch.equal(network[0].running_mean, before)
+    torch.testing.assert_close(found, network.eval()(toy().batch(slice(None))))
+
+
+def test_the_watcher_gives_the_n_accuracy_of_the_sizes_asked_for():
+    labels = torch.arange(60) % 2
+    logits = nn.functional.one_hot(labels, 2).float()
+    logits[::6] = logits[::6].flip(1) * 1.5  # a sixth of the images, all of label 0, is wrong, and surer than the rest
+    watch = training.watcher(lambda: logits, labels, [1, 2, 5], seed=0, per_class=400)
+    assert watch() == watch()
+    assert set(watch()) == {"n_accuracy_1", "n_accuracy_5"}
+    assert watch()["n_accuracy_1"] == pytest.approx(5 / 6, abs=0.03)
+    assert watch()["n_accuracy_5"] > watch()["n_accuracy_1"]
