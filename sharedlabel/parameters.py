@@ -63,6 +63,11 @@ def check(method: str, given: dict, where: str = "the parameters cell, papermill
             value = float(value)
         if type(value) is not type(default):
             raise ParameterError(f"{name}: {value!r} is {type(value).__name__}, allowed is {type(default).__name__} (set in {where})")
+        if isinstance(default, list):
+            kind = type(default[0])
+            wrong = [f"{each!r} is {type(each).__name__}" for each in value if type(each) is not kind]
+            if wrong or not value:
+                raise ParameterError(f"{name}: {wrong[0] if wrong else '[] is empty'}, allowed is a list of {kind.__name__} (set in {where})")
         for each in value if isinstance(value, list) else [value]:
             check_value(name, each, where)
         params[name] = value
@@ -107,11 +112,12 @@ def assigned(source: str) -> set[str]:
 def needs(method: str, params: dict) -> dict | None:
     """The run that a run of `method` starts from (its `method` and all its parameters), None where it starts afresh.
 
-    It has the same parameters, as far as its own notebook knows them.
+    It has the same parameters, as far as its own notebook knows them, and that notebook's revision.
     """
     if method != "freeze_retrain":
         return None
-    return {"method": "baseline"} | {name: params[name] for name in defaults("baseline")}
+    own = {"method": "baseline", "revision": defaults("baseline")["revision"]}
+    return {name: params[name] for name in defaults("baseline")} | own
 
 
 def starting_point(method: str, params: dict) -> dict[str, Tensor]:

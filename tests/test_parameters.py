@@ -1,0 +1,267 @@
+"""Parameters: a wrong one is refused before any training, in one line with what is allowed and where to set it."""
+import json
+
+import pytest
+import yaml
+
+from sharedlabel import ROOT, parameters, records
+
+METHODS = pytest.mark.parametrize("method", parameters.methods())
+
+
+def refusal(function, *arguments) -> str:
+    with pytest.raises(parameters.ParameterError) as error:
+        function(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def run_name(params: dict) -> str:
+    return records.run_name(parameters.result_params("baseline", params))
+
+
+# ---- one run
+
+
+@METHODS
+def test_a_methods_defaults_are_those_of_its_notebook(method):
+    notebook = json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())
+    cell = next(cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    names = {}
+    exec("".join(cell["source"]), names)
+    del names["__builtins__"]
+    assert parameters.defaults(method) == names
+    assert parameters.check(method, {}) == names
+
+
+@METHODS
+def test_every_method_has_what_records_and_grids_rely_on(method):
+    common = {"dataset", "model", "pruner", "rho", "seed", "n", "revision", "precision", "max_epochs"}
+    assert common | parameters.RUNTIME <= set(parameters.defaults(method))
+
+
+def test_an_unknown_method_is_refused_and_the_known_ones_are_named():
+    message = refusal(parameters.check, "basline", {})
+    assert all(part in message for part in ("method", "'basline'", *parameters.methods()))
+
+
+# given, and what the message says: the parameter, the value, what is allowed
+WRONG = [
+    ({"rhoo": 2.0}, ["rhoo", "baseline", "rho, "]),
+    ({"rho": "2"}, ["rho: '2'", "str", "float"]),
+    ({"rho": None}, ["rho: None", "float"]),
+    ({"rho": True}, ["rho: True", "bool", "float"]),
+    ({"rho": [2.0]}, ["rho: [2.0]", "list", "float"]),
+    ({"rho": -1.0}, ["rho: -1.0", ">= 0"]),
+    ({"rho": float("nan")}, ["rho: nan", ">= 0"]),
+    ({"rho": float("inf")}, ["rho: inf", ">= 0"]),
+    ({"seed": 0.5}, ["seed: 0.5", "float", "int"]),
+    ({"seed": True}, ["seed: True", "bool", "int"]),
+    ({"seed": -1}, ["seed: -1", ">= 0"]),
+    ({"n": 5}, ["n: 5", "int", "list"]),
+    ({"n": [0, 5]}, ["n: 0", ">= 1"]),
+    ({"n": [5, 5]}, ["n: [5, 5]", "twice"]),
+    ({"n": [1.5]}, ["n: 1.5", "float", "int"]),
+    ({"n": ["5"]}, ["n: '5'", "str", "int"]),
+    ({"n": [True]}, ["n: True", "bool", "int"]),
+    ({"n": []}, ["n: []", "int"]),
+    ({"dataset": "minst"}, ["dataset: 'minst'", "digits, mnist"]),
+    ({"model": "vgg"}, ["model: 'vgg'", "fc, conv"]),
+    ({"pruner": "synfow"}, ["pruner: 'synfow'", "synflow"]),
+    ({"precision": "float16"}, ["precision: 'float16'", "float32, bfloat16"]),
+    ({"on_collapse": "ignore"}, ["on_collapse: 'ignore'", "raise, record"]),
+    ({"batch_size": 0}, ["batch_size: 0", ">= 1"]),
+    ({"learning_rate": 0}, ["learning_rate: 0.0", "> 0"]),
+    ({"learning_rate": "1e-4"}, ["learning_rate: '1e-4'", "str", "float"]),  # YAML reads 1e-4 as a word
+    ({"max_epochs": 0}, ["max_epochs: 0", ">= 1"]),
+    ({"patience": 0}, ["patience: 0", ">= 1"]),
+    ({"prune_iterations": 0}, ["prune_iterations: 0", ">= 1"]),
+    ({"tuples_per_class": 0}, ["tuples_per_class: 0", ">= 1"]),
+    ({"held_out": 0.0}, ["held_out: 0.0", "> 0"]),
+    ({"held_out": 1.0}, ["held_out: 1.0", "<="]),
+]
+
+
+@pytest.mark.parametrize("given, parts", WRONG, ids=[str(given) for given, _ in WRONG])
+def test_a_wrong_parameter_is_refused_in_one_line(given, parts):
+    message = refusal(parameters.check, "baseline", given, "the place")
+    assert all(part in message for part in (*parts, "the place"))
+
+
+def test_a_whole_rho_is_the_same_run_as_its_float():
+    whole, decimal = (parameters.check("baseline", {"rho": rho}) for rho in (2, 2.0))
+    assert type(whole["rho"]) is float
+    assert run_name(whole) == run_name(decimal)
+
+
+def test_where_and_how_a_run_happens_is_not_in_its_name():
+    here = parameters.check("baseline", {"device": "cpu", "results": "here", "on_collapse": "raise"})
+    there = parameters.check("baseline", {"device": "cuda", "results": "there", "on_collapse": "record"})
+    assert parameters.result_params("baseline", here) == parameters.result_params("baseline", there)
+
+
+@METHODS
+def test_every_other_parameter_is_in_the_name(method):
+    found = parameters.result_params(method, parameters.defaults(method))
+    assert set(found) == {"method", *parameters.defaults(method)} - parameters.RUNTIME
+
+
+def test_a_baseline_to_start_from_has_its_own_revision():
+    params = parameters.check("freeze_retrain", {"revision": 7, "rho": 3.0, "seed": 4})
+    run = parameters.needs("freeze_retrain", params)
+    assert (run["method"], run["rho"], run["seed"]) == ("baseline", 3.0, 4)
+    assert run["revision"] == parameters.defaults("baseline")["revision"]
+
+
+@METHODS
+def test_the_run_to_start_from_is_one_that_can_be_run(method):
+    run = parameters.needs(method, parameters.check(method, {}))
+    if run is not None:
+        assert parameters.check(run["method"], parameters.without(run, "method")) == parameters.without(run, "method")
+
+
+def test_a_missing_run_to_start_from_is_named_with_the_command_that_makes_it(tmp_path):
+    params = parameters.check("freeze_retrain", {"rho": 3.0, "results": str(tmp_path)})
+    told = r"digits-conv-baseline-synflow-rho3.* papermill .*baseline.ipynb .*-p rho 3"
+    with pytest.raises(FileNotFoundError, match=told):
+        parameters.starting_point("freeze_retrain", params)
+
+
+# ---- a running notebook
+
+
+def kernel(*runs: str, method: str = "baseline") -> dict:
+    """The globals of a kernel in which its first cells ran, each of `runs` as the cell that papermill adds."""
+    notebook = json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())
+    cell = next(cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    names = {"In": [""]}
+    for injected in runs:
+        for source in ("".join(cell["source"]), injected):
+            exec(source, names)
+            names["In"].append(source)
+        names["In"].append(f"params = from_notebook('{method}', globals())")
+    return names
+
+
+@METHODS
+def test_a_notebook_reads_its_own_defaults(method):
+    assert parameters.from_notebook(method, kernel("", method=method)) == parameters.defaults(method)
+
+
+def test_a_notebook_takes_what_papermill_passes():
+    params = parameters.from_notebook("baseline", kernel("# Parameters\nrho = 3\nn = [1, 2]\n"))
+    assert (params["rho"], params["n"]) == (3.0, [1, 2])
+
+
+def test_a_notebook_refuses_an_unknown_parameter_that_papermill_passes():
+    assert "rhoo: not a parameter of baseline" in refusal(parameters.from_notebook, "baseline", kernel("rhoo = 3.0"))
+
+
+def test_a_notebook_runs_twice_in_one_kernel():
+    assert parameters.from_notebook("baseline", kernel("rho = 3.0", "rho = 4.0"))["rho"] == 4.0
+
+
+def test_what_an_earlier_run_in_the_kernel_was_given_is_forgotten():
+    assert parameters.from_notebook("baseline", kernel("rhoo = 3.0", "")) == parameters.defaults("baseline")
+
+
+def test_a_cell_of_magic_is_no_obstacle():
+    names = kernel("")
+    names["In"].insert(1, "%matplotlib inline\nunrelated = 1")
+    names["In"].append("%timeit 1")
+    assert parameters.from_notebook("baseline", names) == parameters.defaults("baseline")
+
+
+# ---- a study
+
+BLOCK = {"method": "baseline", "dataset": "digits", "rho": [1, 2], "seed": [0, 1]}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Reads a study of these blocks, or of any content."""
+
+    def read(*blocks, content=None):
+        file = tmp_path / "some.yaml"
+        file.write_text(yaml.safe_dump(content or {"results": str(tmp_path / "results"), "runs": list(blocks)}))
+        return parameters.study(file)
+
+    return read
+
+
+def test_a_block_sweeps_its_lists_the_last_fastest(study):
+    assert [(run["rho"], run["seed"]) for run in study(BLOCK)] == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
+
+
+def test_n_is_a_list_anyway_and_sweeps_nothing(study):
+    runs = study(BLOCK | {"n": [1, 2, 3]})
+    assert len(runs) == 4 and all(run["n"] == [1, 2, 3] for run in runs)
+
+
+def test_methods_are_swept_too(study):
+    runs = study(BLOCK | {"method": parameters.methods(), "rho": 1, "seed": [0]})
+    assert [run["method"] for run in runs] == parameters.methods()
+
+
+def test_a_run_of_a_study_has_every_parameter_and_records_a_collapse(study, tmp_path):
+    run = study(BLOCK)[0]
+    assert set(run) == {"method", *parameters.defaults("baseline")}
+    assert (run["on_collapse"], run["results"]) == ("record", str(tmp_path / "results"))
+
+
+def test_a_runs_name_does_not_depend_on_the_study(study):
+    alone, among = study(BLOCK | {"rho": 2, "seed": [1]}), study(BLOCK)
+    assert run_name(alone[0]) == run_name(among[-1])
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "params").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_study_of_the_repository_can_be_read(file):
+    assert parameters.study(file.stem) == parameters.study(file)
+    assert parameters.study(file)
+
+
+WRONG_BLOCKS = [
+    ({"rhoo": 2.0}, ["rhoo", "rho, "]),
+    ({"rho": [1, -1]}, ["rho: -1.0", ">= 0"]),
+    ({"rho": [1, 1.0]}, ["names the run digits-conv-baseline-synflow-rho1-seed0-", "twice"]),
+    ({"method": "basline"}, ["method: 'basline'", *parameters.methods()]),
+    ({"method": ["baseline", "basline"]}, ["method: 'basline'", *parameters.methods()]),
+    ({"method": 3}, ["method: 3", *parameters.methods()]),
+    ({"seed": 3}, ["seed: 3", "list of different seeds"]),
+    ({"seed": []}, ["seed: []", "list of different seeds"]),
+    ({"seed": [0, 1, 0]}, ["seed: [0, 1, 0]", "list of different seeds"]),
+    ({"seed": None}, ["seed: None", "list of different seeds"]),
+    ({"seed": ["a"]}, ["seed: 'a'", "int"]),
+    ({"n": [4, 4]}, ["n: [4, 4]", "twice"]),
+    ({"dataset": ["digits", "minst"]}, ["dataset: 'minst'", "digits, mnist"]),
+]
+
+
+@pytest.mark.parametrize("changed, parts", WRONG_BLOCKS, ids=[str(changed) for changed, _ in WRONG_BLOCKS])
+def test_a_wrong_block_is_refused_in_one_line(study, changed, parts):
+    message = refusal(study, BLOCK | changed)
+    assert all(part in message for part in parts)
+    assert "some.yaml" in message or "method" in changed
+
+
+def test_a_block_without_a_method_is_refused(study):
+    assert "needs the key method; allowed: " in refusal(study, parameters.without(BLOCK, "method"))
+
+
+def test_a_run_named_by_two_blocks_is_refused_and_named(study):
+    message = refusal(study, BLOCK, BLOCK | {"rho": 2, "seed": [1, 2]})
+    assert "names the run digits-conv-baseline-synflow-rho2-seed1-" in message and "twice" in message
+
+
+@pytest.mark.parametrize("content", [
+    {"results": "r", "runs": [BLOCK], "seed": [0]}, {"runs": [BLOCK]}, {"results": "r", "runs": BLOCK}, [BLOCK], "text",
+], ids=["a key too many", "a key missing", "no list of blocks", "a list", "a word"])
+def test_a_study_of_another_form_is_refused_and_its_form_is_told(study, content):
+    message = refusal(lambda: study(content=content))
+    assert "some.yaml" in message and "exactly the keys results (a folder) and runs (a list)" in message
+
+
+def test_an_unknown_study_is_refused_and_the_known_ones_are_named():
+    message = refusal(parameters.study, "minst")
+    known = [file.stem for file in (ROOT / "params").glob("*.yaml")]
+    assert all(part in message for part in ("study: 'minst'", "params/", *known))
