@@ -52,8 +52,17 @@ def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str) -> None
         found = statistics.summary(part, y, [along])
         at = found[along] if x == along else found[along].map(part.groupby(along)[x].mean())
         ax.plot(at, found["mean"], color=colour, marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.4, label=f"{group:g}")
-        ax.fill_between(at, found["low"], found["high"], color=colour, alpha=0.2, linewidth=0)
+        ax.fill_between(at, found["low"], found["high"], color=colour, alpha=0.15, linewidth=0)
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
+
+
+def frame(ax) -> None:
+    """Fit the y axis to the curves: an interval of three seeds can be far wider than anything possible."""
+    low, high = (f(f(line.get_ydata()) for line in ax.get_lines()) for f in (min, max))
+    if ax.get_yscale() == "log":
+        ax.set_ylim(low / 1.4, high * 1.4)
+    else:
+        ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
 
 
 def by_case(table: pd.DataFrame, x: str, y: str, by: str, along: str, xscale: str = "linear", yscale: str = "linear"):
@@ -62,6 +71,7 @@ def by_case(table: pd.DataFrame, x: str, y: str, by: str, along: str, xscale: st
     for ax, case in zip(axes[0], cases(table)):
         curves(ax, select(table, case), x, y, by, along)
         ax.set(xscale=xscale, yscale=yscale, title=title(case))
+        frame(ax)
         ax.legend(title={"rho": "ρ", "n": "n"}[by], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
