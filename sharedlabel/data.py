@@ -187,13 +187,16 @@ def _cifar100():
 
 
 def _cifar(kind, name: str):
-    folder, files = root() / kind.base_folder, [file for file, _ in (*kind.train_list, *kind.test_list)]
+    folder, files = root() / kind.base_folder, dict((*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])))
     there = all((folder / file).exists() for file in files)
     try:  # torchvision compares the files with their md5 sums
         sets = [kind(root(), train=train, download=not there) for train in (True, False)]
     except Exception as error:
+        damaged = [str(folder / f) for f in files if there and hashlib.md5((folder / f).read_bytes()).hexdigest() != files[f]]
+        if damaged:
+            raise DataError(f"{name}: {', '.join(damaged)} is damaged (by its md5); delete it and fetch it again") from error
         if there:
-            raise DataError(f"{name}: a file in {folder} is damaged; delete the folder and fetch it again ({error})") from error
+            raise
         raise DataError(
             f"{name}: not found, and the download failed ({error}). Put these files into {folder}, "
             f"or point SHAREDLABEL_DATA at the folder that holds {kind.base_folder}/: {', '.join(files)}"

@@ -33,6 +33,15 @@ def mnist():
     return data.load("mnist")
 
 
+@pytest.fixture(scope="session", params=["cifar10", "cifar100"])
+def cifar(request):
+    """Its name, training and test set; skipped where the files are not there."""
+    folder = data.root() / {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}[request.param]
+    if not folder.exists():
+        pytest.skip(f"needs {request.param}'s files, and there is no {folder} (set SHAREDLABEL_DATA)")
+    return request.param, *data.load(request.param)
+
+
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

@@ -1,5 +1,7 @@
 """Data: what is loaded, how it is normalised and split, and what is said when files are missing or damaged."""
 import os
+import pickle
+import shutil
 
 import pytest
 import torch
@@ -67,6 +69,23 @@ def test_mnist_is_whole_and_normalised(mnist):
     check_normalised(train, test)
 
 
+# mean and standard deviation of the training sets' channels, as they are widely published
+CIFAR = {
+    "cifar10": (10, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+    "cifar100": (100, [0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762]),
+}
+
+
+def test_cifar_is_whole_and_normalised(cifar):
+    name, train, test = cifar
+    classes, mean, std = CIFAR[name]
+    assert train.pixels.shape == (50_000, 3, 32, 32) and test.pixels.shape == (10_000, 3, 32, 32)
+    assert torch.bincount(train.labels).tolist() == [50_000 // classes] * classes
+    assert torch.bincount(test.labels).tolist() == [10_000 // classes] * classes
+    torch.testing.assert_close(1 / train.scale.flatten() / 255, torch.tensor(std), rtol=0, atol=1e-4)
+    torch.testing.assert_close((-train.shift / train.scale).flatten() / 255, torch.tensor(mean), rtol=0, atol=1e-4)
+
+
 def colour_images() -> Images:
     pixels = torch.randint(256, (9, 3, 4, 5), generator=generator(), dtype=torch.uint8)
     scale, shift = torch.rand(2, 3, 1, 1, generator=generator(1))
@@ -87,6 +106,24 @@ def test_a_split_parts_the_images_and_holds_out_the_fraction_of_every_class(size
     assert sorted(torch.cat([kept.pixels, held_out.pixels]).flatten().tolist()) == list(range(len(labels)))
     assert torch.bincount(held_out.labels, minlength=len(sizes)).tolist() == [round(fraction * size) for size in sizes]
     assert torch.equal(kept.labels, labels[kept.pixels.flatten()])
+
+
+def test_a_runs_sets_are_stratified_and_the_test_set_is_the_whole_one(digits):
+    train, held_out, test = data.sets("digits", 0.1, 0, [1, 80])
+    assert (len(train) + len(held_out), len(test)) == (898, 899)
+    assert (torch.bincount(held_out.labels) - 9).abs().max() <= 1
+    assert torch.equal(test.pixels, digits[1].pixels)
+
+
+def test_tuples_larger_than_a_class_are_refused_before_training():
+    with pytest.raises(ValueError, match="n: 100 is not allowed; a tuple has from 1 to 87 images"):
+        data.sets("digits", 0.1, 0, [1, 100])
+
+
+def test_some_of_each_class_are_as_many_of_every_class(digits):
+    images, labels = data.some_of_each_class(digits[0], 7, generator())
+    assert torch.bincount(labels).tolist() == [7] * 10
+    assert images.shape == (70, 1, 8, 8) and len(images.flatten(1).unique(dim=0)) == 70
 
 
 def test_another_seed_splits_otherwise(digits):
@@ -125,15 +162,20 @@ def test_auto_is_the_gpu_where_there_is_one():
     assert data.device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_missing_mnist_without_a_network_says_which_files_go_where(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name, kind, folder, files", [
+    ("mnist", "MNIST", "MNIST/raw", data.MNIST_MD5),
+    ("cifar10", "CIFAR10", "cifar-10-batches-py", ["data_batch_1", "data_batch_5", "test_batch", "batches.meta"]),
+    ("cifar100", "CIFAR100", "cifar-100-python", ["train", "test", "meta"]),
+])
+def test_missing_files_without_a_network_are_named_with_their_folder(tmp_path, monkeypatch, name, kind, folder, files):
     def download(self):
         raise RuntimeError("no network")
 
     monkeypatch.setenv("SHAREDLABEL_DATA", str(tmp_path))
-    monkeypatch.setattr(torchvision.datasets.MNIST, "download", download)
+    monkeypatch.setattr(getattr(torchvision.datasets, kind), "download", download)
     with pytest.raises(data.DataError) as error:
-        data.load("mnist")
-    for part in ("mnist", "no network", "SHAREDLABEL_DATA", str(tmp_path / "MNIST" / "raw"), *data.MNIST_MD5):
+        data.load(name)
+    for part in (f"{name}: not found", "no network", "SHAREDLABEL_DATA", str(tmp_path / folder), *files):
         assert part in str(error.value)
 
 
@@ -142,20 +184,22 @@ def test_without_the_variable_data_lies_in_the_repository(monkeypatch):
     assert data.root() == data.ROOT / "data"
 
 
+def copy(folder: str, name: str, to):
+    """A copy below `to` of a data set's folder: links, but the file `name`, which is one of its own; its path."""
+    original = (data.root() / folder).resolve()
+    (to / folder).mkdir(parents=True)
+    for file in original.iterdir():
+        if file.name != name:
+            os.symlink(file, to / folder / file.name)
+    return shutil.copyfile(original / name, to / folder / name)
+
+
 @pytest.fixture
 def copy_of_mnist(tmp_path, monkeypatch, mnist):
-    """The folder of a copy of MNIST's files (links, but for the test labels, which are a file of their own)."""
-    original = data.root() / "MNIST" / "raw"
-    folder = tmp_path / "MNIST" / "raw"
-    folder.mkdir(parents=True)
-    for name in data.MNIST_MD5:
-        os.symlink((original / name).resolve(), folder / name)
-    labels = folder / "t10k-labels-idx1-ubyte"
-    content = labels.read_bytes()
-    labels.unlink()
-    labels.write_bytes(content)
+    """The test labels' file in a copy of MNIST, which is where data is now read."""
+    file = copy("MNIST/raw", "t10k-labels-idx1-ubyte", tmp_path)
     monkeypatch.setenv("SHAREDLABEL_DATA", str(tmp_path))
-    return folder
+    return file
 
 
 def test_a_whole_copy_of_mnist_loads(copy_of_mnist, mnist):
@@ -168,8 +212,17 @@ def one_bit_flipped(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("harm", [lambda content: content[:-1], one_bit_flipped, lambda content: b""])
 def test_a_damaged_file_of_mnist_is_named(copy_of_mnist, harm):
-    labels = copy_of_mnist / "t10k-labels-idx1-ubyte"
-    labels.write_bytes(harm(labels.read_bytes()))
-    with pytest.raises(data.DataError, match=f"mnist: {labels} is damaged") as error:
+    copy_of_mnist.write_bytes(harm(copy_of_mnist.read_bytes()))
+    with pytest.raises(data.DataError, match=f"^mnist: {copy_of_mnist} is damaged.*$"):
         data.load("mnist")
-    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("cifar", ["cifar10"], indirect=True)
+@pytest.mark.parametrize("name", ["test_batch", "batches.meta"])
+def test_a_damaged_file_of_cifar_is_named_and_not_unpickled(cifar, tmp_path, monkeypatch, name):
+    file = copy("cifar-10-batches-py", name, tmp_path)
+    monkeypatch.setenv("SHAREDLABEL_DATA", str(tmp_path))
+    monkeypatch.setattr(pickle, "load", None)
+    file.write_bytes(one_bit_flipped(file.read_bytes()))
+    with pytest.raises(data.DataError, match=f"^cifar10: {file} is damaged.*$"):
+        data.load("cifar10")

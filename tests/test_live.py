@@ -119,6 +119,23 @@ def test_training_any_small_residual_network_is_training_the_masked_one(case):
     check_training(*case)
 
 
+@given(case=pruned_networks())
+def test_an_activation_is_needed_where_the_outputs_depend_on_it(case):
+    """Found another way: where weights are the masks and nothing rectifies, a path to an output is a gradient."""
+    network, shape = case
+    activation = torch.ones(1, *shape, dtype=torch.float64, requires_grad=True)
+    activations = {"input_1": activation}
+    for i, layer in enumerate(network):
+        if f"{i}" in pruning.prunable(network):
+            layer.weight_orig.data.fill_(1)
+        activation = activations[f"_{i}"] = layer(activation) if not isinstance(layer, nn.ReLU) else activation * 1
+        activation.retain_grad()
+    activation.sum().backward()
+    need = live.needed(network, shape)
+    assert set(need) == set(activations)
+    assert all(torch.equal(need[name], activations[name].grad[0] > 0) for name in need)
+
+
 # ---- cases that random search meets rarely, or that say what the words mean
 
 
