@@ -153,10 +153,13 @@ def study(name_or_path: str | Path) -> list[dict]:
     if not file.exists():
         known = ", ".join(sorted(f.stem for f in (ROOT / "params").glob("*.yaml")))
         raise ParameterError(f"study: {name_or_path!r} is unknown; allowed: {known} (params/), or the path of a .yaml")
-    content = yaml.safe_load(file.read_text())
-    if not isinstance(content, dict) or set(content) != {"results", "runs"} or not isinstance(content["runs"], list):
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{file.name}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or set(content) != {"results", "runs"} or not isinstance(content["runs"], list) or not content["runs"]:
         keys = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
-        raise ParameterError(f"{file.name}: has {keys}; a study has exactly the keys results (a folder) and runs (a list)")
+        raise ParameterError(f"{file.name}: has {keys}; a study has exactly the keys results (a folder) and runs (a list, not empty)")
     runs = []
     for block in content["runs"]:
         runs += expand(block, file.name, content["results"])
@@ -182,6 +185,8 @@ def expand(block: dict, where: str, results: str) -> list[dict]:
     for name, value in block.items():
         sweeps = isinstance(value, list) and not isinstance(known.get(name), list) and name != "method"
         swept[name] = value if sweeps else [value]
+        if not swept[name]:
+            raise ParameterError(f"{where}: {name}: [] names no value to run")
     combinations = (dict(zip(swept, values)) for values in itertools.product(*swept.values()))
     fixed = {"results": results, "on_collapse": "record"}
     return [{"method": method} | check(method, without(run, "method") | fixed, where) for run in combinations]
