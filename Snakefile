@@ -1,0 +1,80 @@
+# The only scheduler: one papermill execution for every run of a study whose record does not exist.
+#   make grid STUDY=mnist       or, from anywhere:   snakemake --snakefile PATH/Snakefile --config study=mnist
+# How snakemake treats records, failures and kills is set, each with its reason, in profiles/default/config.yaml.
+import shlex
+import sys
+
+import yaml
+from snakemake.logging import logger
+
+# This checkout's package, whichever is installed: here and, from the shell command on, in the notebooks.
+sys.path.insert(0, str(workflow.basedir))
+from sharedlabel import ROOT, parameters, records
+
+workdir: ROOT  # every path is anchored here
+
+RUNS = {}  # by name: the study's runs, and the runs that these start from
+
+
+def add(given):
+    method = given.pop("method")
+    record = records.path(parameters.result_params(method, given), given["results"])
+    first = parameters.needs(method, given)
+    RUNS[record.stem] = {"method": method, "given": given, "record": record, "before": [add(first)] if first else []}
+    return record
+
+
+try:
+    results = [add(run).parents[2] for run in parameters.study(config.get("study", "--config study=NAME"))]
+except parameters.ParameterError as error:
+    sys.exit(str(error))  # before anything is trained
+
+RESULTS = results[0]  # RESULTS/DATASET/MODEL/NAME.json
+PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill"  # of the environment that runs snakemake, kernel included
+
+
+rule all:
+    input: [run["record"] for run in RUNS.values()]
+
+
+def before(wildcards):
+    """The record that has to be there first, as long as the run's own is not: what is done needs nothing any more.
+
+    It is `ancient`: snakemake compares mtimes whatever the profile says, and in a new clone they mean nothing.
+    """
+    run = RUNS[wildcards.name]
+    done = run["record"].exists() and not workflow.dag_settings.forceall
+    return [] if done else [ancient(str(record)) for record in run["before"]]
+
+
+rule run:
+    input: before
+    output: f"{RESULTS}/{{dataset}}/{{model}}/{{name}}.json"
+    log: "runs/notebooks/{dataset}/{model}/{name}.log"
+    params:
+        method=lambda wildcards: RUNS[wildcards.name]["method"],
+        # YAML, not JSON: papermill reads YAML 1.1, to which JSON's 1e-05 is a string.
+        given=lambda wildcards: yaml.safe_dump(RUNS[wildcards.name]["given"], default_flow_style=True, width=10**6).strip(),
+    threads: 1  # snakemake hands it on as OMP_NUM_THREADS
+    resources: mem_mb=4000, runtime=720  # what a cluster is asked for; minutes
+    shell:
+        "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} {PAPERMILL} --no-progress-bar notebooks/methods/{params.method}.ipynb"
+        " runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
+
+
+# What a person wants to know: how many runs are done of how many (snakemake counts the steps of this start),
+# and of a run that failed, why and where its log is.
+def tell(message):
+    event = getattr(message, "event", None)
+    if event in ("workflow_started", "progress"):
+        done = sum(run["record"].exists() for run in RUNS.values())
+        message.event, message.quietness, message.msg = None, None, f"{done} of {len(RUNS)} runs done"
+    elif event == "job_error" and message.log:
+        log = ROOT / message.log[0]
+        last = log.read_text().strip().rpartition("\n")[2] if log.exists() else "it did not start"
+        message.event, message.msg = None, f"FAILED: {log.stem}: {last}\n  its log: {log}"
+    command = event == "error" and message.exception == "RuleException"  # the failed command, a screen of parameters
+    return not command and event not in ("job_finished", "resources_info")
+
+
+logger.addFilter(tell)
