@@ -1,7 +1,7 @@
 """From a table of runs to means, intervals and verdicts: seeds are the sample.
 
 The table is `records.load`'s: a row a run, n and protocol. Intervals are 95 % t-intervals over seeds;
-what has no formula (an argmax, a crossing) is bootstrapped over seeds with a fixed stream.
+what has no formula (an argmax) is drawn from the same model with a fixed stream.
 """
 import numpy as np
 import pandas as pd
@@ -20,33 +20,55 @@ def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     return found.assign(low=found["mean"] - half, high=found["mean"] + half, seeds=found["count"]).drop(columns=["sem", "count"])
 
 
-def bootstrap_means(table: pd.DataFrame, value: str, resamples: int = 2000, seed: int = 0) -> tuple[list, np.ndarray]:
-    """(rhos, means [resamples, rhos]): the mean of `value` at every rho over seeds drawn with replacement."""
-    stream, rhos = np.random.default_rng(seed), sorted(table["rho"].unique())
-    samples = [table.loc[table["rho"] == rho, value].to_numpy() for rho in rhos]
-    return rhos, np.stack([x[stream.integers(len(x), size=(resamples, len(x)))].mean(1) for x in samples], axis=1)
+def draws(table: pd.DataFrame, value: str, count: int = 4000, seed: int = 0) -> tuple[list, list, np.ndarray]:
+    """(rhos, ns, plausible means [count, rhos, ns]) of `value`: mean + standard error * Student's t.
+
+    The model of the t-intervals (a bootstrap of three seeds would be far too sure). One deviate a rho
+    serves all its n, because a seed that is good at one n is good at the others. nan where a rho has one seed.
+    """
+    grouped = table.groupby(["rho", "n"])[value]
+    mean, error, seeds = (grouped.agg(how).unstack("n") for how in ("mean", "sem", "count"))
+    stream = np.random.default_rng(seed)
+    freedom = np.maximum(seeds.min(axis=1).to_numpy() - 1, 1)
+    deviates = stream.standard_t(freedom, size=(count, len(freedom)))[:, :, None]
+    return list(mean.index), list(mean.columns), mean.to_numpy() + deviates * error.to_numpy()
 
 
 def sweet_spots(table: pd.DataFrame, value: str) -> pd.DataFrame:
     """For every n: rho* = argmax over rho of the mean of `value` (paper, section 2), and how sure that is.
 
-    Columns n, `best` (rho*), `low`, `high` (2.5 and 97.5 % points of rho* over bootstrapped seeds),
-    `inside`: the share of bootstraps in which the maximum lies strictly inside the measured range, and
-    `minima`: how many interior rhos are local minima by more than noise (a second descent would make one).
+    Columns n, `best` (rho*), `low`, `high` (95 % of the plausible rho*), `inside`, `lower_end`, `upper_end`:
+    the share of `draws` in which rho* lies strictly inside the measured range or at an end of it, and
+    `dips`. Shares are nan where fewer than three rhos, or rhos with one seed, cannot tell.
     """
-    rows = []
-    for n, part in table.groupby("n"):
-        rhos, means = bootstrap_means(part, value)
-        mean = part.groupby("rho")[value].mean().loc[rhos].to_numpy()
-        at = np.array(rhos)[means.argmax(1)]
-        low, high = np.quantile(at, [0.025, 0.975], method="nearest")
-        inside = ((at > rhos[0]) & (at < rhos[-1])).mean()
-        rows.append({"n": n, "best": rhos[mean.argmax()], "low": low, "high": high, "inside": inside, "minima": dips(means)})
+    rhos, ns, means = draws(table, value)
+    middle, rows = table.groupby(["n", "rho"])[value].mean().unstack("rho"), []
+    for i, n in enumerate(ns):
+        row = {"n": n, "best": middle.loc[n].idxmax(), **dict.fromkeys(("low", "high", "inside", "lower_end", "upper_end", "dips"), np.nan)}
+        if len(rhos) > 2 and not np.isnan(means[:, :, i]).any():
+            at = np.array(rhos)[means[:, :, i].argmax(1)]
+            row["low"], row["high"] = np.quantile(at, [0.025, 0.975], method="nearest")
+            row |= {"lower_end": (at == rhos[0]).mean(), "upper_end": (at == rhos[-1]).mean(), "dips": dips(means[:, :, i])}
+            row["inside"] = 1 - row["lower_end"] - row["upper_end"]
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
+def verdict(spots: pd.DataFrame, sure: float = 0.975) -> str:
+    """In words: for how many n the sweet spot is surely inside the measured range, surely at an end, or neither."""
+    inside, lower, upper = (int((spots[name] >= sure).sum()) for name in ("inside", "lower_end", "upper_end"))
+    blind = int(spots["inside"].isna().sum())
+    return (
+        f"of {len(spots)} n: inside the range for {inside}, at its lower end for {lower}, at its upper end for {upper}, "
+        f"undecided for {len(spots) - inside - lower - upper - blind}" + (f", too few runs to tell for {blind}" if blind else "")
+    )
+
+
 def dips(means: np.ndarray) -> int:
-    """How many interior columns lie below a column on their left and one on their right in 97.5 % of bootstraps."""
+    """How many interior columns of means [draws, rhos] lie below one on either side in 97.5 % of the draws.
+
+    A second descent of the error would make one. nan-free means of fewer than three columns have none.
+    """
     found = 0
     for i in range(1, means.shape[1] - 1):
         below_left = (means[:, :i] > means[:, [i]]).mean(0).max() >= 0.975
@@ -55,21 +77,33 @@ def dips(means: np.ndarray) -> int:
     return found
 
 
-def cheapest(table: pd.DataFrame, targets: list[float]) -> pd.DataFrame:
-    """Per case, the cheapest (rho, n) whose mean n-accuracy reaches each target; cost in MACs of the tuple."""
-    means = table.groupby([*CASE, "rho", "n"])[["n_accuracy", "macs_live"]].mean().reset_index()
-    rows = []
-    for case, part in means.groupby(CASE):
-        for target in targets:
-            enough = part[part["n_accuracy"] >= target]
-            if len(enough):
-                rows.append(dict(zip(CASE, case)) | {"target": target} | enough.loc[enough["macs_live"].idxmin()].drop(CASE).to_dict())
-    return pd.DataFrame(rows)
+def cheapest(table: pd.DataFrame, targets: list[float]) -> tuple[pd.DataFrame, float]:
+    """The cheapest (rho, n) of one case whose mean n-accuracy reaches each target (cost: MACs of the tuple).
+
+    Columns target, rho, n, macs_live; with it the share of `draws` in which the targets do not all have
+    the same cheapest rho.
+    """
+    rhos, ns, means = draws(table, "n_accuracy")
+    cost = table.groupby(["rho", "n"])["macs_live"].mean().unstack("n").to_numpy()
+
+    def choose(accuracy: np.ndarray) -> list[tuple[float, int, int]]:
+        priced = [np.where(accuracy >= target, cost, np.inf) for target in targets]
+        return [(target, *np.unravel_index(p.argmin(), p.shape)) for target, p in zip(targets, priced) if np.isfinite(p).any()]
+
+    middle = table.groupby(["rho", "n"])["n_accuracy"].mean().unstack("n").to_numpy()
+    rows = [{"target": target, "rho": rhos[i], "n": ns[j], "macs_live": cost[i, j]} for target, i, j in choose(middle)]
+    differ = [len({i for _, i, _ in choose(drawn)}) > 1 for drawn in means[:500] if not np.isnan(drawn).any()]
+    return pd.DataFrame(rows, columns=["target", "rho", "n", "macs_live"]), float(np.mean(differ)) if differ else float("nan")
 
 
 def agreement_of_orders(table: pd.DataFrame, value: str) -> float:
-    """Kendall's W over n of the order of the rhos by mean `value`: 1 where every n orders them alike, 0 where none do."""
+    """Kendall's W over n of the order of the rhos by mean `value`: 1 where every n orders them alike.
+
+    0 where the orders cancel out; nan with fewer than two rhos.
+    """
     ranks = table.pivot_table(index="n", columns="rho", values=value).rank(axis=1)
     judges, items = ranks.shape
+    if items < 2:
+        return float("nan")
     spread = ((ranks.sum() - ranks.sum().mean()) ** 2).sum()
     return float(12 * spread / (judges**2 * (items**3 - items)))

@@ -1,0 +1,78 @@
+"""Means, intervals and verdicts, against tables whose answer is known."""
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sharedlabel import statistics
+
+
+def runs(values: dict, n: tuple = (1,), name: str = "value", macs: dict | None = None) -> pd.DataFrame:
+    """A table with values[rho] = one value a seed, the same at every n."""
+    return pd.DataFrame([
+        {"rho": rho, "n": size, "seed": seed, name: value, "macs_live": size * (macs or {}).get(rho, 1)}
+        for rho, seeds in values.items() for seed, value in enumerate(seeds) for size in n
+    ])
+
+
+def test_the_interval_is_students():
+    found = statistics.summary(runs({1.0: [1.0, 2.0, 6.0]}), "value", ["rho", "n"]).iloc[0]
+    low, high = stats.t.interval(0.95, 2, loc=3.0, scale=stats.sem([1.0, 2.0, 6.0]))
+    assert (found["mean"], found["seeds"]) == (3.0, 3)
+    assert (found["low"], found["high"]) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_one_seed_has_no_interval():
+    found = statistics.summary(runs({1.0: [5.0]}), "value", ["rho", "n"]).iloc[0]
+    assert found["mean"] == 5.0 and np.isnan(found["low"]) and np.isnan(found["high"])
+
+
+def test_draws_follow_the_intervals():
+    table = runs({1.0: [1.0, 2.0, 6.0], 2.0: [4.0, 4.5]})
+    rhos, ns, means = statistics.draws(table, "value", count=40_000)
+    assert (rhos, ns, means.shape) == ([1.0, 2.0], [1], (40_000, 2, 1))
+    for i, found in statistics.summary(table, "value", ["rho", "n"]).iterrows():
+        np.testing.assert_allclose(np.quantile(means[:, i, 0], [0.025, 0.975]), [found["low"], found["high"]], rtol=0.06)
+
+
+def test_a_clear_peak_is_inside_and_clear_slopes_are_at_their_ends():
+    near = [0.0, 0.01, 0.02]
+    for heights, name, best in (((1, 3, 2), "inside", 2.0), ((1, 2, 3), "upper_end", 3.0), ((3, 2, 1), "lower_end", 1.0)):
+        spots = statistics.sweet_spots(runs({float(i + 1): [h + e for e in near] for i, h in enumerate(heights)}), "value")
+        assert spots["best"][0] == best and spots[name][0] > 0.99
+    assert statistics.verdict(spots) == "of 1 n: inside the range for 0, at its lower end for 1, at its upper end for 0, undecided for 0"
+
+
+def test_two_rhos_or_one_seed_cannot_tell():
+    for values in ({1.0: [1.0, 1.1], 2.0: [2.0, 2.1]}, {1.0: [1.0], 2.0: [3.0], 3.0: [2.0]}):
+        assert "too few runs to tell for 1" in statistics.verdict(statistics.sweet_spots(runs(values), "value"))
+
+
+def test_a_clear_dip_is_found_once():
+    values = {float(i): [h - 0.01, h, h + 0.01] for i, h in enumerate((3, 1, 2, 4))}
+    assert statistics.sweet_spots(runs(values), "value")["dips"][0] == 2  # 1 and 2 both lie below 3 and 4
+    assert statistics.sweet_spots(runs({k: v for k, v in values.items() if k}), "value")["dips"][0] == 0
+
+
+def test_noise_about_a_flat_curve_is_hardly_ever_called_a_dip():
+    stream, called = np.random.default_rng(0), 0
+    for _ in range(100):
+        table = runs({float(i): stream.normal(size=3) for i in range(8)})
+        called += statistics.dips(statistics.draws(table, "value", count=1000)[2][:, :, 0]) > 0
+    assert called <= 8
+
+
+def test_the_cheapest_rho_by_hand():
+    # rho 1 costs 10 an image and is always right; rho 2 costs 1 and is right in 6 of 10 whatever n.
+    table = runs({1.0: [0.999, 1.0], 2.0: [0.6, 0.601]}, n=(1, 2), name="n_accuracy", macs={1.0: 10, 2.0: 1})
+    best, differ = statistics.cheapest(table, [0.5, 0.9, 1.1])
+    assert best[["target", "rho", "n", "macs_live"]].to_numpy().tolist() == [[0.5, 2.0, 1, 1], [0.9, 1.0, 1, 10]]
+    assert differ > 0.9
+
+
+def test_kendalls_w_of_one_order_and_of_two_opposed_ones():
+    up = pd.concat([runs({1.0: [1.0], 2.0: [2.0], 3.0: [3.0]}, n=(n,)) for n in (1, 2)])
+    down = runs({1.0: [3.0], 2.0: [2.0], 3.0: [1.0]}, n=(2,))
+    assert statistics.agreement_of_orders(up, "value") == 1
+    assert statistics.agreement_of_orders(pd.concat([up[up["n"] == 1], down]), "value") == 0
+    assert np.isnan(statistics.agreement_of_orders(runs({1.0: [1.0]}), "value"))
