@@ -1,6 +1,7 @@
 """Measures against cases worked by hand and against scikit-learn's mutual information."""
 import math
 
+import pandas as pd
 import pytest
 import torch
 from conftest import generator
@@ -49,10 +50,16 @@ def test_information_gain_is_scikit_learns_mutual_information_in_bits(pairs):
 
 
 @given(pairs=PAIRS)
-def test_corrected_gain_is_no_less_than_0_and_no_more_than_the_labels_entropy(pairs):
+def test_corrected_gain_is_no_less_than_0_and_no_more_than_the_plug_in_or_the_labels_entropy(pairs):
     labels, predictions = torch.tensor(pairs).T
     counts = measures.confusion(labels, predictions, 5)
-    assert 0 <= measures.information_gain_corrected(counts) <= measures.entropy(counts.sum(1))
+    most = min(measures.information_gain(counts), measures.entropy(counts.sum(1)))
+    assert 0 <= measures.information_gain_corrected(counts) <= most
+
+
+def test_a_confusion_of_few_cells_is_not_corrected_upwards():
+    counts = counts_of([4, 4, 0], [0, 4, 0], [0, 0, 4])  # 4 cells, 3 rows, 3 columns: a "bias" below 0
+    assert measures.information_gain_corrected(counts) == measures.information_gain(counts)
 
 
 def test_corrected_gain_by_hand():
@@ -75,6 +82,20 @@ def test_correction_takes_bias_away_and_most_where_tuples_are_many(classes, per_
 
 def test_relative_information_is_gain_times_rho_over_n():
     assert measures.relative_information(2.0, n=4, rho=3.0) == 1.5
+
+
+def test_log_error_of_numbers_and_of_columns_takes_no_miss_at_half_a_one():
+    assert measures.log_error(0.75, 100) == -2
+    assert measures.log_error(1.0, 32) == measures.log_error(1 - 1 / 64, 32) == -6
+    table = pd.DataFrame({"accuracy": [0.5, 1.0, 1.0], "tuples": [10, 32, 64]})
+    assert measures.log_error(table.accuracy, table.tuples).tolist() == [-1, -6, -7]
+    assert measures.log_error(table.accuracy.to_numpy(), table.tuples.to_numpy()).tolist() == [-1, -6, -7]
+
+
+def test_gain_per_mflop_counts_two_flops_a_mac():
+    assert measures.gain_per_mflop(3.0, 500_000) == 3
+    table = pd.DataFrame({"gain": [3.0, 1.0], "macs": [500_000, 250_000]})
+    assert measures.gain_per_mflop(table.gain, table.macs).tolist() == [3, 2]
 
 
 LABELS = torch.arange(3).repeat_interleave(torch.tensor([40, 50, 60]))

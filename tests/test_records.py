@@ -170,6 +170,7 @@ def test_every_committed_record_loads_under_its_own_name():
         text = file.read_text()
         assert records.path(json.loads(text)["params"], "results") == file
         assert records.dumps(json.loads(text)) == text
+        assert all(row["information_gain_corrected"] <= row["information_gain"] for row in json.loads(text)["measures"])
 
 
 # ---- checkpoints
