@@ -39,13 +39,16 @@ def sweet_spots(table: pd.DataFrame, value: str) -> pd.DataFrame:
 
     Columns n, `best` (rho*), `low`, `high` (95 % of the plausible rho*), `inside`, `lower_end`, `upper_end`:
     the share of `draws` in which rho* lies strictly inside the measured range or at an end of it, and
-    `dips`. Shares are nan where fewer than three rhos, or rhos with one seed, cannot tell.
+    `dips`. A rho with one seed has no spread and takes part in `best` alone; the rest is nan where fewer
+    than three rhos are left.
     """
     rhos, ns, means = draws(table, value)
+    spread = ~np.isnan(means[0]).any(axis=1)
+    rhos, means = [rho for rho, known in zip(rhos, spread) if known], means[:, spread]
     middle, rows = table.groupby(["n", "rho"])[value].mean().unstack("rho"), []
     for i, n in enumerate(ns):
         row = {"n": n, "best": middle.loc[n].idxmax(), **dict.fromkeys(("low", "high", "inside", "lower_end", "upper_end", "dips"), np.nan)}
-        if len(rhos) > 2 and not np.isnan(means[:, :, i]).any():
+        if len(rhos) > 2:
             at = np.array(rhos)[means[:, :, i].argmax(1)]
             row["low"], row["high"] = np.quantile(at, [0.025, 0.975], method="nearest")
             row |= {"lower_end": (at == rhos[0]).mean(), "upper_end": (at == rhos[-1]).mean(), "dips": dips(means[:, :, i])}
