@@ -6,6 +6,7 @@ independent generator a purpose, so that (for example) all methods see the same 
 """
 import hashlib
 import os
+import re
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +75,7 @@ class Images:
 
 def stream(seed: int, purpose: str) -> torch.Generator:
     """An independent random stream (on the CPU) for one purpose of one seed."""
-    return torch.Generator().manual_seed(zlib.crc32(f"{purpose}/{seed}".encode()) + (seed << 32))
+    return torch.Generator().manual_seed(zlib.crc32(f"{purpose}/{seed}".encode()))  # it uses 32 bits
 
 
 def device(name: str = "auto") -> torch.device:
@@ -83,6 +84,8 @@ def device(name: str = "auto") -> torch.device:
     On a CPU a run computes with one thread: networks this small gain nothing from a second, a grid
     fills the cores with runs instead, and the same run gives the same bytes whatever the machine is doing.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError(f"device: {name!r} is unknown; allowed: auto, cpu, cuda, cuda:N (N counts GPUs from 0)")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -93,8 +96,8 @@ def device(name: str = "auto") -> torch.device:
 
 
 def root() -> Path:
-    """Where the data sets lie: environment variable SHAREDLABEL_DATA, or data/ in the repository."""
-    return Path(os.environ.get("SHAREDLABEL_DATA") or ROOT / "data").expanduser()
+    """Where the data sets lie: environment variable SHAREDLABEL_DATA (relative: to the repository), or data/ in the repository."""
+    return ROOT / Path(os.environ.get("SHAREDLABEL_DATA") or "data").expanduser()
 
 
 def load(name: str) -> tuple[Images, Images]:
@@ -115,12 +118,19 @@ def load(name: str) -> tuple[Images, Images]:
 
 
 def split(images: Images, fraction: float, generator: torch.Generator) -> tuple[Images, Images]:
-    """(kept, held out): a stratified `fraction` of every class is held out for validation."""
+    """(kept, held out): a stratified `fraction` of every class is held out for validation.
+
+    Raises ValueError where that leaves a class no image on one of the two sides.
+    """
     held = []
     for label in range(images.classes):
         members = (images.labels == label).nonzero().flatten()
-        order = torch.randperm(len(members), generator=generator)
-        held.append(members[order[: round(fraction * len(members))]])
+        order, count = torch.randperm(len(members), generator=generator), round(fraction * len(members))
+        if not 0 < count < len(members):
+            raise ValueError(
+                f"held_out: {fraction} of class {label}'s {len(members)} images is {count}; every class needs some held out and some left"
+            )
+        held.append(members[order[:count]])
     out = torch.zeros(len(images), dtype=torch.bool)
     out[torch.cat(held)] = True
     return images.subset(~out), images.subset(out)

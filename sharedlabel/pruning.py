@@ -42,7 +42,10 @@ def dense_weight(module: nn.Module) -> nn.Parameter:
 
 def remaining(total: int, rho: float) -> int:
     """Weights left of `total` at compression ratio rho (log10): ceil(total / 10^rho), exact in the paper's tables."""
-    return math.ceil(total / 10**rho)
+    try:
+        return math.ceil(total / 10 ** float(rho))
+    except OverflowError:  # beyond what a float holds
+        return 1
 
 
 def random(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -8,13 +8,13 @@ import json
 import os
 import platform
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from sharedlabel import ROOT
@@ -39,7 +39,7 @@ def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = 
     if tensors:
         checkpoint = target.with_suffix(".safetensors")
         part = checkpoint.with_suffix(f".{os.getpid()}.part")
-        save_file(tensors, part)
+        part.write_bytes(safetensors.save(tensors))  # save_file would let nobody else read it
         os.replace(part, checkpoint)
     part = target.with_suffix(f".{os.getpid()}.part")
     part.write_text(dumps(record))
@@ -69,13 +69,25 @@ def rounded(value):
     return [rounded(each) for each in value] if isinstance(value, list) else value
 
 
+def git(*arguments: str) -> str:
+    """What git answers about this checkout; nothing where there is no git, or this is no checkout."""
+    try:
+        command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
+
+
 def provenance(device, seconds: float) -> dict:
-    """What a record says of where it came from: versions, device, seconds, commit, time."""
-    git = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+    """What a record says of where it came from: versions, device, seconds, commit, time.
+
+    `dirty`: whether code that a run is made of had changes that are not in the commit.
+    """
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy")},
-        "device": str(device), "seconds": round(seconds, 1), "commit": git.stdout.strip(),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "device": str(device), "seconds": round(seconds, 1), "commit": git("rev-parse", "HEAD"), "dirty": bool(changed),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -99,7 +111,7 @@ def restore(live: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 def load_checkpoint(record_path: Path) -> dict[str, Tensor]:
     """The sparse checkpoint beside a record (safetensors: no file can run code)."""
-    return load_file(record_path.with_suffix(".safetensors"))
+    return safetensors.load_file(record_path.with_suffix(".safetensors"))
 
 
 def load(results: str | Path = "results") -> pd.DataFrame:
@@ -107,15 +119,27 @@ def load(results: str | Path = "results") -> pd.DataFrame:
 
     Columns: `run`, `status`, every parameter, the entries of `measures`, and of the network's parts
     summed: `params_total`, `params_remaining`, `macs_dense` and `macs_live_image` (of one image;
-    `macs_live` is the tuple's), `seconds`. A run that measured nothing (`layer_collapse`) has one row, empty there.
+    `macs_live` is the tuple's), `seconds`; of its training, `epochs` (how many), `best` and why it `stopped`. A run
+    that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
+    ValueError, which names the file, on one that is damaged.
     """
-    rows = []
-    for file in sorted((ROOT / results).rglob("*.json")):
-        record = json.loads(file.read_text())
-        params = {key: tuple(v) if isinstance(v, list) else v for key, v in record["params"].items() if key != "n"}
-        parts = record["network"].values()
-        network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
-        network["macs_live_image"] = network.pop("macs_live")
-        base = {"run": file.stem, "status": record["status"], **params, **network, "seconds": record["provenance"]["seconds"]}
-        rows += [base | measure for measure in record["measures"] or [{}]]
+    files, rows = sorted((ROOT / results).rglob("*.json")), []
+    if not files:
+        raise FileNotFoundError(f"no record lies below {ROOT / results}; a study's runs put theirs there (make grid STUDY=...)")
+    for file in files:
+        try:
+            rows += rows_of(json.loads(file.read_text()), file.stem)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file} is not a whole record ({error!r}); delete it, and its study makes it again") from error
     return pd.DataFrame(rows)
+
+
+def rows_of(record: dict, run: str) -> list[dict]:
+    """One record's rows of the table."""
+    params = {key: tuple(v) if isinstance(v, list) else v for key, v in record["params"].items() if key != "n"}
+    parts, trained = record["network"].values(), record["epochs"]
+    network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
+    network["macs_live_image"] = network.pop("macs_live")
+    epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None} | {key: trained.get(key) for key in ("best", "stopped")}
+    base = {"run": run, "status": record["status"], **params, **network, **epochs, "seconds": record["provenance"]["seconds"]}
+    return [base | measure for measure in record["measures"] or [{}]]

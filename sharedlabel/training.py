@@ -1,5 +1,6 @@
 """One training loop for every method: Adam, a constant learning rate, stopping on a held-out loss."""
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -71,7 +72,7 @@ def train(
     further improvement is gained". The weights of the epoch with the least validation loss are kept.
     `epoch` yields the batches of one epoch; `watch` gives what else belongs into the learning curve.
     Returns the record's `epochs`: the curves by name, one entry an epoch, `best` (counted from 1) and
-    why training `stopped`.
+    why training `stopped`. Raises FloatingPointError at the first epoch whose loss is not finite.
     """
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=learning_rate, fused=True)
     device = next(network.parameters()).device
@@ -89,7 +90,13 @@ def train(
             total += step_loss.detach() * len(y)
             count += len(y)
         held_out = validate()
-        for name, value in {"train_loss": float(total) / count, "validation_loss": held_out, **watch()}.items():
+        train_loss = float(total) / count
+        if not (math.isfinite(train_loss) and math.isfinite(held_out)):
+            raise FloatingPointError(
+                f"epoch {number}: the training loss is {train_loss}, the held-out loss {held_out}; "
+                f"lower learning_rate, which is {learning_rate}"
+            )
+        for name, value in {"train_loss": train_loss, "validation_loss": held_out, **watch()}.items():
             curves.setdefault(name, []).append(value)
         if held_out < lowest:
             lowest, best = held_out, number

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchvision
 from conftest import generator
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sharedlabel import data
@@ -98,14 +98,25 @@ def test_gathered_columns_are_the_same_columns_of_the_normalised_images(columns,
     assert torch.equal(images.gather(columns).batch(index), images.batch(index).flatten(1)[:, columns])
 
 
-@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), fraction=st.floats(0.01, 0.99))
-def test_a_split_parts_the_images_and_holds_out_the_fraction_of_every_class(sizes, fraction):
+def numbered_images(sizes: list[int]) -> Images:
     labels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-    images = Images(torch.arange(len(labels))[:, None], labels, torch.tensor(1.0), torch.tensor(0.0))
+    return Images(torch.arange(len(labels))[:, None], labels, torch.tensor(1.0), torch.tensor(0.0))
+
+
+@given(sizes=st.lists(st.integers(2, 40), min_size=1, max_size=5), fraction=st.floats(0.01, 0.99))
+def test_a_split_parts_the_images_and_holds_out_the_fraction_of_every_class(sizes, fraction):
+    images, labels = numbered_images(sizes), numbered_images(sizes).labels
+    assume(all(0 < round(fraction * size) < size for size in sizes))
     kept, held_out = data.split(images, fraction, generator())
     assert sorted(torch.cat([kept.pixels, held_out.pixels]).flatten().tolist()) == list(range(len(labels)))
     assert torch.bincount(held_out.labels, minlength=len(sizes)).tolist() == [round(fraction * size) for size in sizes]
     assert torch.equal(kept.labels, labels[kept.pixels.flatten()])
+
+
+@pytest.mark.parametrize("fraction, said", [(0.004, "0.004 of class 1's 90 images is 0"), (0.999, "0.999 of class 0's 100 images is 100")])
+def test_a_split_that_leaves_a_class_without_images_is_refused(fraction, said):
+    with pytest.raises(ValueError, match=f"^held_out: {said}; every class needs some held out and some left$"):
+        data.split(numbered_images([200 if fraction < 0.5 else 100, 90]), fraction, generator())
 
 
 def test_a_runs_sets_are_stratified_and_the_test_set_is_the_whole_one(digits):
@@ -139,6 +150,16 @@ def test_streams_repeat_and_differ_by_seed_and_by_purpose():
     assert len({tuple(draw.tolist()) for draw in draws.values()}) == len(draws)
 
 
+@pytest.mark.parametrize("seed, purpose, number", [(0, "batches", 866635514), (3, "initialisation", 387947905)])
+def test_streams_are_those_of_the_committed_records(seed, purpose, number):
+    assert int(torch.randint(2**31, (1,), generator=data.stream(seed, purpose))) == number
+
+
+def test_a_seed_may_be_large():
+    large = [torch.rand(4, generator=data.stream(seed, "batches")) for seed in (2**31, 2**32, 2**80)]
+    assert len({tuple(draw.tolist()) for draw in large}) == 3
+
+
 def test_drawing_from_one_stream_leaves_the_others_alone():
     expected = torch.rand(4, generator=data.stream(0, "batches"))
     torch.rand(100, generator=data.stream(0, "split"))
@@ -155,6 +176,12 @@ def test_an_unknown_data_set_is_refused_and_the_known_ones_are_named():
 @pytest.mark.parametrize("name", ["cuda", "cuda:0"])
 def test_a_gpu_that_is_not_there_is_refused_and_a_way_out_is_named(name):
     with pytest.raises(ValueError, match=f"device: '{name}' was asked for, but torch sees no GPU here; use 'auto'"):
+        data.device(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", "cudaa", "meta", ""])
+def test_an_unknown_device_is_refused_and_the_known_ones_are_named(name):
+    with pytest.raises(ValueError, match=f"^device: '{name}' is unknown; allowed: auto, cpu, cuda, cuda:N"):
         data.device(name)
 
 
@@ -182,6 +209,13 @@ def test_missing_files_without_a_network_are_named_with_their_folder(tmp_path, m
 def test_without_the_variable_data_lies_in_the_repository(monkeypatch):
     monkeypatch.delenv("SHAREDLABEL_DATA", raising=False)
     assert data.root() == data.ROOT / "data"
+
+
+def test_a_relative_data_folder_is_anchored_in_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for told, expected in {"elsewhere/data": data.ROOT / "elsewhere/data", str(tmp_path): tmp_path}.items():
+        monkeypatch.setenv("SHAREDLABEL_DATA", told)
+        assert data.root() == expected
 
 
 def copy(folder: str, name: str, to):

@@ -146,7 +146,7 @@ def test_layer_collapse_by_hand_is_an_error_that_names_what_the_network_bears(tm
 
 
 def test_layer_collapse_in_a_grid_is_recorded(tmp_path):
-    execute(tmp_path, rho=5.0, on_collapse="record")
+    execute(tmp_path, rho=400.0, on_collapse="record")
     record = json.loads(saved(tmp_path)[0].read_text())
     assert record["status"] == "layer_collapse" and "it bears rho <= 3.9" in record["collapse"]
     assert record["measures"] == [] and record["epochs"] == {}

@@ -300,9 +300,10 @@ def test_synflow_connects_wherever_any_mask_could(case, data):
 @MODELS
 def test_beyond_rho_max_the_refusal_names_how_much_the_network_bears(name):
     network = model(name)
-    expected = rf"^rho: 7.5 leaves 1 of {total(network)} weights.* bears rho <= \d\.\d+$"
-    with pytest.raises(pruning.LayerCollapse, match=expected):
-        prune(network, rho=7.5)
+    for rho in (7.5, 308.0, 400.0):  # the last is beyond what a float holds
+        expected = rf"^rho: {rho} leaves 1 of {total(network)} weights.* bears rho <= \d\.\d+$"
+        with pytest.raises(pruning.LayerCollapse, match=expected):
+            prune(network, rho=rho)
 
 
 @pytest.mark.parametrize("name", ["fc", "conv"])

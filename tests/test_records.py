@@ -1,8 +1,11 @@
 """Records: names that say everything, files that are whole or not there, a table that is tidy."""
 import json
 import math
+import os
 import pickle
+import subprocess
 
+import pandas as pd
 import pytest
 import torch
 from conftest import labelled, model
@@ -104,7 +107,6 @@ def test_a_write_cut_short_leaves_no_record(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="killed"):
         records.save(a_record(), tmp_path, {"a": torch.ones(2)})
     assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.safetensors"))
-    assert len(records.load(tmp_path)) == 0
 
 
 def test_a_write_cut_short_leaves_the_old_record_whole(tmp_path, monkeypatch):
@@ -134,7 +136,7 @@ def test_the_table_has_a_row_a_run_n_and_protocol(tmp_path):
     assert not table.duplicated(["run", "n", "protocol"]).any()
     assert set(table.columns) == {
         "run", "status", "method", "dataset", "model", "pruner", "rho", "seed",
-        "params_total", "params_remaining", "macs_dense", "macs_live_image", "seconds",
+        "params_total", "params_remaining", "macs_dense", "macs_live_image", "seconds", "epochs", "best", "stopped",
         "n", "protocol", "tuples", "n_accuracy", "n_accuracy_low", "n_accuracy_high",
         "information_gain", "information_gain_corrected", "relative_information", "macs_live",
     }
@@ -160,7 +162,61 @@ def test_a_collapsed_run_has_one_row_without_measures(tmp_path):
     table = records.load(tmp_path)
     row, = table[table.status == "layer_collapse"].to_dict("records")
     assert row["rho"] == 4.0 and row["params_remaining"] == 10
-    assert math.isnan(row["n_accuracy"]) and math.isnan(row["n"])
+    assert all(math.isnan(row[name]) for name in ("n_accuracy", "n", "epochs", "best")) and pd.isna(row["stopped"])
+
+
+def test_the_table_tells_how_training_went(tmp_path):
+    records.save(a_record(epochs={"best": 2, "stopped": "no improvement", "curves": {"train_loss": [2.0, 1.0, 1.5]}}), tmp_path)
+    table = records.load(tmp_path)
+    assert set(zip(table.epochs, table.best, table.stopped)) == {(3, 2, "no improvement")}
+
+
+@pytest.mark.parametrize("text", ["", "{half", "[]", "3", '{"params": {}}', '{"params": [], "network": {}}'])
+def test_a_damaged_record_is_named(tmp_path, text):
+    target = records.save(a_record(), tmp_path)
+    target.write_text(text)
+    with pytest.raises(ValueError, match=f"^{target} is not a whole record .* delete it"):
+        records.load(tmp_path)
+
+
+def test_a_folder_without_records_is_named(tmp_path):
+    for folder in tmp_path, tmp_path / "missing":
+        with pytest.raises(FileNotFoundError, match=f"no record lies below {folder};"):
+            records.load(folder)
+
+
+# ---- where it came from
+
+
+def a_checkout(folder, monkeypatch):
+    """A small one in place of the repository."""
+    monkeypatch.setattr(records, "ROOT", folder)
+    (folder / "sharedlabel").mkdir(parents=True)
+    for name in ("sharedlabel/live.py", "README.md"):
+        (folder / name).write_text("1")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
+
+
+def test_a_record_says_whether_code_had_changes_beside_the_commit(tmp_path, monkeypatch):
+    a_checkout(tmp_path / "house", monkeypatch)
+    (tmp_path / "house" / "README.md").write_text("2")
+    (tmp_path / "house" / "sharedlabel" / "new.py").write_text("untracked")
+    found = records.provenance("cpu", 1.0)
+    assert len(found["commit"]) == 40 and found["dirty"] is False
+    (tmp_path / "house" / "sharedlabel" / "live.py").write_text("2")
+    assert records.provenance("cpu", 1.0)["dirty"] is True
+
+
+@pytest.mark.parametrize("without", ["git", "a checkout"])
+def test_a_run_ends_well_without_git(tmp_path, monkeypatch, without):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    if without == "git":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    found = records.provenance("cpu", 1.0)
+    assert (found["commit"], found["dirty"]) == ("", False)
 
 
 def test_every_committed_record_loads_under_its_own_name():
@@ -196,6 +252,16 @@ def test_a_checkpoint_is_sparse(saved):
     assert values <= int(sum(mask.sum() for mask in pruning.masks(network).values()))
     dense = sum(4 * parameter.numel() for parameter in network.parameters())
     assert record_path.with_suffix(".safetensors").stat().st_size < 0.1 * dense
+
+
+def test_a_checkpoint_can_be_read_by_whom_the_umask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        record_path = records.save(a_record(), tmp_path, {"a": torch.ones(2)})
+    finally:
+        os.umask(before)
+    modes = {file.stat().st_mode & 0o777 for file in (record_path, record_path.with_suffix(".safetensors"))}
+    assert modes == {0o644}
 
 
 def test_a_checkpoint_restores_the_networks_outputs(saved):

@@ -93,8 +93,16 @@ def test_the_best_epochs_weights_are_kept():
     assert not torch.equal(seen[2]["1.weight"], seen[4]["1.weight"])
 
 
-def test_a_loss_that_is_not_a_number_is_never_the_best():
-    assert train(linear(), validate=told(float("nan"), 0.7, float("nan")), max_epochs=3)["best"] == 2
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_held_out_loss_that_is_not_finite_is_an_error_that_names_its_epoch(bad):
+    told_so = f"^epoch 2: .*, the held-out loss {bad}; lower learning_rate, which is 0.01$"
+    with pytest.raises(FloatingPointError, match=told_so):
+        train(linear(), validate=told(0.7, bad))
+
+
+def test_a_training_loss_that_is_not_finite_is_an_error_that_names_what_to_lower():
+    with pytest.raises(FloatingPointError, match="^epoch 1: the training loss is (nan|inf), .*; lower learning_rate, which is 1e[+]38$"):
+        train(linear(), learning_rate=1e38, validate=told(0.7))
 
 
 def trained_on_digits(name: str, precision: str = "float32") -> tuple[dict, torch.Tensor]:
@@ -155,7 +163,7 @@ def test_a_batchs_labels_belong_to_its_images():
 def test_outputs_are_in_order_in_evaluation_mode_and_leave_training_mode():
     network = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(4, 2))
     before = network[0].running_mean.clone()
-    found = training.outputs(network, toy(), batch_size=16)
+    found = training.outputs(network, toy())  # two batches
     assert network.training and torch.equal(network[0].running_mean, before)
     torch.testing.assert_close(found, network.eval()(toy().batch(slice(None))))
 
