@@ -4,6 +4,7 @@
 ##                         the same command goes on.  CORES=8: that many runs at once.  FORCE=1: runs that are done, too.
 ##                         FLAGS="...": anything else for snakemake, as --dry-run; on a cluster, after
 ##                         .venv/bin/pip install -e .[slurm], FLAGS="--executor slurm --jobs 100"
+## make sections           the section notebooks executed anew from results/, and the README's figure; after new records
 ## make lab                JupyterLab with the notebooks
 ##
 ## The environment is made in .venv on first use (VENV=FOLDER: there instead; PYTHON=python3.12: with that Python).
@@ -14,7 +15,7 @@ SNAKEMAKE = $(BIN) snakemake $(if $(CORES),--cores $(CORES)) $(if $(FORCE),--for
 DIGITS = runs/digits-study
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))  # this checkout, also where checkouts share an environment
 
-.PHONY: help study test grid named lab venv
+.PHONY: help study test grid named sections lab venv
 
 help:
 	@sed -n 's/^## \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +35,10 @@ grid: named venv
 
 named:
 	@test -n "$(STUDY)" || { echo "make grid STUDY=NAME, where NAME is one of: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }
+
+sections: venv
+	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/sections/*.ipynb
+	$(BIN) sharedlabel.figures notebooks/sections/section_5_1.ipynb "## Figure 7" notebooks/sections/sweet_spot.png
 
 lab: venv
 	$(BIN) jupyter lab $(FLAGS)

@@ -3,6 +3,11 @@
 Every curve has a colour and a marker of its own. A figure function draws and returns the figure; the
 numbers beneath it are printed from the same summary by `numbers`.
 """
+import base64
+import json
+import sys
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
@@ -106,3 +111,16 @@ def scatter(ax, table: pd.DataFrame, x: str, y: str, by: str) -> None:
         ax.scatter(part[x], part[y], s=22, color=colour, marker=MARKERS[i % len(MARKERS)], alpha=0.7, linewidth=0, label=f"{group:g}")
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
     ax.legend(title={"rho": "ρ", "n": "n"}[by], frameon=False)
+
+
+def extract(notebook: str, heading: str, target: str) -> None:
+    """Write the first figure below a heading of an executed notebook to a PNG file, for the README."""
+    cells = json.loads(Path(notebook).read_text())["cells"]
+    start = next(i for i, cell in enumerate(cells) if "".join(cell["source"]).startswith(heading))
+    outputs = [output for cell in cells[start:] for output in cell.get("outputs", [])]
+    picture = next(output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {}))
+    Path(target).write_bytes(base64.b64decode(picture))
+
+
+if __name__ == "__main__":
+    extract(*sys.argv[1:])
