@@ -15,6 +15,8 @@ from sharedlabel import data, live, models, pruning
 # Both ways to compute a convolution: single positions whatever their number, and whole maps however few.
 WAYS = pytest.mark.parametrize("most_pairs", [10**9, -1], ids=["units", "maps"])
 EXACT = dict(rtol=0, atol=1e-10)
+# A BatchNorm over a constant map has gradients of 0 but for rounding, which Adam divides by its 1e-8.
+ROUNDED = dict(rtol=0, atol=1e-8)
 
 
 def build(network: nn.Module, shape: tuple, most_pairs: int = live.MOST_PAIRS) -> live.LiveNetwork:
@@ -79,7 +81,7 @@ def three_adam_steps(network: nn.Module, images: torch.Tensor, labels: torch.Ten
         optimizer.step()
 
 
-def check_training(network: nn.Module, shape: tuple, most_pairs: int = live.MOST_PAIRS) -> None:
+def check_training(network: nn.Module, shape: tuple, most_pairs: int = live.MOST_PAIRS, tolerance=EXACT) -> None:
     """Three steps of the masked network, and three of the live one written back into the network that it came from."""
     small = build(network, shape, most_pairs)
     fresh = copy.deepcopy(network)
@@ -87,11 +89,11 @@ def check_training(network: nn.Module, shape: tuple, most_pairs: int = live.MOST
     three_adam_steps(network, images, labels)
     three_adam_steps(small, columns(images, small), labels)
     live.write_back(small, fresh)
-    torch.testing.assert_close(dict(fresh.named_parameters()), dict(network.named_parameters()), **EXACT)
+    torch.testing.assert_close(dict(fresh.named_parameters()), dict(network.named_parameters()), **tolerance)
     for each in (network, fresh, small):
         each.eval()  # BatchNorm's statistics show in the outputs
-    torch.testing.assert_close(fresh(images), network(images), **EXACT)
-    torch.testing.assert_close(small(columns(images, small)), network(images), **EXACT)
+    torch.testing.assert_close(fresh(images), network(images), **tolerance)
+    torch.testing.assert_close(small(columns(images, small)), network(images), **tolerance)
 
 
 # ---- any network
@@ -116,7 +118,7 @@ def test_any_small_residual_network_has_the_masked_ones_outputs_and_gradients(ca
 
 @given(case=pruned_residual_networks())
 def test_training_any_small_residual_network_is_training_the_masked_one(case):
-    check_training(*case)
+    check_training(*case, tolerance=ROUNDED)
 
 
 @given(case=pruned_networks())
@@ -162,7 +164,7 @@ def test_float32_outputs_and_gradients_agree_to_the_last_digits(name, rho):
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_training_the_papers_networks_is_training_the_masked_ones(name):
-    check_training(pruned(name).double(), SHAPE)
+    check_training(pruned(name).double(), SHAPE, tolerance=EXACT if name in ("fc", "conv") else ROUNDED)
 
 
 @WAYS
