@@ -16,7 +16,8 @@ from torch import Tensor
 
 from sharedlabel import ROOT, tuples
 
-DATASETS = ("digits", "mnist", "cifar10", "cifar100")
+CHANNELS = {"digits": 1, "mnist": 1, "cifar10": 3, "cifar100": 3}  # of an image
+DATASETS = tuple(CHANNELS)
 
 # torchvision looks only whether MNIST's files are there; these are the published md5 sums.
 MNIST_MD5 = {

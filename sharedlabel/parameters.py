@@ -7,6 +7,7 @@ import ast
 import itertools
 import json
 import math
+import shlex
 from pathlib import Path
 
 import yaml
@@ -24,9 +25,13 @@ ALLOWED = {
 AT_LEAST = {  # parameter: (least value, whether the least value itself is allowed)
     "rho": (0, True), "seed": (0, True), "n": (1, True), "prune_iterations": (1, True), "batch_size": (1, True),
     "learning_rate": (0, False), "max_epochs": (1, True), "patience": (1, True), "min_improvement": (0, True),
-    "held_out": (0, False), "lam": (0, True), "tuple_size": (1, True), "free_layers": (1, True), "tuples_per_class": (1, True), "revision": (1, True),
+    "held_out": (0, False), "lam": (0, True), "tuple_size": (1, True), "free_layers": (1, True), "tuples_per_class": (1, True),
+    "revision": (1, True),
 }
-AT_MOST = {"lam": 1, "held_out": 0.5}
+AT_MOST = {"lam": (1, True), "held_out": (0.5, True), "min_improvement": (1, False)}
+
+# Numbers that need not be whole, whatever the parameters cell says: edited to `rho = 3`, it still means 3.0.
+FLOATS = {"rho", "learning_rate", "min_improvement", "held_out", "lam"}
 
 
 class ParameterError(ValueError):
@@ -45,10 +50,11 @@ def defaults(method: str) -> dict:
     notebook = json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())
     cell = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
     assignments = ast.parse("".join(cell["source"])).body
-    return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
+    found = {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
+    return {name: float(value) if name in FLOATS and type(value) is int else value for name, value in found.items()}
 
 
-def check(method: str, given: dict, where: str = "the parameters cell, papermill's -p or the study's YAML") -> dict:
+def check(method: str, given: dict, where: str = "the parameters cell, papermill's -p or -y, or the study's YAML") -> dict:
     """All parameters of a run of `method`, defaults filled in, types settled (a whole rho becomes a float).
 
     Raises ParameterError, which names the value, what is allowed and where to set it.
@@ -62,18 +68,34 @@ def check(method: str, given: dict, where: str = "the parameters cell, papermill
         if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not type(default):
-            raise ParameterError(f"{name}: {value!r} is {type(value).__name__}, allowed is {type(default).__name__} (set in {where})")
+            allowed = type(default).__name__ + hint(value, type(default))
+            raise ParameterError(f"{name}: {value!r} is {type(value).__name__}, allowed is {allowed} (set in {where})")
         if isinstance(default, list):
             kind = type(default[0])
             wrong = [f"{each!r} is {type(each).__name__}" for each in value if type(each) is not kind]
             if wrong or not value:
-                raise ParameterError(f"{name}: {wrong[0] if wrong else '[] is empty'}, allowed is a list of {kind.__name__} (set in {where})")
+                wrong, allowed = wrong[0] if wrong else "[] is empty", f"a list of {kind.__name__}"
+                raise ParameterError(f"{name}: {wrong}, allowed is {allowed} (set in {where})")
         for each in value if isinstance(value, list) else [value]:
             check_value(name, each, where)
         params[name] = value
     if "n" in params and isinstance(params["n"], list) and len(set(params["n"])) < len(params["n"]):
         raise ParameterError(f"n: {params['n']} names a value twice (set in {where})")
+    if params["model"] == "resnet18" and data.CHANNELS[params["dataset"]] != 3:
+        raise ParameterError(
+            f"model: resnet18 reads 3 colour channels, and an image of {params['dataset']} has {data.CHANNELS[params['dataset']]}; "
+            f"use fc, conv or wideresnet20 (set in {where})"
+        )
     return params
+
+
+def hint(value, kind: type) -> str:
+    """How to write a number that YAML 1.1 took for text, such as 1e-3."""
+    try:
+        number = kind(value) if isinstance(value, str) and kind in (int, float) else math.nan
+    except ValueError:
+        number = math.nan
+    return f"; write {yaml.safe_dump(number).split()[0]}" if math.isfinite(number) else ""
 
 
 def check_value(name: str, value, where: str) -> None:
@@ -81,9 +103,11 @@ def check_value(name: str, value, where: str) -> None:
         raise ParameterError(f"{name}: {value!r} is unknown; allowed: {', '.join(ALLOWED[name])} (set in {where})")
     if name in AT_LEAST:
         least, inclusive = AT_LEAST[name]
-        allowed = f"a number {'>=' if inclusive else '>'} {least}" + (f" and <= {AT_MOST[name]}" if name in AT_MOST else "")
+        most, itself = AT_MOST.get(name, (math.inf, True))
+        allowed = f"a number {'>=' if inclusive else '>'} {least}" + (f" and {'<=' if itself else '<'} {most}" if name in AT_MOST else "")
         finite = type(value) in (int, float) and math.isfinite(value)
-        if not finite or value < least or (value == least and not inclusive) or value > AT_MOST.get(name, math.inf):
+        excluded = (value == least and not inclusive) or (value == most and not itself)
+        if not finite or not least <= value <= most or excluded:
             raise ParameterError(f"{name}: {value!r} is not allowed; it is {allowed} (set in {where})")
 
 
@@ -130,10 +154,13 @@ def starting_point(method: str, params: dict) -> dict[str, Tensor]:
     record = records.path(result_params(before, run), results)
     if not record.exists():
         usual = defaults(before)
-        told = " ".join(f"-p {name} {value}" for name, value in run.items() if value != usual[name] and not isinstance(value, list))
+        changed = {name: value for name, value in run.items() if value != usual[name]}
+        lists = {name: value for name, value in changed.items() if isinstance(value, list)}  # -p takes none
+        told = [f"-p {name} {shlex.quote(str(value))}" for name, value in changed.items() if name not in lists]
+        told += [f"-y {shlex.quote(yaml.safe_dump(lists, default_flow_style=True, width=10**6).strip())}"] if lists else []
         raise FileNotFoundError(
             f"this run starts from {record.stem}, which has no record in {results}; a grid makes it first, by hand it is "
-            f"papermill notebooks/methods/{before}.ipynb out.ipynb {told}"
+            f"papermill notebooks/methods/{before}.ipynb out.ipynb {' '.join(told)}"
         )
     return records.load_checkpoint(record)
 
@@ -141,6 +168,18 @@ def starting_point(method: str, params: dict) -> dict[str, Tensor]:
 def result_params(method: str, params: dict) -> dict:
     """The part of `params` that decides the result, `method` included: a record's `params`."""
     return {"method": method} | {name: value for name, value in params.items() if name not in RUNTIME}
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which a key that comes twice is an error, as YAML has it, rather than the last one winning."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(problem=f"the key {twice} comes twice", problem_mark=node.start_mark)
+        return node
 
 
 def study(name_or_path: str | Path) -> list[dict]:
@@ -154,7 +193,7 @@ def study(name_or_path: str | Path) -> list[dict]:
         known = ", ".join(sorted(f.stem for f in (ROOT / "params").glob("*.yaml")))
         raise ParameterError(f"study: {name_or_path!r} is unknown; allowed: {known} (params/), or the path of a .yaml")
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml.load(file.read_text(), Loader)
     except yaml.YAMLError as error:
         raise ParameterError(f"{file.name}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or set(content) != {"results", "runs"} or not isinstance(content["runs"], list) or not content["runs"]:
@@ -174,6 +213,9 @@ def expand(block: dict, where: str, results: str) -> list[dict]:
     """One block of a study as a list of runs."""
     if not isinstance(block, dict) or "method" not in block:
         raise ParameterError(f"{where}: a block of runs needs the key method; allowed: {', '.join(methods())}")
+    for name, told in {"results": "it stands once, at the top of a study", "on_collapse": "a study always records a collapse"}.items():
+        if name in block:
+            raise ParameterError(f"{where}: {name}: a block of runs does not set it; {told}")
     if isinstance(block["method"], list):
         return [run for method in block["method"] for run in expand(block | {"method": method}, where, results)]
     method = block["method"]

@@ -14,7 +14,10 @@ def check(labels: Tensor, n: int) -> None:
     """Raise ValueError unless 1 <= n <= the size of the smallest class."""
     most = int(torch.bincount(labels).min())
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most:
-        raise ValueError(f"n: {n!r} is not allowed; a tuple has from 1 to {most} images, all that the smallest class has")
+        raise ValueError(
+            f"n: {n!r} is not allowed; a tuple has from 1 to {most} images, all that the smallest class has "
+            "(set in the parameters cell, papermill's -p or -y, or the study's YAML)"
+        )
 
 
 def disjoint(labels: Tensor, n: int, generator: torch.Generator) -> Tensor:
@@ -47,14 +50,17 @@ def draw(protocol: str, labels: Tensor, n: int, generator: torch.Generator, per_
 
 
 def one_of_each_class(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Training batches for the balanced loss: one tuple of `size` images of every class each; [batches, l, size].
+    """Batches for the balanced loss, to train on or to validate: one tuple of `size` images of every class each; [batches, l, size].
 
     Together they are one pass over the smallest class: no image comes twice. Raises ValueError where a
     class has fewer images than a tuple.
     """
     least = int(torch.bincount(labels).min())
     if not 1 <= size <= least:
-        raise ValueError(f"tuple_size: {size!r} is not allowed; a tuple has from 1 to {least} images, all that the smallest class has to train on")
+        raise ValueError(
+            f"tuple_size: {size!r} is not allowed; a tuple has from 1 to {least} images, all that the smallest class has "
+            f"among these {len(labels)}"
+        )
     cut = []
     for label in range(int(labels.max()) + 1):
         members = (labels == label).nonzero().flatten()

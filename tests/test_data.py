@@ -27,6 +27,7 @@ def test_digits_are_scikit_learns_1797_in_two_halves(digits):
     train, test = digits
     assert (len(train), len(test)) == (898, 899)
     assert train.shape == test.shape == (1, 8, 8)
+    assert train.shape[0] == data.CHANNELS["digits"]
     assert train.pixels.dtype == test.pixels.dtype == torch.uint8
     assert train.classes == 10
 

@@ -44,5 +44,5 @@ def test_a_balanced_epoch_has_one_tuple_of_every_class_a_batch_and_no_image_twic
 
 @pytest.mark.parametrize("size", [0, 7])
 def test_a_class_with_fewer_images_than_a_tuple_is_refused(size):
-    with pytest.raises(ValueError, match=f"tuple_size: {size} .* from 1 to 6 images"):
+    with pytest.raises(ValueError, match=f"tuple_size: {size} .* from 1 to 6 images, all that the smallest class has among these 13$"):
         tuples.one_of_each_class(torch.tensor([0] * 7 + [1] * 6), size, torch.Generator())

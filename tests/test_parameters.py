@@ -1,5 +1,6 @@
 """Parameters: a wrong one is refused before any training, in one line with what is allowed and where to set it."""
 import json
+import shlex
 
 import pytest
 import yaml
@@ -73,6 +74,14 @@ WRONG = [
     ({"batch_size": 0}, ["batch_size: 0", ">= 1"]),
     ({"learning_rate": 0}, ["learning_rate: 0.0", "> 0"]),
     ({"learning_rate": "1e-4"}, ["learning_rate: '1e-4'", "str", "float"]),  # YAML reads 1e-4 as a word
+    ({"learning_rate": "1e-3"}, ["learning_rate: '1e-3'", "allowed is float; write 0.001 "]),
+    ({"learning_rate": "1e-5"}, ["learning_rate: '1e-5'", "allowed is float; write 1.0e-05 "]),  # 1e-05 were text again
+    ({"seed": "7"}, ["seed: '7'", "allowed is int; write 7 "]),
+    ({"rho": "two"}, ["rho: 'two'", "allowed is float (set in"]),
+    ({"rho": "nan"}, ["rho: 'nan'", "allowed is float (set in"]),
+    ({"min_improvement": 1.0}, ["min_improvement: 1.0", ">= 0 and < 1 "]),
+    ({"held_out": 0.6}, ["held_out: 0.6", "> 0 and <= 0.5"]),
+    ({"model": "resnet18", "dataset": "mnist"}, ["model: resnet18", "3 colour channels", "mnist has 1", "fc, conv"]),
     ({"max_epochs": 0}, ["max_epochs: 0", ">= 1"]),
     ({"patience": 0}, ["patience: 0", ">= 1"]),
     ({"prune_iterations": 0}, ["prune_iterations: 0", ">= 1"]),
@@ -86,6 +95,26 @@ WRONG = [
 def test_a_wrong_parameter_is_refused_in_one_line(given, parts):
     message = refusal(parameters.check, "baseline", given, "the place")
     assert all(part in message for part in (*parts, "the place"))
+
+
+def test_a_network_of_colour_images_may_be_run_on_them():
+    assert parameters.check("baseline", {"model": "resnet18", "dataset": "cifar10"})["model"] == "resnet18"
+
+
+@METHODS
+def test_every_number_that_need_not_be_whole_is_named_as_such(method):
+    assert {name for name, value in parameters.defaults(method).items() if isinstance(value, float)} <= parameters.FLOATS
+
+
+def test_a_whole_rho_saved_in_the_parameters_cell_still_lets_a_study_name_others(tmp_path, monkeypatch):
+    folder = tmp_path / "notebooks" / "methods"
+    folder.mkdir(parents=True)
+    text = (ROOT / "notebooks" / "methods" / "baseline.ipynb").read_text()
+    assert text.count('"rho = 2.0 ') == 1
+    (folder / "baseline.ipynb").write_text(text.replace('"rho = 2.0 ', '"rho = 3 '))
+    monkeypatch.setattr(parameters, "ROOT", tmp_path)
+    assert type(parameters.defaults("baseline")["rho"]) is float
+    assert [parameters.check("baseline", {"rho": rho})["rho"] for rho in (3.75, 3)] == [3.75, 3.0]
 
 
 def test_a_whole_rho_is_the_same_run_as_its_float():
@@ -125,6 +154,16 @@ def test_a_missing_run_to_start_from_is_named_with_the_command_that_makes_it(tmp
     told = r"digits-conv-baseline-synflow-rho3.* papermill .*baseline.ipynb .*-p rho 3"
     with pytest.raises(FileNotFoundError, match=told):
         parameters.starting_point("freeze_retrain", params)
+
+
+def test_the_command_that_makes_it_gives_lists_too(tmp_path):
+    given = {"n": [1, 7], "learning_rate": 1e-5, "results": str(tmp_path / "with space")}
+    with pytest.raises(FileNotFoundError) as error:
+        parameters.starting_point("freeze_retrain", parameters.check("freeze_retrain", given))
+    words = shlex.split(str(error.value).partition("papermill ")[2])[2:]
+    told = {words[i + 1]: words[i + 2] for i in range(len(words)) if words[i] == "-p"}
+    assert told == {"learning_rate": "1e-05", "results": given["results"]}
+    assert yaml.safe_load(words[words.index("-y") + 1]) == {"n": [1, 7]}
 
 
 # ---- a running notebook
@@ -233,6 +272,9 @@ WRONG_BLOCKS = [
     ({"seed": None}, ["seed: None", "list of different seeds"]),
     ({"seed": ["a"]}, ["seed: 'a'", "int"]),
     ({"n": [4, 4]}, ["n: [4, 4]", "twice"]),
+    ({"results": "there"}, ["results: a block of runs does not set it", "top of a study"]),
+    ({"on_collapse": "raise"}, ["on_collapse: a block of runs does not set it", "records a collapse"]),
+    ({"model": ["fc", "resnet18"]}, ["model: resnet18", "digits has 1"]),
     ({"dataset": ["digits", "minst"]}, ["dataset: 'minst'", "digits, mnist"]),
 ]
 
@@ -242,6 +284,13 @@ def test_a_wrong_block_is_refused_in_one_line(study, changed, parts):
     message = refusal(study, BLOCK | changed)
     assert all(part in message for part in parts)
     assert "some.yaml" in message or "method" in changed
+
+
+def test_a_key_that_comes_twice_is_refused_and_named(tmp_path):
+    file = tmp_path / "some.yaml"
+    file.write_text("results: r\nruns:\n  - {method: baseline, rho: 1, seed: [0], rho: 2}\n")
+    message = refusal(parameters.study, file)
+    assert all(part in message for part in ("some.yaml", "the key rho comes twice", "line 3"))
 
 
 def test_a_block_without_a_method_is_refused(study):
@@ -258,7 +307,7 @@ def test_a_run_named_by_two_blocks_is_refused_and_named(study):
 ], ids=["a key too many", "a key missing", "no list of blocks", "a list", "a word"])
 def test_a_study_of_another_form_is_refused_and_its_form_is_told(study, content):
     message = refusal(lambda: study(content=content))
-    assert "some.yaml" in message and "exactly the keys results (a folder) and runs (a list)" in message
+    assert "some.yaml" in message and "exactly the keys results (a folder) and runs (a list, not empty)" in message
 
 
 def test_an_unknown_study_is_refused_and_the_known_ones_are_named():

@@ -80,7 +80,7 @@ def test_the_seed_alone_decides_the_tuples(protocol):
 def test_an_impossible_n_is_refused_and_the_possible_ones_are_named(protocol, n):
     with pytest.raises(ValueError, match=f"^n: {n!r} is not allowed.* from 1 to 5 images") as error:
         tuples.draw(protocol, a_test_set((7, 5, 9)), n, generator())
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and "papermill's -p or -y, or the study's YAML" in str(error.value)
 
 
 def test_an_unknown_protocol_is_refused_and_the_known_ones_are_named():
