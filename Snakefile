@@ -64,17 +64,23 @@ rule run:
 
 # What a person wants to know: how many runs are done of how many (snakemake counts the steps of this start),
 # and of a run that failed, why and where its log is.
-def tell(message):
-    event = getattr(message, "event", None)
+def tell(message, told=[]):
+    event, text = getattr(message, "event", None), str(message.msg)
     if event in ("workflow_started", "progress"):
-        done = sum(run["record"].exists() for run in RUNS.values())
-        message.event, message.quietness, message.msg = None, None, f"{done} of {len(RUNS)} runs done"
+        text = f"{sum(run['record'].exists() for run in RUNS.values())} of {len(RUNS)} runs done"
+        if told[-1:] == [text]:
+            return False
+        told.append(text)
     elif event == "job_error" and message.log:
         log = ROOT / message.log[0]
         last = log.read_text().strip().rpartition("\n")[2] if log.exists() else "it did not start"
-        message.event, message.msg = None, f"FAILED: {log.stem}: {last}\n  its log: {log}"
-    command = event == "error" and message.exception == "RuleException"  # the failed command, a screen of parameters
-    return not command and event not in ("job_finished", "resources_info")
+        text = f"FAILED: {log.stem}: {last}\n  its log: {log}"
+    elif event == "error" and message.exception == "RuleException":  # the failed command, a screen of parameters
+        return False
+    else:
+        return event not in ("job_finished", "resources_info") and not text.startswith(("Select jobs", "Execute "))
+    message.event, message.quietness, message.msg = None, None, text
+    return True
 
 
 logger.addFilter(tell)
