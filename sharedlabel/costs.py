@@ -43,12 +43,12 @@ def macs_dense(network: nn.Module, shape: tuple[int, int, int]) -> int:
 def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:
     """MACs of the live network: every live weight as often as it is used.
 
-    alive: masks by module name; need: live activations (`live.needed`), whose names are the modules'
-    with "." as "_". A linear weight is used once, if its output is live; a convolution's once for every
-    live position of its output channel (padding included, as for the dense count).
+    alive: masks, need: live activations (`live.needed`), both by module name. A linear weight is used
+    once, if its output is live; a convolution's once for every live position of its output channel
+    (padding included, as for the dense count).
     """
     total = 0
     for name, mask in alive.items():
-        out = next(n for node, n in need.items() if node.lstrip("_") == name.replace(".", "_"))
+        out = need[name]
         total += int((mask.flatten(1).sum(1) * out.flatten(1).sum(1) if out.dim() == 3 else mask.sum(1) * out).sum())
     return total

@@ -28,7 +28,7 @@ ADDITIONS = (operator.add, operator.iadd, torch.add)
 
 
 def needed(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """Which entries of every activation are live: bool tensors by fx node name ([C, H, W] or [F]).
+    """Which entries of every activation are live: bool tensors ([C, H, W] or [F]) by the name of what computes it (`names`).
 
     Found by walking the network's graph backwards from the outputs, all of which are needed. Raises
     TypeError on a layer whose rule is not known, rather than guessing.
@@ -68,7 +68,19 @@ def needed(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
             need[node.args[0]] |= need[node].view(node.args[0].meta["shape"])
         elif node.op != "placeholder":
             raise unknown(node, node.target)
-    return {node.name: mask for node, mask in need.items()}
+    named = names(graph)
+    return {named[node]: mask for node, mask in need.items()}
+
+
+def names(graph: fx.Graph) -> dict[fx.Node, str]:
+    """What every node is called: as its module, with "_" behind where that is used again (a block's ReLU), or as its function."""
+    found = {}
+    for node in sorted(graph.nodes, key=lambda node: node.op != "call_module"):  # a module's own name is never taken by others
+        name = node.target if node.op == "call_module" else node.name
+        while name in found.values():
+            name += "_"
+        found[node] = name
+    return found
 
 
 def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
@@ -335,11 +347,11 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
     """
     graph, alive, need = trace(network, shape), pruning.masks(network), needed(network, shape)
     by_units = units_are_cheaper(network, graph, alive, need)
-    layouts, layers = {}, {}
+    named, layouts, layers = names(graph), {}, {}
     for node in list(graph.nodes):
         if node.op == "output":
             continue
-        full, live, module = node.meta["shape"], need[node.name], layer_of(network, node)
+        full, live, module = node.meta["shape"], need[named[node]], layer_of(network, node)
         if len(full) == 3:
             rows, positions = live.any((1, 2)).nonzero().flatten(), live.any(0).flatten().nonzero().flatten()
             maps = Layout("map", grid(rows, torch.arange(full[1] * full[2]), full), full)
@@ -372,11 +384,8 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
             layout = Layout(sources[0].kind, sources[0].order, full if sources[0].kind == "units" else sources[0].full)
         layouts[node] = layout
         if layer is not None:
-            name = node.target if node.op == "call_module" else node.name
-            while name in layers:  # a module used twice (a block's ReLU) is two live layers
-                name += "_"
-            node.op, node.target, node.args, node.kwargs = "call_module", name, tuple(node.all_input_nodes), {}
-            layers[name] = layer
+            node.op, node.target, node.args, node.kwargs = "call_module", named[node], tuple(node.all_input_nodes), {}
+            layers[named[node]] = layer
     return LiveNetwork(fx.GraphModule(layers, graph), columns, None if by_units else shape)
 
 
@@ -395,7 +404,7 @@ def units_are_cheaper(network: nn.Module, graph: fx.Graph, alive: dict[str, Tens
     convolutions = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d)]
     if len(convolutions) > 2 or any(n.args[0].op != "placeholder" for n in convolutions[:1]):
         return False
-    return all(int(alive[n.target][need[n.name].any((1, 2))].any(1).sum()) <= MOST_PAIRS for n in convolutions[1:])
+    return all(int(alive[n.target][need[n.target].any((1, 2))].any(1).sum()) <= MOST_PAIRS for n in convolutions[1:])
 
 
 def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:

@@ -58,6 +58,14 @@ def test_live_macs_are_the_dense_ones_where_nothing_is_pruned(name):
     assert macs_live(model(name), SHAPE) == costs.macs_dense(model(name), SHAPE)
 
 
+def test_live_macs_whatever_the_modules_are_called():
+    layers = {"_a": nn.Linear(2, 5), "a": nn.Linear(5, 3), "a_b": nn.Linear(3, 4), "__": nn.Sequential(nn.Linear(4, 2))}
+    network = nn.Sequential()
+    for name, layer in {"flatten": nn.Flatten(), **layers}.items():
+        network.add_module(name, layer)
+    assert macs_live(network, (2, 1, 1)) == 10 + 15 + 12 + 8 == costs.macs_dense(network, (2, 1, 1))
+
+
 def test_live_macs_by_hand():
     """Of the 3 x 3 outputs of either channel, (0, 0) and (1, 1) of channel 0 and none of channel 1 are read."""
     network = nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(18, 2))
