@@ -47,8 +47,8 @@ lab: venv
 venv:
 	@cat requirements.lock pyproject.toml | cmp -s - $(VENV)/made-from || { \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or later: make PYTHON=...")' && \
-	  echo "making the environment in $(VENV), a few minutes" && \
-	  $(PYTHON) -m venv $(VENV) && \
+	  echo "making the environment in $(VENV), a few minutes the first time" && \
+	  { test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV); } && \
 	  $(VENV)/bin/python -m pip install --quiet --requirement requirements.lock && \
 	  $(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . && \
 	  cat requirements.lock pyproject.toml > $(VENV)/made-from; }
