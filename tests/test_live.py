@@ -190,6 +190,23 @@ def test_a_weight_that_finds_only_padding_is_not_mistaken_for_another(most_pairs
     assert live_layers(small)["2"].index.tolist() == [4]
 
 
+class RectifiedBeside(nn.Module):
+    """A map is read twice: x + relu(x)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.flatten, self.linear = nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)
+
+    def forward(self, images):
+        x = self.conv(images)
+        return self.linear(self.flatten(x + self.relu(x)))
+
+
+def test_a_map_that_has_another_reader_is_not_overwritten():
+    torch.manual_seed(0)
+    check_outputs_and_gradients(RectifiedBeside(), (1, 3, 3))
+
+
 def test_a_unit_that_nothing_reaches_still_emits_its_bias_and_learns():
     network, shape = sequential((2, 1, 1), nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), _1=[0, 1])
     with torch.no_grad():
