@@ -68,7 +68,8 @@ def measure(name: str) -> str:
     steps = -(-epoch // BATCH)
     quick, dense = (statistics.median(taken) for taken in times)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return f"| {name} | {pruned:.1f} | {quick * 1e3:.2f} | {dense * 1e3:.1f} | {quick * steps:.1f} | {dense * steps:.0f} | 1/{dense / quick:.1f} | {memory:.1f} |"
+    per_epoch = f"{quick * steps:.1f} | {dense * steps:.0f} | 1/{dense / quick:.1f}"
+    return f"| {name} | {pruned:.1f} | {quick * 1e3:.2f} | {dense * 1e3:.1f} | {per_epoch} | {memory:.1f} |"
 
 
 def main() -> None:

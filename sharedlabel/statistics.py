@@ -24,12 +24,15 @@ def draws(table: pd.DataFrame, value: str, count: int = 4000, seed: int = 0) -> 
     """(rhos, ns, plausible means [count, rhos, ns]) of `value`: mean + standard error * Student's t.
 
     The model of the t-intervals (a bootstrap of three seeds would be far too sure). One deviate a rho
-    serves all its n, because a seed that is good at one n is good at the others. nan where a rho has one seed.
+    serves all its n, because a seed that is good at one n is good at the others. A rho with one seed has no
+    spread, and is left out.
     """
     grouped = table.groupby(["rho", "n"])[value]
     mean, error, seeds = (grouped.agg(how).unstack("n") for how in ("mean", "sem", "count"))
+    spread = seeds.min(axis=1) > 1
+    mean, error, seeds = mean[spread], error[spread], seeds[spread]
     stream = np.random.default_rng(seed)
-    freedom = np.maximum(seeds.min(axis=1).to_numpy() - 1, 1)
+    freedom = seeds.min(axis=1).to_numpy() - 1
     deviates = stream.standard_t(freedom, size=(count, len(freedom)))[:, :, None]
     return list(mean.index), list(mean.columns), mean.to_numpy() + deviates * error.to_numpy()
 
@@ -43,8 +46,6 @@ def sweet_spots(table: pd.DataFrame, value: str) -> pd.DataFrame:
     than three rhos are left.
     """
     rhos, ns, means = draws(table, value)
-    spread = ~np.isnan(means[0]).any(axis=1)
-    rhos, means = [rho for rho, known in zip(rhos, spread) if known], means[:, spread]
     middle, rows = table.groupby(["n", "rho"])[value].mean().unstack("rho"), []
     for i, n in enumerate(ns):
         row = {"n": n, "best": middle.loc[n].idxmax(), **dict.fromkeys(("low", "high", "inside", "lower_end", "upper_end", "dips"), np.nan)}
@@ -87,15 +88,16 @@ def cheapest(table: pd.DataFrame, targets: list[float]) -> tuple[pd.DataFrame, f
     the same cheapest rho.
     """
     rhos, ns, means = draws(table, "n_accuracy")
-    cost = table.groupby(["rho", "n"])["macs_live"].mean().unstack("n").to_numpy()
+    grouped = table.groupby(["rho", "n"])
+    middle, cost = grouped["n_accuracy"].mean().unstack("n"), grouped["macs_live"].mean().unstack("n")
 
-    def choose(accuracy: np.ndarray) -> list[tuple[float, int, int]]:
+    def choose(accuracy: np.ndarray, cost: np.ndarray) -> list[tuple[float, int, int]]:
         priced = [np.where(accuracy >= target, cost, np.inf) for target in targets]
         return [(target, *np.unravel_index(p.argmin(), p.shape)) for target, p in zip(targets, priced) if np.isfinite(p).any()]
 
-    middle = table.groupby(["rho", "n"])["n_accuracy"].mean().unstack("n").to_numpy()
-    rows = [{"target": target, "rho": rhos[i], "n": ns[j], "macs_live": cost[i, j]} for target, i, j in choose(middle)]
-    differ = [len({i for _, i, _ in choose(drawn)}) > 1 for drawn in means[:500] if not np.isnan(drawn).any()]
+    chosen = choose(middle.to_numpy(), cost.to_numpy())
+    rows = [{"target": target, "rho": cost.index[i], "n": ns[j], "macs_live": cost.iloc[i, j]} for target, i, j in chosen]
+    differ = [len({i for _, i, _ in choose(drawn, cost.loc[rhos].to_numpy())}) > 1 for drawn in means[:500]] if rhos else []
     return pd.DataFrame(rows, columns=["target", "rho", "n", "macs_live"]), float(np.mean(differ)) if differ else float("nan")
 
 
