@@ -156,6 +156,8 @@ def prune(
     """
     if pruner not in PRUNERS:
         raise ValueError(f"pruner: {pruner!r} is unknown; allowed: {', '.join(PRUNERS)}")
+    if any(hasattr(module, "weight_mask") for module in network.modules()):
+        raise ValueError("the network is pruned already; build it anew and prune it to the larger rho")
     alive = masks(network)
     total = sum(mask.numel() for mask in alive.values())
     check_bearable(network, rho)

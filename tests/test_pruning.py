@@ -344,6 +344,13 @@ def test_a_refused_network_is_as_it_was(monkeypatch, how):
     assert not torch_prune.is_pruned(network) and network.training
 
 
+def test_a_pruned_network_is_not_pruned_again():
+    network = model("fc")
+    prune(network, iterations=2)
+    with pytest.raises(ValueError, match="pruned already; build it anew"):
+        prune(network)
+
+
 def test_an_unknown_pruner_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match=f"pruner: 'synfow' is unknown; allowed: {', '.join(pruning.PRUNERS)}"):
         prune(model("fc"), "synfow")
