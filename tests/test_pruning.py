@@ -283,6 +283,12 @@ def test_synflow_reaches_rho_max_on_the_papers_mnist_networks(name, layers, seed
     assert [int(mask.sum()) for mask in masks.values()] == [1] * layers
 
 
+def test_synflow_nearly_reaches_rho_max_past_residual_blocks():
+    """Four weights could do it, over both widening shortcuts; SynFlow may go by two convolutions instead of either."""
+    network = model("wideresnet20", shape=(1, 28, 28), classes=10)
+    assert count(prune(network, rho=rho_leaving(6, of=total(network)), shape=(1, 28, 28))) == 6
+
+
 @given(case=small_networks(), data=st.data())
 def test_synflow_connects_wherever_any_mask_could(case, data):
     network, shape = case
