@@ -1,6 +1,7 @@
 """What a prediction costs: multiply-accumulates (MACs) of weights, for one image.
 
-Biases, activations and averaging are not counted. FLOPs, where a figure says so, are 2 MACs.
+A head reads every image of a tuple, so its MACs, too, are for one of them. Biases, activations and averaging are not
+counted. FLOPs, where a figure says so, are 2 MACs.
 """
 import copy
 
@@ -10,45 +11,54 @@ from torch import Tensor, nn
 from sharedlabel import live, pruning
 
 
-def part(network: nn.Module, shape: tuple[int, int, int], rho: float) -> dict[str, int]:
+def part(network: nn.Module, shape: tuple[int, ...], rho: float) -> dict[str, int]:
     """A record's entry for one part of the network, before it is pruned; `macs_live` is 0 until it is."""
-    total = sum(module.weight.numel() for module in pruning.prunable(network).values())
+    total = sum(w.numel() for w in pruning.weights(network).values())
     return {
         "params_total": total, "params_remaining": pruning.remaining(total, rho),
         "macs_dense": macs_dense(network, shape), "macs_live": 0,
     }
 
 
-def macs_dense(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """MACs of the unpruned network for one image of `shape` (C, H, W).
+def macs_dense(network: nn.Module, shape: tuple[int, ...]) -> int:
+    """MACs of the unpruned network for one image of `shape` (C, H, W), or of a head for one embedding, `shape` (1, d).
 
     ptflops' `pytorch` backend counts each convolution and linear layer alone, on a plain copy without a
     bias, for the input that it gets in the network; on a whole network it would add biases, activations
-    and additions, and count a masked layer as 0. ValueError if `network` is pruned already.
+    and additions, and count a masked layer as 0. An LSTM multiplies as two linear layers do. ValueError if
+    `network` is pruned already.
     """
-    if any(hasattr(module, "weight_mask") for module in network.modules()):
+    if pruning.is_pruned(network):
         raise ValueError("macs_dense counts a network that is not pruned; count before pruning")
     total = 0
     for node in live.trace(network, shape).nodes:
-        module = live.layer_of(network, node)
+        module, size = live.layer_of(network, node), node.args and getattr(node.args[0], "meta", {}).get("shape")
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             plain = copy.deepcopy(module)
             plain.bias = None
-            size = tuple(node.args[0].meta["shape"])
-            macs, _ = get_model_complexity_info(plain, size, backend="pytorch", as_strings=False, print_per_layer_stat=False)
-            total += int(macs)
+            total += count(plain, size)
+        elif isinstance(module, nn.LSTM):
+            for width in (module.input_size, module.hidden_size):
+                total += count(nn.Linear(width, 4 * module.hidden_size, bias=False), (*size[:-1], width))
     return total
 
 
-def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:
-    """MACs of the live network: every live weight as often as it is used.
+def count(layer: nn.Module, size: tuple[int, ...]) -> int:
+    macs, _ = get_model_complexity_info(layer, tuple(size), backend="pytorch", as_strings=False, print_per_layer_stat=False)
+    return int(macs)
 
-    alive: masks, need: live activations (`live.needed`), both by module name. A linear weight is used
-    once, if its output is live; a convolution's once for every live position of its output channel
-    (padding included, as for the dense count).
+
+def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:
+    """MACs of the live network: every live weight as often as it is used, for one image.
+
+    alive: masks by parameter name, need: live activations (`live.needed`, `live_head.needed`) by module name. A linear
+    weight is used once, if its output is live, and so is an LSTM's (its four gates live and die with their unit); a
+    convolution's once for every live position of its output channel (padding included, as for the dense count).
     """
     total = 0
     for name, mask in alive.items():
-        out = need[name]
-        total += int((mask.flatten(1).sum(1) * out.flatten(1).sum(1) if out.dim() == 3 else mask.sum(1) * out).sum())
+        layer, _, attribute = name.rpartition(".")
+        if not attribute.startswith("bias"):
+            used = need[layer].flatten(1).sum(1) if need[layer].dim() == 3 else need[layer].long()
+            total += int((mask.flatten(1).sum(1) * used.repeat(len(mask) // len(used))).sum())
     return total

@@ -39,7 +39,7 @@ def needed(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
         if node.op == "output":
             need[node.args[0]].fill_(True)
         elif node.op == "call_module":
-            module, mask, source = network.get_submodule(node.target), alive.get(node.target), node.args[0]
+            module, mask, source = network.get_submodule(node.target), alive.get(f"{node.target}.weight"), node.args[0]
             if isinstance(module, nn.Linear):
                 need[source] |= mask[need[node]].any(0)
             elif isinstance(module, nn.Conv2d):
@@ -92,7 +92,7 @@ def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
         ShapeProp(module.eval()).propagate(next(network.parameters()).new_zeros(1, *shape))
     network.train(training)
     for node in module.graph.nodes:
-        if node.op != "output":
+        if hasattr(node.meta["tensor_meta"], "shape"):  # an LSTM gives a tuple
             node.meta["shape"] = node.meta["tensor_meta"].shape[1:]
     return module.graph
 
@@ -149,7 +149,7 @@ class LiveLayer(nn.Module):
         super().__init__()
         chosen = torch.zeros_like(mask)
         chosen[rows[:, None], inputs] = mask[rows[:, None], inputs]
-        weight = pruning.dense_weight(module).detach()
+        weight = pruning.dense(module).detach()
         self.register_buffer("index", chosen.flatten().nonzero().flatten())
         self.register_buffer("rows", rows)
         self.values = nn.Parameter(weight.flatten()[self.index])
@@ -352,6 +352,7 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
         if node.op == "output":
             continue
         full, live, module = node.meta["shape"], need[named[node]], layer_of(network, node)
+        mask = alive.get(f"{node.target}.weight")
         if len(full) == 3:
             rows, positions = live.any((1, 2)).nonzero().flatten(), live.any(0).flatten().nonzero().flatten()
             maps = Layout("map", grid(rows, torch.arange(full[1] * full[2]), full), full)
@@ -363,15 +364,15 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
             columns = live.flatten().nonzero().flatten() if by_units else torch.arange(live.numel())
             layout = Layout("units" if by_units else "map", columns, full)
         elif isinstance(module, nn.Linear):
-            layer, layout = LiveLinear(module, alive[node.target], rows, *sources), Layout("units", rows, full)
+            layer, layout = LiveLinear(module, mask, rows, *sources), Layout("units", rows, full)
         elif isinstance(module, nn.Conv2d) and not by_units:
-            layer, layout = MapConv(module, alive[node.target], rows, *sources, full[1:]), maps
+            layer, layout = MapConv(module, mask, rows, *sources, full[1:]), maps
         elif isinstance(module, nn.Conv2d) and node.args[0].op == "placeholder":
-            layer = PatchConv(module, alive[node.target], rows, *sources, positions, full[1:])
+            layer = PatchConv(module, mask, rows, *sources, positions, full[1:])
             layout = Layout("units", grid(rows, positions, full), full)
         elif isinstance(module, nn.Conv2d):
             units = live.flatten().nonzero().flatten()
-            layer, layout = TapConv(module, alive[node.target], rows, *sources, units, full[1:]), Layout("units", units, full)
+            layer, layout = TapConv(module, mask, rows, *sources, units, full[1:]), Layout("units", units, full)
         elif isinstance(module, nn.BatchNorm2d):
             layer, layout = LiveBatchNorm(module, sources[0].channels), sources[0]
         elif isinstance(module, BY_CHANNEL):  # of every channel that is there, as some other reader may need it
@@ -404,7 +405,7 @@ def units_are_cheaper(network: nn.Module, graph: fx.Graph, alive: dict[str, Tens
     convolutions = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d)]
     if len(convolutions) > 2 or any(n.args[0].op != "placeholder" for n in convolutions[:1]):
         return False
-    return all(int(alive[n.target][need[n.target].any((1, 2))].any(1).sum()) <= MOST_PAIRS for n in convolutions[1:])
+    return all(int(alive[f"{n.target}.weight"][need[n.target].any((1, 2))].any(1).sum()) <= MOST_PAIRS for n in convolutions[1:])
 
 
 def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:
@@ -420,7 +421,7 @@ def write_back(live: LiveNetwork, network: nn.Module) -> None:
                     getattr(network.get_submodule(name), each)[layer.rows] = getattr(layer, each)
             if isinstance(layer, LiveLayer):
                 module = network.get_submodule(name)
-                pruning.dense_weight(module).view(-1)[layer.index] = layer.values
+                pruning.dense(module).view(-1)[layer.index] = layer.values
                 if layer.bias is not None:
                     module.bias[layer.rows] = layer.bias
 

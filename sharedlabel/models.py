@@ -1,5 +1,6 @@
-"""The paper's networks (Appendix C.1), with exactly its prunable parameter counts."""
+"""The paper's networks (Appendix C.1) and its LSTM head, with exactly their prunable parameter counts."""
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
@@ -91,3 +92,56 @@ class WideResNet20(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.relu(self.bn1(self.conv1(x))))
         return self.fc(self.flatten(self.pool(x)))
+
+
+def embedder(network: nn.Module) -> nn.Module:
+    """`network`, changed in place to give what a head reads instead of logits: embeddings [B, d].
+
+    Table 2's totals leave no other reading: of FC and Conv the logits (d = l), of ResNet-18 the 512 pooled
+    features, of WideResNet-20 the last map pooled to 2x2 (128 * 2 * 2 = 512). Their classifier is cut off.
+    """
+    if hasattr(network, "fc"):
+        network.fc = nn.Identity()
+    if isinstance(network, WideResNet20):
+        network.pool = nn.AdaptiveAvgPool2d(2)
+    return network
+
+
+class LSTMHead(nn.Module):
+    """The head of the unified CNN-LSTM (section 4.4, Appendix A): embeddings [B, n, d] -> logits [B, l].
+
+    Linear(d, l, no bias) - LSTM(l, 200) - Linear(200, l) after every image, and the mean of the n outputs. Every
+    parameter counts, biases included: 171,710 on MNIST (d = 10 logits), as Table 2 has it.
+    """
+
+    def __init__(self, features: int, classes: int, units: int = 200):
+        super().__init__()
+        self.embed = nn.Linear(features, classes, bias=False)
+        self.lstm = nn.LSTM(classes, units, batch_first=True)
+        self.classify = nn.Linear(units, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.lstm(self.embed(x))[0]).mean(1)
+
+
+class LinearisedHead(LSTMHead):
+    """The head with its gates added up where the LSTM multiplies them: h_t = sum over gates of (W x_t + U h_{t-1} + b).
+
+    For scoring alone. SynFlow wants a positively homogeneous network; with absolute weights an LSTM's gates
+    saturate, its gradients vanish, and whole layers collapse or tie. This copy has the same parameters by
+    the same names, and a flow through every one of them.
+    """
+
+    @classmethod
+    def like(cls, head: LSTMHead) -> "LinearisedHead":
+        return cls(head.embed.in_features, head.classify.out_features, head.lstm.hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lstm, hidden, total = self.lstm, None, 0.0
+        for step in self.embed(x).unbind(1):
+            gates = F.linear(step, lstm.weight_ih_l0, lstm.bias_ih_l0) + lstm.bias_hh_l0
+            if hidden is not None:
+                gates = gates + F.linear(hidden, lstm.weight_hh_l0)
+            hidden = gates.unflatten(-1, (4, -1)).sum(-2)
+            total = total + self.classify(hidden)
+        return total / x.shape[1]

@@ -1,11 +1,12 @@
 """Pruning before training: a pruner is one score; the masking is shared.
 
-A score is a function of the network, its weights as masked so far (by module name), a batch and a
+A score is a function of the network, its weights as masked so far (by parameter name), a batch and a
 random stream, and gives one tensor a weight tensor: the higher, the sooner kept. To add a pruner, write
 such a function and name it in `PRUNERS`.
 Prunable are the weights of convolutions and linear layers; biases and BatchNorm are neither counted
-nor pruned (that alone gives the paper's totals). Masks are put on the modules with
-`torch.nn.utils.prune`, so that a pruned network is an ordinary one of PyTorch's ecosystem.
+nor pruned. Of an LSTM head every parameter is, biases included. (That alone gives the paper's totals.)
+Masks are put on the modules with `torch.nn.utils.prune`, so that a pruned network is an ordinary one of
+PyTorch's ecosystem.
 """
 import math
 
@@ -15,6 +16,8 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.nn.utils import prune as torch_prune
 
+from sharedlabel import models
+
 Batch = tuple[Tensor, Tensor]  # normalised images [B, C, H, W] and labels [B]
 
 
@@ -22,22 +25,49 @@ class LayerCollapse(ValueError):
     """No weight path leads from the input to the output: the network cannot be trained."""
 
 
-def prunable(network: nn.Module) -> dict[str, nn.Module]:
-    """The modules whose `weight` may be pruned, by name, in the network's order."""
-    return {name: m for name, m in network.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
+LSTM = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+
+
+def prunable(network: nn.Module) -> dict[str, tuple[nn.Module, str]]:
+    """Where the tensors that may be pruned are: (module, attribute) by parameter name, in the network's order."""
+    head = isinstance(network, models.LSTMHead)
+    found = {}
+    for name, module in network.named_modules():
+        attributes = ()
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            attributes = ("weight", "bias") if head and module.bias is not None else ("weight",)
+        elif isinstance(module, nn.LSTM):
+            attributes = LSTM
+        found |= {f"{name}.{attribute}".removeprefix("."): (module, attribute) for attribute in attributes}
+    return found
+
+
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    """The prunable tensors by parameter name; zero where the network is pruned."""
+    return {name: getattr(module, attribute) for name, (module, attribute) in prunable(network).items()}
 
 
 def masks(network: nn.Module) -> dict[str, Tensor]:
-    """The bool mask of every prunable module; all True where nothing was pruned."""
+    """The bool mask of every prunable tensor by parameter name; all True where nothing was pruned."""
     return {
-        name: m.weight_mask.bool() if hasattr(m, "weight_mask") else torch.ones_like(m.weight, dtype=torch.bool)
-        for name, m in prunable(network).items()
+        name: getattr(module, f"{attribute}_mask", torch.ones_like(getattr(module, attribute))).bool()
+        for name, (module, attribute) in prunable(network).items()
     }
 
 
-def dense_weight(module: nn.Module) -> nn.Parameter:
-    """The parameter behind a module's weight, pruned or not."""
-    return module.weight_orig if hasattr(module, "weight_mask") else module.weight
+def put_masks(network: nn.Module, chosen: dict[str, Tensor]) -> None:
+    """Prune by these masks: `torch.nn.utils.prune` keeps the dense tensor and multiplies by the mask."""
+    for name, (module, attribute) in prunable(network).items():
+        torch_prune.custom_from_mask(module, attribute, chosen[name])
+
+
+def is_pruned(network: nn.Module) -> bool:
+    return any(name.endswith("_mask") for name, _ in network.named_buffers())
+
+
+def dense(module: nn.Module, attribute: str = "weight") -> nn.Parameter:
+    """The parameter behind a module's tensor, pruned or not."""
+    return getattr(module, f"{attribute}_orig" if hasattr(module, f"{attribute}_mask") else attribute)
 
 
 def remaining(total: int, rho: float) -> int:
@@ -92,12 +122,16 @@ def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, genera
 
     R must be positively homogeneous in every layer for the score's sums to be conserved from layer to
     layer, hence: evaluation mode, every bias and BatchNorm's mean out of the pass, float64. Only the shape of the batch is used.
+    An LSTM head is not homogeneous, so its score is that of a linearised copy (`models.LinearisedHead`); its
+    biases, which are prunable, take part as weights of an input that is always 1.
     """
     absolute, state = leaves(network, {name: w.double().abs() for name, w in weights.items()}, torch.float64)
-    state |= {name: torch.zeros_like(t) for name, t in state.items() if name.rpartition(".")[2] in ("bias", "running_mean")}
+    fixed = state.keys() - weights.keys()
+    state |= {name: torch.zeros_like(state[name]) for name in fixed if name.rpartition(".")[2] in ("bias", "running_mean")}
     ones = torch.ones((1, *batch[0].shape[1:]), dtype=torch.float64)
-    flow = functional_call(network.eval(), state, (ones,)).sum()
-    gradients = torch.autograd.grad(flow, list(absolute.values()))
+    scored = models.LinearisedHead.like(network) if isinstance(network, models.LSTMHead) else network
+    flow = functional_call(scored.eval(), state, (ones,)).sum()
+    gradients = torch.autograd.grad(flow, list(absolute.values()), materialize_grads=True)  # one image uses no recurrence
     return {name: (w * g).detach() for name, w, g in zip(weights, absolute.values(), gradients)}
 
 
@@ -107,7 +141,7 @@ PRUNERS = {"random": random, "magnitude": magnitude, "snip": snip, "grasp": gras
 def leaves(network: nn.Module, weights: dict[str, Tensor], dtype: torch.dtype = torch.float32):
     """(weights to differentiate by, the whole state for `functional_call`), the network's own tensors untouched."""
     inputs = {name: w.detach().to(dtype).requires_grad_() for name, w in weights.items()}
-    state = {f"{name}.weight": w for name, w in inputs.items()}
+    state = dict(inputs)
     for name, t in (*network.named_parameters(), *network.named_buffers()):
         if name not in state:
             state[name] = t.detach().to(dtype, copy=True) if t.is_floating_point() else t.clone()
@@ -117,7 +151,7 @@ def leaves(network: nn.Module, weights: dict[str, Tensor], dtype: torch.dtype = 
 def complete(network: nn.Module, batch: Batch) -> Batch:
     """The batch, if it has every class: a score by loss would otherwise prune what tells the others apart."""
     images, labels = batch
-    classes = list(prunable(network).values())[-1].out_features
+    classes = list(prunable(network).values())[-1][0].out_features
     missing = sorted(set(range(classes)) - set(labels.tolist())) if labels is not None else range(classes)
     if missing:
         raise ValueError(f"batch: it has no image of class {', '.join(map(str, missing))}; SNIP and GraSP need every class")
@@ -156,12 +190,12 @@ def prune(
     """
     if pruner not in PRUNERS:
         raise ValueError(f"pruner: {pruner!r} is unknown; allowed: {', '.join(PRUNERS)}")
-    if any(hasattr(module, "weight_mask") for module in network.modules()):
+    if is_pruned(network):
         raise ValueError("the network is pruned already; build it anew and prune it to the larger rho")
     alive = masks(network)
     total = sum(mask.numel() for mask in alive.values())
     check_bearable(network, rho)
-    original = {name: module.weight.detach() for name, module in prunable(network).items()}
+    original = {name: w.detach() for name, w in weights(network).items()}
     for i in range(1, iterations + 1) if rho > 0 else ():
         scores = PRUNERS[pruner](network, {name: w * alive[name] for name, w in original.items()}, batch, generator)
         alive = keep_top(scores, alive, remaining(total, rho * i / iterations))
@@ -172,8 +206,7 @@ def prune(
             f"{pruner} at rho {rho} left no path from the input to an output: "
             + (f"no weight is left in {', '.join(empty)}" if empty else "every layer keeps a weight, but they do not meet")
         )
-    for name, module in prunable(network).items():
-        torch_prune.custom_from_mask(module, "weight", alive[name])
+    put_masks(network, alive)
     return alive
 
 
@@ -183,13 +216,13 @@ def shortest_path(network: nn.Module) -> int:
     for node in fx.symbolic_trace(network).graph.nodes:
         before = [length[arg] for arg in node.all_input_nodes]
         module = network.get_submodule(node.target) if node.op == "call_module" else None
-        length[node] = min(before, default=0) + isinstance(module, (nn.Conv2d, nn.Linear))
+        length[node] = min(before, default=0) + isinstance(module, (nn.Conv2d, nn.Linear, nn.LSTM))
     return length[node]
 
 
 def check_bearable(network: nn.Module, rho: float) -> None:
     """Raise LayerCollapse where rho leaves fewer weights than the shortest path from input to output."""
-    total = sum(module.weight.numel() for module in prunable(network).values())
+    total = sum(w.numel() for w in weights(network).values())
     left, needed = remaining(total, rho), shortest_path(network)
     if left < needed:
         most = math.floor(1e4 * math.log10(total / needed)) / 1e4
@@ -199,13 +232,30 @@ def check_bearable(network: nn.Module, rho: float) -> None:
         )
 
 
-def connected(network: nn.Module, alive: dict[str, Tensor], shape: tuple[int, int, int]) -> bool:
-    """Whether any input reaches any output through the weights that are left.
+def connected(network: nn.Module, alive: dict[str, Tensor], shape: tuple[int, ...]) -> bool:
+    """Whether any input of `shape` reaches any output through the weights that are left.
 
     With weights 1 where alive, no biases and an input of ones, every activation counts the paths that
     reach it, whatever the layers are; a layer that keeps a weight nobody reaches does not help.
     """
+    if isinstance(network, models.LSTMHead):
+        return head_connected(alive)
     training = network.training
     scores = synflow(network, alive, (torch.empty(1, *shape), None))
     network.train(training)
     return any(bool(score.any()) for score in scores.values())
+
+
+def head_connected(alive: dict[str, Tensor]) -> bool:
+    """`connected` of an LSTM head, whose gates multiply: h = o tanh(c), c = f c + i g.
+
+    A unit whose row of g has nothing alive stays 0, whatever reaches its other gates; one that speaks tells of the
+    input if an input, or a unit that does, reaches any of its gates.
+    """
+    embedded = alive["embed.weight"].any(1)
+    inputs, recurrent, *biases = (alive[f"lstm.{name}"].unflatten(0, (4, -1)) for name in LSTM)  # [gates i, f, g, o; units; ...]
+    speaks = tells = torch.zeros(inputs.shape[1], dtype=torch.bool)
+    for _ in range(2 * len(speaks)):  # long enough for both to settle, one unit at a time
+        speaks = biases[0][2] | biases[1][2] | (inputs[2] & embedded).any(1) | (recurrent[2] & speaks).any(1)
+        tells = speaks & ((inputs & embedded).any((0, 2)) | (recurrent & tells).any((0, 2)))
+    return bool((alive["classify.weight"] & tells).any())

@@ -6,7 +6,6 @@ import torch
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.utils import prune as torch_prune
 
 from sharedlabel import data, models, pruning
 
@@ -60,12 +59,7 @@ def count(masks: dict[str, Tensor]) -> int:
 
 
 def total(network: nn.Module) -> int:
-    return sum(module.weight.numel() for module in pruning.prunable(network).values())
-
-
-def put_masks(network: nn.Module, masks: dict[str, Tensor]) -> None:
-    for name, module in pruning.prunable(network).items():
-        torch_prune.custom_from_mask(module, "weight", masks[name])
+    return sum(w.numel() for w in pruning.weights(network).values())
 
 
 @st.composite
@@ -112,13 +106,13 @@ def fill(network: nn.Module, draw) -> None:
 def mask_at_random(network: nn.Module, shape: tuple, draw) -> nn.Module:
     """Dead ends and units that nothing reaches come of themselves; some path is left."""
     masks = {}
-    for name, module in pruning.prunable(network).items():
+    for name, weight in pruning.weights(network).items():
         density, seed = draw(st.sampled_from([0.05, 0.2, 0.5, 1.0])), draw(st.integers(0, 99))
-        masks[name] = torch.rand(module.weight.shape, generator=generator(seed)) < density
-        for row in draw(st.sets(st.integers(0, len(module.weight) - 1), max_size=1)):
+        masks[name] = torch.rand(weight.shape, generator=generator(seed)) < density
+        for row in draw(st.sets(st.integers(0, len(weight) - 1), max_size=1)):
             masks[name][row] = False
     assume(pruning.connected(network, masks, shape))
-    put_masks(network, masks)
+    pruning.put_masks(network, masks)
     return network
 
 

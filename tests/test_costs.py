@@ -1,7 +1,7 @@
 """Costs: multiply-accumulates of weights, dense and live, against counts by hand."""
 import pytest
 import torch
-from conftest import SHAPE, labelled, model, pruned_networks, put_masks
+from conftest import SHAPE, labelled, model, pruned_networks
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -27,7 +27,7 @@ def test_dense_macs_by_hand(name, shape, classes, macs):
 @MODELS
 def test_dense_macs_are_every_weight_at_every_output_position(name):
     network, seen = model(name), []
-    for module in pruning.prunable(network).values():
+    for module, _ in pruning.prunable(network).values():
         module.register_forward_hook(lambda m, _, out: seen.append(m.weight.numel() * out[0, 0].numel()))
     network(labelled(2)[0])
     assert costs.macs_dense(model(name), SHAPE) == sum(seen)
@@ -41,7 +41,7 @@ def test_biases_and_activations_cost_nothing():
 
 def test_dense_macs_of_a_pruned_network_are_refused():
     network = model("fc")
-    put_masks(network, pruning.masks(network))
+    pruning.put_masks(network, pruning.masks(network))
     with pytest.raises(ValueError, match="count before pruning"):
         costs.macs_dense(network, SHAPE)
 
@@ -70,11 +70,11 @@ def test_live_macs_by_hand():
     """Of the 3 x 3 outputs of either channel, (0, 0) and (1, 1) of channel 0 and none of channel 1 are read."""
     network = nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(18, 2))
     masks = {name: torch.zeros_like(mask) for name, mask in pruning.masks(network).items()}
-    masks["0"][0, 0, 0] = True  # two weights
-    masks["0"][1] = True  # four, that end nowhere
-    masks["3"][0, [0, 4]] = True
-    masks["3"][1, 4] = True
-    put_masks(network, masks)
+    masks["0.weight"][0, 0, 0] = True  # two weights
+    masks["0.weight"][1] = True  # four, that end nowhere
+    masks["3.weight"][0, [0, 4]] = True
+    masks["3.weight"][1, 4] = True
+    pruning.put_masks(network, masks)
     assert macs_live(network, (1, 4, 4)) == 2 * 2 + 3
 
 
@@ -84,7 +84,7 @@ def test_a_weight_fewer_never_costs_more(case, seed):
     before, masks = macs_live(*case), pruning.masks(network)
     mask = masks[list(masks)[seed % len(masks)]]
     mask.view(-1)[seed % mask.numel()] = False
-    put_masks(network, masks)
+    pruning.put_masks(network, masks)
     assert macs_live(network, shape) <= before
 
 

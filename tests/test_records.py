@@ -268,7 +268,8 @@ def test_a_checkpoint_restores_the_networks_outputs(saved):
     network, _, record_path = saved
     tensors, restored = records.load_checkpoint(record_path), model("conv", seed=1)
     with torch.no_grad():
-        for name, module in pruning.prunable(restored).items():
+        for name, (module, _) in pruning.prunable(restored).items():
+            name = name.removesuffix(".weight")
             module.weight.zero_().view(-1)[tensors[f"{name}.index"].long()] = tensors[f"{name}.values"]
             module.bias.zero_()[tensors[f"{name}.rows"].long()] = tensors[f"{name}.bias"]
     torch.testing.assert_close(restored(labelled()[0]), network(labelled()[0]))

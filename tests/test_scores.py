@@ -15,7 +15,7 @@ NAMES = ("fc", "conv", "wideresnet20")
 
 
 def weights(network):
-    return {name: module.weight.detach() for name, module in pruning.prunable(network).items()}
+    return {name: w.detach() for name, w in pruning.weights(network).items()}
 
 
 def loss_of(network, batch, temperature=1.0):
@@ -24,7 +24,7 @@ def loss_of(network, batch, temperature=1.0):
     state = {name: t.detach() for name, t in network.named_parameters()} | {name: t.clone() for name, t in rest.items()}
 
     def loss(*values):
-        replaced = state | {f"{name}.weight": value for name, value in zip(names, values)}
+        replaced = state | dict(zip(names, values))
         return F.cross_entropy(functional_call(network.train(), replaced, (batch[0],)) / temperature, batch[1])
 
     return loss
@@ -33,11 +33,10 @@ def loss_of(network, batch, temperature=1.0):
 def test_magnitude_in_one_round_is_pytorchs_global_unstructured():
     ours, theirs = model("fc"), model("fc")
     masks = pruning.prune(ours, "magnitude", 0.25, labelled(), iterations=1)
-    modules = [(module, "weight") for module in pruning.prunable(theirs).values()]
     left = sum(int(mask.sum()) for mask in masks.values())
     total = sum(mask.numel() for mask in masks.values())
-    torch_prune.global_unstructured(modules, torch_prune.L1Unstructured, amount=total - left)
-    for name, module in pruning.prunable(theirs).items():
+    torch_prune.global_unstructured(pruning.prunable(theirs).values(), torch_prune.L1Unstructured, amount=total - left)
+    for name, (module, _) in pruning.prunable(theirs).items():
         assert torch.equal(masks[name], module.weight_mask.bool())
 
 

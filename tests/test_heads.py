@@ -1,0 +1,219 @@
+"""The LSTM head: pruned without collapsing unseen, and its live part computes and learns what the masked one does."""
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import count, fill, generator, total
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sharedlabel import costs, live_head, models, pruning, records
+
+EXACT = dict(rtol=0, atol=1e-10)
+PRUNERS = pytest.mark.parametrize("pruner", pruning.PRUNERS)
+
+
+def head(features: int = 10, classes: int = 10, units: int = 200, seed: int = 0) -> models.LSTMHead:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return models.LSTMHead(features, classes, units)
+
+
+def tuples(count: int = 20, n: int = 3, features: int = 10, classes: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of n-tuples of embeddings, noise, with a label each."""
+    return torch.randn(count, n, features, generator=generator(1)), torch.arange(count) % classes
+
+
+@st.composite
+def masked_heads(draw) -> tuple[models.LSTMHead, int]:
+    """A small head in float64 under random masks, connected or not, and the n it reads."""
+    small = head(draw(st.integers(1, 3)), draw(st.integers(2, 3)), draw(st.integers(1, 5))).double()
+    fill(small, draw)
+    masks = {}
+    for name, weight in pruning.weights(small).items():
+        density, seed = draw(st.sampled_from([0.05, 0.2, 0.5, 1.0])), draw(st.integers(0, 99))
+        masks[name] = torch.rand(weight.shape, generator=generator(seed)) < density
+    pruning.put_masks(small, masks)
+    return small, draw(st.integers(1, 4))
+
+
+def batch_for(small: models.LSTMHead, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    x, y = tuples(6, n, small.embed.in_features, 2)
+    return x.to(small.embed.weight.dtype), y
+
+
+def check_outputs_and_gradients(masked: models.LSTMHead, x: torch.Tensor, y: torch.Tensor) -> None:
+    small = live_head.build(masked)
+    expected, outputs = masked(x), small(x[..., small.columns])
+    torch.testing.assert_close(outputs, expected)
+    F.cross_entropy(expected, y).backward()
+    F.cross_entropy(outputs, y).backward()
+    for name, (module, attribute) in pruning.prunable(masked).items():
+        layer, gradient = small.layers.get_submodule(name), pruning.dense(module, attribute).grad.flatten()
+        ours = torch.zeros_like(layer.values) if layer.values.grad is None else layer.values.grad
+        torch.testing.assert_close(ours, gradient[layer.index])
+        gradient[layer.index] = 0
+        assert not gradient.any(), f"{name}: what learns is missing from the live head"
+
+
+# ---- the network
+
+
+def test_the_head_reads_a_tuple_in_order_and_answers_with_the_mean_of_its_outputs():
+    small, (x, _) = head(4, 3, 5), tuples(2, 3, 4)
+    steps = [small.classify(small.lstm(small.embed(x[:, : t + 1]))[0][:, -1]) for t in range(3)]
+    torch.testing.assert_close(small(x), torch.stack(steps).mean(0))
+    assert not torch.allclose(small(x), small(x.flip(1)))
+
+
+def test_the_linearised_head_is_linear_and_has_the_same_parameters():
+    small = head(4, 3, 5).double()
+    linear = models.LinearisedHead.like(small).double()
+    linear.load_state_dict(small.state_dict())
+    x, other = (torch.randn(2, 3, 4, generator=generator(i)).double() for i in range(2))
+    bias = linear(torch.zeros_like(x))
+    torch.testing.assert_close(linear(2 * x + other) - bias, 2 * (linear(x) - bias) + linear(other) - bias)
+
+
+# ---- pruning it
+
+
+@PRUNERS
+@pytest.mark.parametrize("rho", [0.25, 0.5])
+def test_every_pruner_prunes_the_head_to_the_count(pruner, rho):
+    network = head()
+    masks = pruning.prune(network, pruner, rho, tuples(), iterations=3, generator=generator())
+    assert list(masks) == [name for name, _ in head().named_parameters()]
+    assert count(masks) == pruning.remaining(171_710, rho)
+
+
+@pytest.mark.parametrize("rho", [1.0, 2.5, 3.75])
+@pytest.mark.parametrize("n", [1, 2, 15])
+def test_synflow_leaves_the_head_connected(rho, n):
+    network = head()
+    masks = pruning.prune(network, "synflow", rho, tuples(n=n))
+    assert count(masks) == pruning.remaining(171_710, rho)
+    x = tuples(n=n)[0].requires_grad_()
+    network(x).sum().backward()
+    assert x.grad.any()
+
+
+def test_synflows_flow_through_the_linearised_head_is_conserved_for_one_image():
+    """What enters by inputs and by biases leaves by the classifier."""
+    scores = pruning.synflow(head(), pruning.weights(head()), tuples(n=1))
+    into = scores["lstm.weight_ih_l0"].sum() + scores["lstm.bias_ih_l0"].sum() + scores["lstm.bias_hh_l0"].sum()
+    assert float(scores["embed.weight"].sum()) == pytest.approx(float(scores["lstm.weight_ih_l0"].sum()), rel=1e-9)
+    assert float(into) == pytest.approx(float(scores["classify.weight"].sum()), rel=1e-9)
+    assert not scores["lstm.weight_hh_l0"].any()  # nothing has gone round yet
+    assert pruning.synflow(head(), pruning.weights(head()), tuples(n=2))["lstm.weight_hh_l0"].all()
+
+
+@given(case=masked_heads())
+def test_a_head_is_connected_where_its_outputs_depend_on_its_inputs(case):
+    """Found another way: the gradient of the outputs, which a tanh or a sigmoid never stops."""
+    masked, _ = case
+    x = torch.randn(8, 2 * masked.lstm.hidden_size, masked.embed.in_features, generator=generator(3)).double().requires_grad_()
+    masked(x).pow(2).sum().backward()
+    assert pruning.connected(masked, pruning.masks(masked), x.shape[1:]) == bool(x.grad.any())
+
+
+def test_a_head_that_keeps_weights_but_no_candidate_has_collapsed(monkeypatch):
+    """The gates i, f and o alone let nothing through: c = f c + i tanh(0)."""
+    small = head(2, 2, 1)
+    chosen = {name: torch.zeros_like(w) for name, w in pruning.weights(small).items()}
+    chosen["embed.weight"][0, 0] = chosen["lstm.weight_ih_l0"][0, 0] = chosen["classify.weight"][0, 0] = 1
+    monkeypatch.setitem(pruning.PRUNERS, "magnitude", lambda *_: chosen)
+    rho = torch.log10(torch.tensor(total(small) / 3)).item()
+    with pytest.raises(pruning.LayerCollapse, match="magnitude"):
+        pruning.prune(small, "magnitude", rho - 1e-6, tuples(features=2, classes=2))
+    chosen["lstm.weight_ih_l0"] = chosen["lstm.weight_ih_l0"].roll(2, 0)  # from gate i to the candidate g
+    pruning.prune(small, "magnitude", rho - 1e-6, tuples(features=2, classes=2))
+
+
+# ---- its live part
+
+
+@given(case=masked_heads())
+def test_any_small_head_has_the_masked_ones_outputs_and_gradients(case):
+    masked, n = case
+    check_outputs_and_gradients(masked, *batch_for(masked, n))
+
+
+@pytest.mark.parametrize("rho", [0.0, 1.0, 2.0, 3.75])
+def test_float32_outputs_and_gradients_agree_to_the_last_digits(rho):
+    masked = head()
+    pruning.prune(masked, "synflow", rho, tuples(), iterations=20)
+    check_outputs_and_gradients(masked, *tuples())
+
+
+@given(case=masked_heads())
+def test_training_any_small_head_is_training_the_masked_one(case):
+    masked, n = case
+    x, y = batch_for(masked, n)
+    small, fresh = live_head.build(masked), head(masked.embed.in_features, masked.classify.out_features, masked.lstm.hidden_size).double()
+    fresh.load_state_dict({name: pruning.dense(*place) for name, place in pruning.prunable(masked).items()})
+    pruning.put_masks(fresh, pruning.masks(masked))
+    for network, images in ((masked, x), (small, x[..., small.columns])):
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(network(images), y).backward()
+            optimizer.step()
+    live_head.write_back(small, fresh)
+    torch.testing.assert_close(dict(fresh.named_parameters()), dict(masked.named_parameters()), **EXACT)
+    torch.testing.assert_close(small(x[..., small.columns]), masked(x), **EXACT)
+
+
+def test_units_that_nobody_reads_are_dropped():
+    masked = head(3, 2, 4)
+    masks = {name: torch.ones_like(w) for name, w in pruning.weights(masked).items()}
+    masks["classify.weight"][:, 1:] = 0  # the classifier reads unit 0, which reads unit 2 in its forget gate
+    recurrent = masks["lstm.weight_hh_l0"].zero_().view(4, 4, 4)
+    recurrent[1, 0, 2] = recurrent[0, 3, 0] = 1  # unit 3 reads unit 0, and nobody unit 3
+    masks["embed.weight"][:, 1] = 0
+    pruning.put_masks(masked, masks)
+    need = live_head.needed(masked)
+    assert need["lstm"].tolist() == [True, False, True, False]
+    assert need["embeddings"].tolist() == [True, False, True]
+    assert live_head.build(masked).layers["lstm"]["weight_hh_l0"].shape == (8, 2)
+
+
+def test_a_checkpoint_of_a_head_is_sparse_and_restores_it():
+    masked = head()
+    masks = pruning.prune(masked, "synflow", 2.0, tuples(), iterations=20)
+    small, other = live_head.build(masked), live_head.build(masked)
+    tensors = records.live_tensors(small)
+    assert sum(len(t) for name, t in tensors.items() if name.endswith("values")) <= count(masks)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    records.restore(other, tensors)
+    x = tuples()[0][..., small.columns]
+    assert torch.equal(small(x), other(x))
+
+
+# ---- what it costs
+
+
+def test_a_heads_dense_macs_by_hand():
+    """One embedding: embed, the four gates' input and recurrent weights, classify; biases cost nothing."""
+    assert costs.macs_dense(head(), (1, 10)) == 10 * 10 + 800 * 10 + 800 * 200 + 200 * 10
+    assert costs.macs_dense(head(512, 100), (1, 512)) == 512 * 100 + 800 * 100 + 800 * 200 + 200 * 100
+    assert costs.part(head(), (1, 10), 3.75) == {
+        "params_total": 171_710, "params_remaining": 31, "macs_dense": 170_100, "macs_live": 0,
+    }
+
+
+def test_a_heads_live_macs_by_hand():
+    masked = head(3, 2, 4)
+    masks = {name: torch.zeros_like(w) for name, w in pruning.weights(masked).items()}
+    masks["classify.weight"][0, 0] = masks["classify.bias"][0] = 1
+    masks["lstm.weight_ih_l0"][[0, 8]] = 1  # gates i and g of unit 0: two inputs each
+    masks["lstm.weight_ih_l0"][3] = 1  # of unit 3, which nobody reads
+    masks["lstm.bias_hh_l0"][8] = 1
+    masks["embed.weight"][1] = 1
+    pruning.put_masks(masked, masks)
+    assert costs.macs_live(pruning.masks(masked), live_head.needed(masked)) == 1 + 4 + 3
+
+
+def test_live_macs_of_a_head_are_the_dense_ones_where_nothing_is_pruned():
+    assert costs.macs_live(pruning.masks(head()), live_head.needed(head())) == costs.macs_dense(head(), (1, 10))
