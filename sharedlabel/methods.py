@@ -1,7 +1,81 @@
 """How each method of the paper's section 4 turns n images into one prediction."""
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+ORDERS = ("confidence", "random", "permutations")
 
 
 def mean_of_logits(logits: Tensor, tuples: Tensor) -> Tensor:
     """Baseline and balanced method (section 4.1): argmax of the mean logit vector; [N, l], [T, n] -> [T]."""
     return logits[tuples].mean(1).argmax(1)
+
+
+def sequences(order: str, confidence: Tensor, permutations: int, generator: torch.Generator) -> Tensor:
+    """In which order an LSTM reads the images of a tuple (Appendix A.3): confidence [T, n] -> places [T, K, n], K sequences a tuple.
+
+    `confidence`: the most confident image first, by the largest of its logits. `random`: as they come, tuples
+    being drawn in random order. `permutations`: K = `permutations` random orders, whose outputs are averaged.
+    ValueError on another order.
+    """
+    if order not in ORDERS:
+        raise ValueError(f"order: {order!r} is unknown; allowed: {', '.join(ORDERS)}")
+    count, n = confidence.shape
+    if order == "confidence":
+        return confidence.argsort(dim=1, descending=True, stable=True)[:, None]
+    if order == "random":
+        return torch.arange(n, device=confidence.device).expand(count, 1, n)
+    return torch.rand(count, permutations, n, generator=generator).argsort(2).to(confidence.device)
+
+
+class FromStore(nn.Module):
+    """A frozen CNN, by what was computed once: rows [N, d + 1] of embeddings and confidence -> the two apart."""
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return rows[:, :-1], rows[:, -1]
+
+
+class FromLogits(nn.Module):
+    """A CNN that learns on, whose embeddings are its logits (FC and Conv): images [N, D] -> embeddings [N, l], confidence [N]."""
+
+    def __init__(self, cnn: nn.Module):
+        super().__init__()
+        self.cnn = cnn
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.cnn(images)
+        return logits, logits.detach().amax(1)
+
+
+class Unified(nn.Module):
+    """The unified CNN-LSTM (section 4.4, Figure 10): tuples [T, n, ...] -> logits [T, l], a mean over the sequence's outputs.
+
+    cnn: images -> (embeddings, confidence). head: an `LSTMHead` or its live part, which reads the embeddings' `columns`.
+    """
+
+    def __init__(self, cnn: nn.Module, head: nn.Module, columns: Tensor, order: str, permutations: int, generator: torch.Generator):
+        super().__init__()
+        self.cnn, self.head, self.order, self.permutations, self.generator = cnn, head, order, permutations, generator
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        embeddings, confidence = (each.unflatten(0, x.shape[:2]) for each in self.cnn(x.flatten(0, 1)))
+        places = sequences(self.order, confidence, self.permutations, self.generator)
+        tuple_of = torch.arange(len(x), device=x.device)[:, None, None]
+        read = embeddings[..., self.columns][tuple_of, places]  # [T, K, n, d]
+        return self.head(read.flatten(0, 1)).unflatten(0, places.shape[:2]).mean(1)
+
+
+class EachAlone(nn.Module):
+    """The control: the same head reads every image as a sequence of one, and the outputs are averaged; [T, n, ...] -> [T, l].
+
+    Nothing passes between the images of a tuple; arguments as in `Unified`.
+    """
+
+    def __init__(self, cnn: nn.Module, head: nn.Module, columns: Tensor):
+        super().__init__()
+        self.cnn, self.head = cnn, head
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        embeddings, _ = self.cnn(x.flatten(0, 1))
+        return self.head(embeddings[:, None, self.columns]).unflatten(0, x.shape[:2]).mean(1)

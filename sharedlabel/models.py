@@ -1,4 +1,6 @@
 """The paper's networks (Appendix C.1) and its LSTM head, with exactly their prunable parameter counts."""
+import contextlib
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,11 +19,18 @@ def build(model: str, shape: tuple[int, int, int], classes: int, generator: torc
         raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(MODELS)}")
     if model == "resnet18" and shape[0] != 3:
         raise ValueError(f"model: resnet18 is torchvision's own and reads 3 colour channels, not {shape[0]}; use fc, conv or wideresnet20")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+    with initialised_by(generator):
         if model == "resnet18":
             return resnet18(num_classes=classes)  # torchvision's own: 7x7 stride-2 stem, max-pool; for 3 channels
         return {"fc": fc, "conv": conv, "wideresnet20": WideResNet20}[model](shape, classes)
+
+
+@contextlib.contextmanager
+def initialised_by(generator: torch.Generator):
+    """Here PyTorch's own initialisation draws from `generator`'s stream alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())
+        yield
 
 
 def fc(shape: tuple[int, int, int], classes: int) -> nn.Sequential:

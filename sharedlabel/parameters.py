@@ -14,6 +14,7 @@ import yaml
 from torch import Tensor
 
 from sharedlabel import ROOT, data, models, pruning, records, training
+from sharedlabel import methods as predicting
 
 # These change where and how a run happens, not its result: they are in no name and in no record.
 RUNTIME = {"device", "results", "on_collapse"}
@@ -21,17 +22,20 @@ RUNTIME = {"device", "results", "on_collapse"}
 ALLOWED = {
     "dataset": data.DATASETS, "model": models.MODELS, "pruner": tuple(pruning.PRUNERS),
     "precision": training.PRECISIONS, "on_collapse": ("raise", "record"),
+    "cnn_method": ("baseline", "balanced"), "cnn_training": ("frozen", "fine_tune", "end_to_end"),
+    "head_pruner": tuple(pruning.PRUNERS), "order": predicting.ORDERS,
 }
 AT_LEAST = {  # parameter: (least value, whether the least value itself is allowed)
     "rho": (0, True), "seed": (0, True), "n": (1, True), "prune_iterations": (1, True), "batch_size": (1, True),
     "learning_rate": (0, False), "max_epochs": (1, True), "patience": (1, True), "min_improvement": (0, True),
     "held_out": (0, False), "lam": (0, True), "tuple_size": (1, True), "free_layers": (1, True), "tuples_per_class": (1, True),
-    "revision": (1, True),
+    "head_rho": (0, True), "train_n": (1, True), "permutations": (1, True), "head_batch_size": (1, True),
+    "head_learning_rate": (0, False), "head_max_epochs": (1, True), "revision": (1, True),
 }
 AT_MOST = {"lam": (1, True), "held_out": (0.5, True), "min_improvement": (1, False)}
 
 # Numbers that need not be whole, whatever the parameters cell says: edited to `rho = 3`, it still means 3.0.
-FLOATS = {"rho", "learning_rate", "min_improvement", "held_out", "lam"}
+FLOATS = {"rho", "learning_rate", "min_improvement", "held_out", "lam", "head_rho", "head_learning_rate"}
 
 
 class ParameterError(ValueError):
@@ -86,6 +90,11 @@ def check(method: str, given: dict, where: str = "the parameters cell, papermill
             f"model: resnet18 reads 3 colour channels, and an image of {params['dataset']} has {data.CHANNELS[params['dataset']]}; "
             f"use fc, conv or wideresnet20 (set in {where})"
         )
+    if params.get("cnn_training", "frozen") != "frozen" and params["model"] not in ("fc", "conv"):
+        raise ParameterError(
+            f"cnn_training: {params['cnn_training']!r} is for networks whose embeddings are their logits, fc and conv; "
+            f"allowed for {params['model']}: frozen (set in {where})"
+        )
     return params
 
 
@@ -136,18 +145,22 @@ def assigned(source: str) -> set[str]:
 def needs(method: str, params: dict) -> dict | None:
     """The run that a run of `method` starts from (its `method` and all its parameters), None where it starts afresh.
 
-    It has the same parameters, as far as its own notebook knows them, and that notebook's revision.
+    It has the same parameters, as far as its own notebook knows them, and that notebook's revision. A head starts from
+    the CNN of its `cnn_method`, whichever n that was measured at, unless the two are trained as one.
     """
-    if method != "freeze_retrain":
+    first = params["cnn_method"] if "cnn_method" in params else "baseline" if method == "freeze_retrain" else None
+    if first is None or params.get("cnn_training") == "end_to_end":
         return None
-    own = {"method": "baseline", "revision": defaults("baseline")["revision"]}
-    return {name: params[name] for name in defaults("baseline")} | own
+    usual = defaults(first)
+    own = {"method": first, "revision": usual["revision"]} | ({"n": usual["n"]} if "cnn_method" in params else {})
+    return {name: params[name] for name in usual} | own
 
 
 def starting_point(method: str, params: dict) -> dict[str, Tensor]:
     """The checkpoint of the run that `needs` names, read from `params["results"]`.
 
-    FileNotFoundError, naming the command that makes it, where that run has no record there.
+    FileNotFoundError, naming the command that makes it, where that run has no record there; ValueError where what lies
+    there is the record of another run.
     """
     run, results = needs(method, params), params["results"]
     before = run.pop("method")
@@ -162,6 +175,10 @@ def starting_point(method: str, params: dict) -> dict[str, Tensor]:
             f"this run starts from {record.stem}, which has no record in {results}; a grid makes it first, by hand it is "
             f"papermill notebooks/methods/{before}.ipynb out.ipynb {' '.join(told)}"
         )
+    found, wanted = json.loads(record.read_text())["params"], result_params(before, run)
+    other = [f"{name} {found.get(name)!r}, not {wanted[name]!r}" for name in wanted if found.get(name) != wanted[name]]
+    if other:
+        raise ValueError(f"{record} is the record of another run: {'; '.join(other)}")
     return records.load_checkpoint(record)
 
 

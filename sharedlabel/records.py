@@ -23,8 +23,9 @@ from sharedlabel import ROOT
 def run_name(params: dict) -> str:
     """A readable, unique name; params as in a record."""
     digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
-    parts = (params["dataset"], params["model"], params["method"], params["pruner"], f"rho{params['rho']:g}", f"seed{params['seed']}")
-    return "-".join((*parts, digest))
+    parts = [params["dataset"], params["model"], params["method"], params["pruner"], f"rho{params['rho']:g}"]
+    parts += [f"n{params['train_n']}"] if "train_n" in params else []
+    return "-".join((*parts, f"seed{params['seed']}", digest))
 
 
 def path(params: dict, results: str | Path) -> Path:

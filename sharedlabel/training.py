@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from sharedlabel import methods, tuples
+from sharedlabel import tuples
 from sharedlabel.data import Images, stream
 
-WATCHED = (1, 5, 25, 80)  # the sizes of tuple whose n-accuracy is in the learning curve
 PRECISIONS = ("float32", "bfloat16")
+
+
+def watched(n: list[int]) -> list[int]:
+    """The tuple sizes whose n-accuracy is in the learning curve: of those measured, a few."""
+    return [size for size in n if size in (1, 5, 25, 80)]
 
 
 def shuffled(images: Images, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -26,18 +30,25 @@ def same_label(images: Images, tuple_size: int, generator: torch.Generator) -> I
         yield images.batch(index), images.labels[index]
 
 
+def in_tuples(images: Images, n: int, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch over the images, cut into disjoint n-tuples of one label: batches (images [T, n, ...], labels [T])."""
+    chosen = tuples.disjoint(images.labels.cpu(), n, generator)
+    for index in chosen[torch.randperm(len(chosen), generator=generator)].to(images.labels.device).split(batch_size):
+        yield images.batch(index), images.labels[index[:, 0]]
+
+
 def watcher(
-    logits: Callable[[], Tensor], labels: Tensor, n: list[int], seed: int, per_class: int = 100
+    predictor: Callable[[], Callable[[Tensor], Tensor]], labels: Tensor, sizes: list[int], seed: int, per_class: int = 100
 ) -> Callable[[], dict[str, float]]:
-    """For the learning curve: n-accuracy of the mean of the test set's current `logits()` at a few of the sizes `n`.
+    """For the learning curve: n-accuracy at a few `sizes` of what `predictor()` now makes of tuples [T, n] of test images.
 
     The tuples are random ones, the same in every epoch (and not those that the record's measures use).
     """
-    watched = {size: tuples.random(labels, size, stream(seed, f"watched {size}"), per_class) for size in n if size in WATCHED}
+    drawn = {size: tuples.random(labels, size, stream(seed, f"watched {size}"), per_class) for size in sizes}
 
     def watch() -> dict[str, float]:
-        now = logits()
-        hits = {size: methods.mean_of_logits(now, chosen) == labels[chosen[:, 0]] for size, chosen in watched.items()}
+        predict = predictor()
+        hits = {size: predict(chosen) == labels[chosen[:, 0]] for size, chosen in drawn.items()}
         return {f"n_accuracy_{size}": float(hit.double().mean()) for size, hit in hits.items()}
 
     return watch
@@ -51,12 +62,14 @@ def precise(precision: str, device: torch.device) -> contextlib.AbstractContextM
 
 
 @torch.no_grad()
-def outputs(network: nn.Module, images: Images, precision: str = "float32") -> Tensor:
-    """The network's outputs [N, l] for all images, in evaluation mode."""
-    batch_size = 64 if images.labels.device.type == "cpu" else 2048  # activations that stay in a processor's cache
+def outputs(network: nn.Module, images: Images, precision: str = "float32", chosen: Tensor | None = None) -> Tensor:
+    """The network's outputs for all images, [N, l], or for the tuples `chosen` [T, n] of them, [T, l], in evaluation mode."""
+    device = images.labels.device
+    batch_size = 64 if device.type == "cpu" else 2048  # activations that stay in a processor's cache
+    index = torch.arange(len(images)) if chosen is None else chosen
     network.eval()
-    with precise(precision, images.labels.device):
-        parts = [network(images.batch(slice(i, i + batch_size))) for i in range(0, len(images), batch_size)]
+    with precise(precision, device):
+        parts = [network(images.batch(part)) for part in index.to(device).split(batch_size)]
     network.train()
     return torch.cat(parts).float()
 

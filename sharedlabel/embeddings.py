@@ -1,0 +1,35 @@
+"""What a frozen CNN says of every image, computed once, for the heads that read it (section 4.4)."""
+import torch
+from torch import Tensor, nn
+
+from sharedlabel import live, models, pruning, training
+from sharedlabel.data import Images
+
+
+def store(
+    network: nn.Module, sets: list[Images], where: torch.device, precision: str = "float32", standardised: bool = False
+) -> tuple[list[Images], dict[str, Tensor]]:
+    """For every set rows [N, d + 1] in place of pixels, an image's embedding and, last, its largest logit (its confidence).
+
+    Also which of the pruned network's activations all that needs, as `live.needed` has it. `network` loses its
+    classifier (`models.embedder`). `standardised`: embeddings of mean 0 and variance 1 over the first set.
+    """
+    shape, dense = sets[0].shape, pruning.masks(network)
+    need, confidence = live.needed(network, shape), [out.amax(1, keepdim=True) for out in outputs(network, sets, where, precision)]
+    embedder = models.embedder(network)
+    for name, more in live.needed(embedder, shape).items():  # channels that no logit needs may be alive here
+        if f"{name}.weight" in dense and f"{name}.weight" in pruning.masks(embedder):
+            need[name] = need[name] | more
+    found = outputs(embedder, sets, where, precision)
+    if standardised:
+        std, mean = torch.std_mean(found[0], 0)
+        found = [(each - mean) / std.clamp(min=1e-6) for each in found]
+    rows = [torch.cat(pair, 1) for pair in zip(found, confidence)]
+    scale, shift = rows[0].new_ones(rows[0].shape[1]), rows[0].new_zeros(rows[0].shape[1])
+    return [Images(each, images.labels.to(where), scale, shift) for each, images in zip(rows, sets)], need
+
+
+def outputs(network: nn.Module, sets: list[Images], where: torch.device, precision: str) -> list[Tensor]:
+    """A pruned network's outputs [N, ...] for each set, by its live part."""
+    small = live.build(network, sets[0].shape).to(where)
+    return [training.outputs(small, images.to(where).gather(small.columns), precision) for images in sets]
