@@ -172,8 +172,9 @@ def test_the_watcher_gives_the_n_accuracy_of_the_sizes_asked_for():
     labels = torch.arange(60) % 2
     logits = nn.functional.one_hot(labels, 2).float()
     logits[::6] = logits[::6].flip(1) * 1.5  # a sixth of the images, all of label 0, is wrong, and surer than the rest
-    watch = training.watcher(lambda: logits, labels, [1, 2, 5], seed=0, per_class=400)
+    watch = training.watcher(lambda: lambda chosen: logits[chosen].mean(1).argmax(1), labels, [1, 5], seed=0, per_class=400)
     assert watch() == watch()
     assert set(watch()) == {"n_accuracy_1", "n_accuracy_5"}
+    assert training.watched([1, 2, 3, 4, 5, 7, 80]) == [1, 5, 80]
     assert watch()["n_accuracy_1"] == pytest.approx(5 / 6, abs=0.03)
     assert watch()["n_accuracy_5"] > watch()["n_accuracy_1"]
