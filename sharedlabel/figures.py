@@ -19,10 +19,13 @@ LABELS = {
     "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
     "n_accuracy": "n-accuracy", "information_gain": "information gain (bits)", "log_error": "log2(1 − n-accuracy)",
     "relative_information": "relative information IG·ρ/n", "gain_per_mflop": "bits per million FLOPs",
-    "params_remaining": "weights left",
+    "params_remaining": "weights left", "per_cent": "n-accuracy (%)", "difference": "difference in n-accuracy (points)",
+    "lam": "λ, the weight of the standard loss", "tuple_size": "images of a class in a training batch",
 }
 NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet",
          "fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20"}
+METHODS = {"baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain"}
+COLOURS = dict(zip(METHODS, sns.color_palette("colorblind")))
 
 
 def style() -> None:
@@ -30,14 +33,14 @@ def style() -> None:
     sns.set_theme(context="notebook", style="whitegrid", rc={"figure.dpi": 90, "axes.titlesize": "medium", "legend.fontsize": "small"})
 
 
-def cases(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """The (data set, network) pairs of a table, in a fixed order."""
+def cases(table: pd.DataFrame, by: list[str] = statistics.CASE) -> list[tuple]:
+    """The (data set, network) pairs of a table, or with `by=statistics.ROW` its (data set, network, rho), in a fixed order."""
     order = list(NAMES)
-    return sorted(set(zip(table["dataset"], table["model"])), key=lambda case: [order.index(name) for name in case])
+    return sorted(set(zip(*(table[name] for name in by))), key=lambda case: [*map(order.index, case[:2]), *case[2:]])
 
 
-def title(case: tuple[str, str]) -> str:
-    return f"{NAMES[case[0]]}, {NAMES[case[1]]}"
+def title(case: tuple) -> str:
+    return ", ".join([NAMES[case[0]], NAMES[case[1]], *(f"ρ = {rho:g}" for rho in case[2:])])
 
 
 def panels(table: pd.DataFrame, width: float = 5.6, height: float = 4.2, rows: int = 1):
@@ -53,12 +56,37 @@ def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str) -> None
     """
     groups = sorted(table[by].unique())
     for i, (group, colour) in enumerate(zip(groups, sns.color_palette("viridis_r", len(groups)))):
-        part = table[table[by] == group]
-        found = statistics.summary(part, y, [along])
-        at = found[along] if x == along else found[along].map(part.groupby(along)[x].mean())
-        ax.plot(at, found["mean"], color=colour, marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.4, label=f"{group:g}")
-        ax.fill_between(at, found["low"], found["high"], color=colour, alpha=0.15, linewidth=0)
+        curve(ax, table[table[by] == group], x, y, along, color=colour, marker=MARKERS[i % len(MARKERS)], label=f"{group:g}")
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
+
+
+def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, **how) -> None:
+    """One of `curves`; `how` is its colour, marker and label."""
+    found = statistics.summary(table, y, [along])
+    at = found[along] if x == along else found[along].map(table.groupby(along)[x].mean())
+    ax.plot(at, found["mean"], markersize=5, linewidth=1.4, **how)
+    ax.fill_between(at, found["low"], found["high"], color=how["color"], alpha=0.15, linewidth=0)
+
+
+def by_method(table: pd.DataFrame, y: str, width: float = 5.2, height: float = 4.0):
+    """One panel a (data set, network, rho), three side by side: y against n, a curve for each method; returns figure and axes."""
+    rows = cases(table, statistics.ROW)
+    columns = min(3, len(rows))
+    lines = -(-len(rows) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(width * columns, height * lines), squeeze=False, layout="constrained")
+    for ax, row in zip(axes.flat, rows):
+        part = select(table, row)
+        for method, marker in zip(METHODS, MARKERS):
+            if method in set(part["method"]):
+                one = part[part["method"] == method]
+                curve(ax, one, "n", y, "n", color=COLOURS[method], marker=marker, label=METHODS[method])
+        ax.set(xscale="log", xlabel=LABELS["n"], ylabel=LABELS[y], title=title(row))
+        ax.set_xticks([1, 2, 5, 10, 25, 80], [1, 2, 5, 10, 25, 80])
+        frame(ax)
+        ax.legend(frameon=False)
+    for ax in axes.flat[len(rows) :]:
+        ax.remove()
+    return figure, axes.flat[: len(rows)]
 
 
 def frame(ax) -> None:
@@ -81,8 +109,11 @@ def by_case(table: pd.DataFrame, x: str, y: str, by: str, along: str, xscale: st
     return figure
 
 
-def select(table: pd.DataFrame, case: tuple[str, str]) -> pd.DataFrame:
-    return table[(table["dataset"] == case[0]) & (table["model"] == case[1])]
+def select(table: pd.DataFrame, case: tuple) -> pd.DataFrame:
+    """The part of a table that belongs to one of its `cases`."""
+    for name, value in zip(statistics.ROW, case):
+        table = table[table[name] == value]
+    return table
 
 
 def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:
@@ -92,10 +123,12 @@ def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:
         ax.plot(spot.best, means[spot.n, spot.best], "o", markersize=13, markerfacecolor="none", markeredgecolor="crimson", zorder=5)
 
 
-def numbers(table: pd.DataFrame, value: str, rows: str = "rho", columns: str = "n", digits: int = 3) -> str:
-    """The numbers of a figure as text: the mean over seeds, ± half its 95 % interval, a table a case."""
+def numbers(
+    table: pd.DataFrame, value: str, rows: str = "rho", columns: str = "n", digits: int = 3, by: list[str] = statistics.CASE,
+) -> str:
+    """The numbers of a figure as text: the mean over seeds, ± half its 95 % interval, a table for each of `cases(table, by)`."""
     text = []
-    for case in cases(table):
+    for case in cases(table, by):
         found = statistics.summary(select(table, case), value, [rows, columns])
         half = (found["high"] - found["mean"]).map(lambda h: "" if pd.isna(h) else f"±{h:.{digits}f}")
         found["shown"] = found["mean"].map(lambda m: f"{m:.{digits}f}") + half

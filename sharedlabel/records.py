@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -124,15 +125,28 @@ def load(results: str | Path = "results") -> pd.DataFrame:
     that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
     ValueError, which names the file, on one that is damaged.
     """
-    files, rows = sorted((ROOT / results).rglob("*.json")), []
+    return gather(results, rows_of)
+
+
+def curves(results: str | Path = "results") -> pd.DataFrame:
+    """The learning curves of all records below `results` as one table: a row a run and epoch.
+
+    Columns: `run`, `epoch` (from 1) and the curves by name, nan where a run did not watch it. Errors as in `load`.
+    """
+    return gather(results, curve_rows)
+
+
+def gather(results: str | Path, rows: Callable[[dict, str], list[dict]]) -> pd.DataFrame:
+    """The rows(record, run) of every record below `results`, one below the other."""
+    files, found = sorted((ROOT / results).rglob("*.json")), []
     if not files:
         raise FileNotFoundError(f"no record lies below {ROOT / results}; a study's runs put theirs there (make grid STUDY=...)")
     for file in files:
         try:
-            rows += rows_of(json.loads(file.read_text()), file.stem)
+            found += rows(json.loads(file.read_text()), file.stem)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file} is not a whole record ({error!r}); delete it, and its study makes it again") from error
-    return pd.DataFrame(rows)
+    return pd.DataFrame(found)
 
 
 def rows_of(record: dict, run: str) -> list[dict]:
@@ -144,3 +158,9 @@ def rows_of(record: dict, run: str) -> list[dict]:
     epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None} | {key: trained.get(key) for key in ("best", "stopped")}
     base = {"run": run, "status": record["status"], **params, **network, **epochs, "seconds": record["provenance"]["seconds"]}
     return [base | measure for measure in record["measures"] or [{}]]
+
+
+def curve_rows(record: dict, run: str) -> list[dict]:
+    """One record's rows of the table of learning curves."""
+    curves = record["epochs"].get("curves", {})
+    return [{"run": run, "epoch": epoch, **dict(zip(curves, values))} for epoch, values in enumerate(zip(*curves.values()), start=1)]

@@ -8,6 +8,8 @@ import pandas as pd
 from scipy import stats
 
 CASE = ["dataset", "model"]
+ROW = [*CASE, "rho"]  # a row of the paper's tables
+MATCHED = ["seed", "pruner", "max_epochs", "patience", "min_improvement", "learning_rate", "held_out"]  # what makes runs a pair
 
 
 def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
@@ -112,3 +114,72 @@ def agreement_of_orders(table: pd.DataFrame, value: str) -> float:
         return float("nan")
     spread = ((ranks.sum() - ranks.sum().mean()) ** 2).sum()
     return float(12 * spread / (judges**2 * (items**3 - items)))
+
+
+def paired(table: pd.DataFrame, one, other, value: str = "n_accuracy", by: str = "method") -> pd.DataFrame:
+    """Runs side by side whose `by` is `one` and `other`: same row of the paper's table, seed, training limits and n.
+
+    Columns ROW, MATCHED, n, the two values under the names `one` and `other`, and `difference` = one - other. `summary` of
+    the difference is then the paired t-interval. pandas' MergeError where a run has two partners.
+    """
+    keys = [*ROW, *MATCHED, "n"]
+    sides = [table.loc[table[by] == side, [*keys, value]].rename(columns={value: side}) for side in (one, other)]
+    pairs = sides[0].merge(sides[1], on=keys, validate="one_to_one")
+    return pairs.assign(difference=pairs[one] - pairs[other])
+
+
+def judge(low: float, high: float) -> str:
+    """Whether a difference with this 95 % interval is positive, as a claim has it; without an interval (nan) nobody can tell."""
+    return "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
+
+
+def judge_all(verdicts: list[str]) -> str:
+    """The verdict on a claim about all of them: one failure is enough to fail it."""
+    return "fails" if "fails" in verdicts else "holds" if set(verdicts) == {"holds"} else "cannot tell"
+
+
+def plausible(values: np.ndarray, count: int = 4000, seed: int = 0) -> np.ndarray:
+    """Plausible means [count, columns] of values [seeds, columns]: multivariate Student's t about their means.
+
+    Every column by itself has its t-interval; together they vary as the seeds do. (`draws` has one deviate for all
+    columns, which suits accuracies. The difference of two methods at one n need not go with that at another.)
+    """
+    seeds, middle, stream = len(values), values.mean(0), np.random.default_rng(seed)
+    scale = np.sqrt(seeds * stream.chisquare(seeds - 1, size=(count, 1)))
+    return middle + stream.normal(size=(count, seeds)) @ (values - middle) / scale
+
+
+def overtaking(pairs: pd.DataFrame) -> dict:
+    """From which n on the mean `difference` of one row's `paired` runs is positive, and how sure that is.
+
+    `first`: the least n with a positive difference and no negative one beyond it, inf where the difference is not
+    positive at last (two methods that end at 100 % are level, which undoes nothing). `low`, `high`: 95 % of
+    the plausible first n; `never`: the share of plausible means in which it is inf; nan with fewer than two seeds. `seeds`.
+    """
+    values = pairs.pivot(index="seed", columns="n", values="difference").dropna(axis=1)
+    found = {"first": float(first_positive(values.columns, values.to_numpy().mean(0))), "low": np.nan, "high": np.nan, "never": np.nan}
+    if len(values) > 1:
+        drawn = first_positive(values.columns, plausible(values.to_numpy()))
+        found["low"], found["high"] = np.quantile(drawn, [0.025, 0.975], method="nearest")
+        found["never"] = np.isinf(drawn).mean()
+    return found | {"seeds": len(values)}
+
+
+def first_positive(ns, differences: np.ndarray, level: float = 1e-9) -> np.ndarray:
+    """The least of ns [N] from which on differences [..., N] are positive or level, starting with a positive one; inf for none."""
+    negative = differences < -level
+    settled = ~np.logical_or.accumulate(negative[..., ::-1], axis=-1)[..., ::-1]
+    start = settled & (differences > level)
+    return np.where(start.any(-1), np.asarray(ns)[start.argmax(-1)], np.inf)
+
+
+def about_trend(values: np.ndarray) -> float:
+    """Standard deviation of a learning curve's values about their straight line: its unrest from epoch to epoch.
+
+    nan for fewer than three.
+    """
+    if len(values) < 3:
+        return float("nan")
+    epochs = np.arange(len(values))
+    rest = values - np.polyval(np.polyfit(epochs, values, 1), epochs)
+    return float(np.sqrt((rest**2).sum() / (len(values) - 2)))

@@ -171,18 +171,30 @@ def test_the_table_tells_how_training_went(tmp_path):
     assert set(zip(table.epochs, table.best, table.stopped)) == {(3, 2, "no improvement")}
 
 
+def test_the_learning_curves_have_a_row_a_run_and_epoch(tmp_path):
+    curves = {"train_loss": [2.0, 1.0], "n_accuracy_80": [0.5, 0.75]}
+    first = records.save(a_record(epochs={"best": 2, "stopped": "limit", "curves": curves}), tmp_path).stem
+    second = records.save(a_record(params=PARAMS | {"seed": 1}), tmp_path).stem
+    records.save(a_record(params=PARAMS | {"rho": 4.0}, status="layer_collapse", measures=[], epochs={}), tmp_path)
+    table = records.curves(tmp_path).set_index(["run", "epoch"])
+    assert table["train_loss"].to_dict() == {(first, 1): 2.0, (first, 2): 1.0, (second, 1): 2.0}
+    assert table.loc[first, "n_accuracy_80"].tolist() == [0.5, 0.75] and math.isnan(table.loc[(second, 1), "n_accuracy_80"])
+
+
+@pytest.mark.parametrize("read", [records.load, records.curves])
 @pytest.mark.parametrize("text", ["", "{half", "[]", "3", '{"params": {}}', '{"params": [], "network": {}}'])
-def test_a_damaged_record_is_named(tmp_path, text):
+def test_a_damaged_record_is_named(tmp_path, text, read):
     target = records.save(a_record(), tmp_path)
     target.write_text(text)
     with pytest.raises(ValueError, match=f"^{target} is not a whole record .* delete it"):
-        records.load(tmp_path)
+        read(tmp_path)
 
 
-def test_a_folder_without_records_is_named(tmp_path):
+@pytest.mark.parametrize("read", [records.load, records.curves])
+def test_a_folder_without_records_is_named(tmp_path, read):
     for folder in tmp_path, tmp_path / "missing":
         with pytest.raises(FileNotFoundError, match=f"no record lies below {folder};"):
-            records.load(folder)
+            read(folder)
 
 
 # ---- where it came from

@@ -76,3 +76,80 @@ def test_kendalls_w_of_one_order_and_of_two_opposed_ones():
     assert statistics.agreement_of_orders(up, "value") == 1
     assert statistics.agreement_of_orders(pd.concat([up[up["n"] == 1], down]), "value") == 0
     assert np.isnan(statistics.agreement_of_orders(runs({1.0: [1.0]}), "value"))
+
+
+def methods(n: tuple = (1,), **values) -> pd.DataFrame:
+    """A table of one row of the paper's, values[method][seed] a number or one number an n."""
+    fixed = {"dataset": "mnist", "model": "fc", "rho": 2.5, **dict.fromkeys(statistics.MATCHED, 0)}
+    return pd.DataFrame([
+        fixed | {"method": method, "seed": seed, "n": size, "value": value}
+        for method, seeds in values.items() for seed, each in enumerate(seeds) for size, value in zip(n, np.broadcast_to(each, len(n)))
+    ])
+
+
+def test_pairs_share_the_seed_and_the_limits_of_training():
+    table = methods(balanced=[5.0, 7.0, 9.0], baseline=[4.0, 8.0])
+    pairs = statistics.paired(table, "balanced", "baseline", "value")
+    assert pairs[["seed", "balanced", "baseline", "difference"]].to_numpy().tolist() == [[0, 5, 4, 1], [1, 7, 8, -1]]
+    table.loc[(table["method"] == "baseline") & (table["seed"] == 1), "max_epochs"] = 160
+    assert statistics.paired(table, "balanced", "baseline", "value")["seed"].tolist() == [0]
+    with pytest.raises(pd.errors.MergeError):
+        statistics.paired(pd.concat([table, table]), "balanced", "baseline", "value")
+
+
+def test_pairs_of_another_parameter():
+    table = methods(balanced=[5.0, 7.0]).assign(lam=0.5)
+    pairs = statistics.paired(pd.concat([table, table.assign(lam=0.0, value=table["value"] - 2)]), 0.0, 0.5, "value", by="lam")
+    assert pairs["difference"].tolist() == [-2, -2]
+
+
+def test_verdicts_need_an_interval_that_leaves_out_zero():
+    assert [statistics.judge(*each) for each in ((0.1, 2), (-2, -0.1), (-1, 1), (0, 0), (np.nan, np.nan))] == [
+        "holds", "fails", "cannot tell", "cannot tell", "cannot tell"]
+    assert statistics.judge_all(["holds", "holds"]) == "holds"
+    assert statistics.judge_all(["holds", "cannot tell"]) == "cannot tell"
+    assert statistics.judge_all(["holds", "cannot tell", "fails"]) == "fails"
+    assert statistics.judge_all([]) == "cannot tell"
+
+
+def test_plausible_means_follow_the_intervals_and_go_together_as_the_seeds_do():
+    values = np.array([[1.0, -1.0], [2.0, -2.0], [6.0, -6.0]])
+    drawn = statistics.plausible(values, count=40_000)
+    interval = stats.t.interval(0.95, 2, loc=3.0, scale=stats.sem(values[:, 0]))
+    np.testing.assert_allclose(np.quantile(drawn[:, 0], [0.025, 0.975]), interval, rtol=0.06)
+    np.testing.assert_allclose(drawn.sum(1), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("ahead, first", [
+    ([-5, -1, 2, 3], 5), ([1, 2, 3, 4], 1), ([-5, -1, -2, -3], np.inf), ([-5, 2, -1, 3], 25), ([-5, 2, 1, -1], np.inf),
+    ([-5, 2, 0, 0], 2), ([-5, 0, 2, 1], 5), ([0, 0, 0, 0], np.inf),
+])
+def test_the_n_of_overtaking_by_hand(ahead, first):
+    table = methods(n=(1, 2, 5, 25), baseline=[90.0, 91.0], balanced=[90.0 + np.array(ahead), 91.0 + np.array(ahead)])
+    found = statistics.overtaking(statistics.paired(table, "balanced", "baseline", "value"))
+    assert (found["first"], found["low"], found["high"], found["seeds"]) == (first, first, first, 2)
+    assert found["never"] == np.isinf(first)
+
+
+def test_one_pair_has_an_n_of_overtaking_but_no_uncertainty():
+    table = methods(n=(1, 2), baseline=[3.0], balanced=[[2.0, 4.0]])
+    found = statistics.overtaking(statistics.paired(table, "balanced", "baseline", "value"))
+    assert (found["first"], found["seeds"]) == (2, 1) and np.isnan([found["low"], found["high"], found["never"]]).all()
+
+
+def test_the_interval_of_the_n_of_overtaking_holds_the_true_one():
+    ns, true, stream, hits = (1, 2, 5, 10, 25), np.array([-4.0, -2.0, 1.0, 3.0, 4.0]), np.random.default_rng(0), 0
+    for _ in range(100):
+        balanced = true + 2 * stream.normal(size=(5, 5)) + stream.normal(size=(5, 1))
+        pairs = statistics.paired(methods(n=ns, baseline=np.zeros(5), balanced=balanced), "balanced", "baseline", "value")
+        found = statistics.overtaking(pairs)
+        hits += found["low"] <= 5 <= found["high"]
+    assert hits >= 90
+
+
+def test_unrest_is_what_a_straight_line_leaves():
+    line = 3 + 0.5 * np.arange(20)
+    assert statistics.about_trend(line) == pytest.approx(0, abs=1e-9)
+    noisy = line[:, None] + np.random.default_rng(0).normal(scale=2, size=(20, 500))
+    assert np.mean([statistics.about_trend(each) ** 2 for each in noisy.T]) == pytest.approx(4, rel=0.05)
+    assert np.isnan(statistics.about_trend(np.array([1.0, 2.0])))
