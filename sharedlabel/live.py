@@ -327,7 +327,7 @@ def reads(module: nn.Conv2d, full: tuple[int, ...], channel, dy, dx, y, x) -> tu
 
 
 class LiveNetwork(nn.Module):
-    """The live part of a pruned network: pixels [B, D] (`Images.gather(columns)`) -> outputs [B, classes]."""
+    """The live part of a pruned network: pixels [B, D] (`Images.gather(columns)`) -> outputs [B, classes], or a last map flattened."""
 
     def __init__(self, layers: fx.GraphModule, columns: Tensor, shape: tuple[int, ...] | None):
         super().__init__()
@@ -335,7 +335,8 @@ class LiveNetwork(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x.t() if self.shape is None else x.unflatten(1, self.shape)).t()
+        out = self.layers(x.t() if self.shape is None else x.unflatten(1, self.shape))
+        return out.flatten(1) if out.dim() == 4 else out.t()
 
 
 def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:

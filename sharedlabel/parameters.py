@@ -148,7 +148,7 @@ def needs(method: str, params: dict) -> dict | None:
     It has the same parameters, as far as its own notebook knows them, and that notebook's revision. A head starts from
     the CNN of its `cnn_method`, whichever n that was measured at, unless the two are trained as one.
     """
-    first = params["cnn_method"] if "cnn_method" in params else "baseline" if method == "freeze_retrain" else None
+    first = params.get("cnn_method", "baseline" if method == "freeze_retrain" else None)
     if first is None or params.get("cnn_training") == "end_to_end":
         return None
     usual = defaults(first)
