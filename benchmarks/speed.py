@@ -1,13 +1,18 @@
-"""How fast is pruning, and how much cheaper is an epoch of the live network than of the masked dense one?
+"""How fast is pruning, and how much cheaper are training and inference of the live network than of the dense one?
 
     .venv/bin/python benchmarks/speed.py            # about ten minutes; rewrites benchmarks/speed.md
 
-One thread, batch 64, SynFlow with 100 iterations. Seconds are processor seconds, so that a busy machine
-does not count against either side; the two kinds of step are timed in turn. Images are noise of the data
-set's shape: no time here depends on what they show. An epoch is 54,000 images on MNIST (a tenth is held
-out) and 45,000 on CIFAR.
+One thread, batch 64, SynFlow with 100 iterations. Times are processor time, so that a busy machine does
+not count against either side; live and dense are timed in turn. Images are noise of the data set's
+shape: no time here depends on what they show.
+
+An epoch is 54,000 images on MNIST (a tenth is held out) and 45,000 on CIFAR; its dense side is the masked
+network. Inference is from uint8 images to logits, picking the pixels that the live network reads included;
+its dense side is the network before pruning, without masks. FLOPs are two a multiply-accumulate of a
+weight, of one image (`sharedlabel.costs`): what a time could shrink to if nothing else cost any.
 """
 import argparse
+import copy
 import platform
 import resource
 import statistics
@@ -19,7 +24,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from sharedlabel import data, live, models, pruning, training
+from sharedlabel import costs, data, live, models, pruning, training
 
 CASES = {  # name: data shape, classes, images an epoch, model, rho, precision
     "MNIST FC, rho 2.5": ((1, 28, 28), 10, 54_000, "fc", 2.5, "float32"),
@@ -34,15 +39,35 @@ CASES = {  # name: data shape, classes, images an epoch, model, rho, precision
 BATCH, ROUNDS = 64, 7
 
 
-def step(network: torch.nn.Module, optimizer, images: data.Images, index: torch.Tensor, precision: str) -> float:
-    started = time.process_time()
+def step(network: torch.nn.Module, optimizer, images: data.Images, precision: str) -> None:
+    index = torch.randint(len(images), (BATCH,))
     with training.precise(precision, torch.device("cpu")):
         outputs = network(images.batch(index))
     loss = F.cross_entropy(outputs.float(), images.labels[index])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+
+
+def seconds(action) -> float:
+    started = time.process_time()
+    action()
     return time.process_time() - started
+
+
+def in_turn(quick, dense) -> list[float]:
+    """Median seconds of either action; the quick one runs five times a round, which a cache emptied by the other needs."""
+    times = [[], []]
+    for i in range(ROUNDS + 2):
+        for taken, action, repeats in zip(times, (quick, dense), (5, 1)):
+            found = statistics.median(seconds(action) for _ in range(repeats))
+            if i >= 2:
+                taken.append(found)
+    return [statistics.median(taken) for taken in times]
+
+
+def compared(quick: float, dense: float) -> str:
+    return f"{quick:.3g} / {dense:.3g} (1/{dense / quick:.1f})"
 
 
 def measure(name: str) -> str:
@@ -50,26 +75,23 @@ def measure(name: str) -> str:
     shape, classes, epoch, model, rho, precision = CASES[name]
     data.device("cpu")
     pixels = torch.randint(0, 256, (4096, *shape), dtype=torch.uint8)
-    images = data.Images(pixels, torch.arange(4096) % classes, *(torch.full((shape[0], 1, 1), v) for v in (0.01, -1.0)))
+    images = data.Images(pixels, torch.arange(4096) % classes, *(torch.full((1,) * len(shape), v) for v in (0.01, -1.0)))
     network = models.build(model, shape, classes, data.stream(0, "initialisation"))
-    started = time.process_time()
-    pruning.prune(network, "synflow", rho, (images.batch(slice(0, 1)), None))
-    pruned = time.process_time() - started
+    dense, macs_dense = copy.deepcopy(network), costs.macs_dense(network, shape)
+    pruned = seconds(lambda: pruning.prune(network, "synflow", rho, (images.batch(slice(0, 1)), None)))
     small = live.build(network, shape)
-    sides = []
-    for side, inputs, how in ((small, images.gather(small.columns), precision), (network, images, "float32")):
-        sides.append((side, torch.optim.Adam(side.parameters(), lr=1e-4, fused=True), inputs, how))
-    times = [[], []]
-    for i in range(ROUNDS + 2):
-        for taken, (side, optimizer, inputs, how) in zip(times, sides):
-            steps = [step(side, optimizer, inputs, torch.randint(4096, (BATCH,)), how) for _ in range(5 if side is small else 1)]
-            if i >= 2:
-                taken.append(statistics.median(steps))
-    steps = -(-epoch // BATCH)
-    quick, dense = (statistics.median(taken) for taken in times)
+    macs_live = costs.macs_live(pruning.masks(network), live.needed(network, shape))
+
+    rows, thousand = images.gather(small.columns), images.subset(slice(0, 1000))
+    optimizers = [torch.optim.Adam(side.parameters(), lr=1e-4, fused=True) for side in (small, network)]
+    steps = in_turn(lambda: step(small, optimizers[0], rows, precision), lambda: step(network, optimizers[1], images, "float32"))
+    inference = in_turn(
+        lambda: training.outputs(small, thousand.gather(small.columns), precision), lambda: training.outputs(dense, thousand),
+    )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    per_epoch = f"{quick * steps:.1f} | {dense * steps:.0f} | 1/{dense / quick:.1f}"
-    return f"| {name} | {pruned:.1f} | {quick * 1e3:.2f} | {dense * 1e3:.1f} | {per_epoch} | {memory:.1f} |"
+    epochs, milliseconds = (each * -(-epoch // BATCH) for each in steps), (1e3 * each for each in inference)
+    flops = (2e-6 * macs for macs in (macs_live, macs_dense))
+    return f"| {name} | {pruned:.1f} | {compared(*epochs)} | {compared(*milliseconds)} | {compared(*flops)} | {memory:.1f} |"
 
 
 def main() -> None:
@@ -82,8 +104,9 @@ def main() -> None:
     lines = [
         f"# Speed\n\nWritten by `benchmarks/speed.py` (what is measured: its docstring), torch {torch.__version__}, "
         f"{platform.machine()}, one thread.\n",
-        "| case | prune, s | live step, ms | dense step, ms | live epoch, s | dense epoch, s | live / dense | peak memory, GiB |",
-        "|---|---|---|---|---|---|---|---|",
+        "Pairs are live / dense.\n",
+        "| case | prune, s | training epoch, s | inference, ms a thousand images | MFLOPs an image | peak memory, GiB |",
+        "|---|---|---|---|---|---|",
     ]
     for name in CASES:  # a process each, so that peak memory is the case's own
         row = subprocess.run([sys.executable, __file__, "--case", name], check=True, capture_output=True, text=True)

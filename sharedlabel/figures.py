@@ -4,15 +4,21 @@ Every curve has a colour and a marker of its own. A figure function draws and re
 numbers beneath it are printed from the same summary by `numbers`.
 """
 import base64
+import itertools
 import json
+import math
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
+import torch
+from matplotlib.colors import LogNorm
+from torch import Tensor, nn
 
-from sharedlabel import statistics
+from sharedlabel import live, pruning, statistics
 
 MARKERS = "osD^vP*X<>hd"
 LABELS = {
@@ -23,8 +29,11 @@ LABELS = {
     "lam": "λ, the weight of the standard loss", "tuple_size": "images of a class in a training batch",
 }
 NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet",
-         "fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20"}
-METHODS = {"baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain"}
+         "fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20",
+         "random": "Random", "magnitude": "Magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow",
+         "baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain"}
+METHODS = ("baseline", "balanced", "freeze_retrain")
+NAMED = {"pruner": tuple(pruning.PRUNERS), "method": METHODS}  # columns of names, in the order in which they take colours
 COLOURS = dict(zip(METHODS, sns.color_palette("colorblind")))
 
 
@@ -49,14 +58,23 @@ def panels(table: pd.DataFrame, width: float = 5.6, height: float = 4.2, rows: i
     return plt.subplots(rows, count, figsize=(width * count, height * rows), squeeze=False, layout="constrained")
 
 
+def looks(table: pd.DataFrame, by: str) -> list[tuple]:
+    """(value, colour, marker, label) of every value of column `by`: a name's are its own in every figure, numbers share a scale."""
+    found = set(table[by])
+    if by in NAMED:
+        each = zip(NAMED[by], sns.color_palette("colorblind", len(NAMED[by])), MARKERS)
+        return [(name, colour, marker, NAMES.get(name, name)) for name, colour, marker in each if name in found]
+    colours, markers = sns.color_palette("viridis_r", len(found)), itertools.cycle(MARKERS)
+    return [(number, colour, marker, f"{number:g}") for number, colour, marker in zip(sorted(found), colours, markers)]
+
+
 def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str) -> None:
     """A curve for each value of `by`, a point for each value of `along` with its interval over seeds.
 
     x may itself vary with the seed (FLOPs do); its mean is drawn.
     """
-    groups = sorted(table[by].unique())
-    for i, (group, colour) in enumerate(zip(groups, sns.color_palette("viridis_r", len(groups)))):
-        curve(ax, table[table[by] == group], x, y, along, color=colour, marker=MARKERS[i % len(MARKERS)], label=f"{group:g}")
+    for group, colour, marker, label in looks(table, by):
+        curve(ax, table[table[by] == group], x, y, along, color=colour, marker=marker, label=label)
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
 
 
@@ -76,11 +94,8 @@ def by_method(table: pd.DataFrame, y: str, width: float = 5.2, height: float = 4
     figure, axes = plt.subplots(lines, columns, figsize=(width * columns, height * lines), squeeze=False, layout="constrained")
     for ax, row in zip(axes.flat, rows):
         part = select(table, row)
-        for method, marker in zip(METHODS, MARKERS):
-            if method in set(part["method"]):
-                one = part[part["method"] == method]
-                curve(ax, one, "n", y, "n", color=COLOURS[method], marker=marker, label=METHODS[method])
-        ax.set(xscale="log", xlabel=LABELS["n"], ylabel=LABELS[y], title=title(row))
+        curves(ax, part, "n", y, by="method", along="n")
+        ax.set(xscale="log", title=title(row))
         ax.set_xticks([1, 2, 5, 10, 25, 80], [1, 2, 5, 10, 25, 80])
         frame(ax)
         ax.legend(frameon=False)
@@ -91,7 +106,10 @@ def by_method(table: pd.DataFrame, y: str, width: float = 5.2, height: float = 4
 
 def frame(ax) -> None:
     """Fit the y axis to the curves: an interval of three seeds can be far wider than anything possible."""
-    low, high = (f(f(line.get_ydata()) for line in ax.get_lines()) for f in (min, max))
+    heights = [height for line in ax.get_lines() for height in line.get_ydata()]
+    if not heights:
+        return
+    low, high = min(heights), max(heights)
     if ax.get_yscale() == "log":
         ax.set_ylim(low / 1.4, high * 1.4)
     else:
@@ -138,12 +156,94 @@ def numbers(
 
 def scatter(ax, table: pd.DataFrame, x: str, y: str, by: str) -> None:
     """A point a row, coloured and marked by `by`."""
-    groups = sorted(table[by].unique())
-    for i, (group, colour) in enumerate(zip(groups, sns.color_palette("viridis_r", len(groups)))):
+    for group, colour, marker, label in looks(table, by):
         part = table[table[by] == group]
-        ax.scatter(part[x], part[y], s=22, color=colour, marker=MARKERS[i % len(MARKERS)], alpha=0.7, linewidth=0, label=f"{group:g}")
+        ax.scatter(part[x], part[y], s=22, color=colour, marker=marker, alpha=0.7, linewidth=0, label=label)
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
     ax.legend(title={"rho": "ρ", "n": "n"}[by], frameon=False)
+
+
+def times_read(module: nn.Conv2d | nn.Linear, source: Tensor, target: Tensor) -> Tensor:
+    """How many products of a live weight each entry of a layer's input goes into.
+
+    source, target: bool [C, H, W] or [F], which entries of the layer's input and output are live (`live.needed`).
+    """
+    alive, target = (module.weight != 0).double(), target.double()
+    if isinstance(module, nn.Linear):
+        return (target @ alive).view(source.shape)
+    geometry = (module.stride, module.padding, module.dilation)
+    return torch.nn.grad.conv2d_input((1, *source.shape), alive, target[None], *geometry)[0].round()
+
+
+def survivors(network: nn.Module, shape: tuple[int, int, int]):
+    """What is left of a pruned Conv (`models.conv`), drawn from the pixels that it reads to its classes.
+
+    Only live channels are drawn. A map shows how many products each of its positions goes into, kernels and classes
+    show the weights themselves; a class's grey dots are the positions that it leaves to the others.
+    """
+    need = live.needed(network, shape)
+    (first, conv1), (second, conv2), (_, linear) = ((n, m) for n, m in network.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
+    images, maps1, maps2 = next(iter(need.values())), need[first], need[second]  # bool [C, H, W]
+    inputs, rows, columns = (maps.any((1, 2)).nonzero().flatten().tolist() for maps in (images, maps1, maps2))
+    classes = linear.weight.detach().view(-1, *maps2.shape)
+    kernels1, kernels2 = conv1.weight.detach()[rows][:, inputs], conv2.weight.detach()[columns][:, rows]
+    read = times_read(conv1, images, maps1), times_read(conv2, maps1, maps2), (classes != 0).sum(0)
+    most, values = max(int(each.max()) for each in read), torch.cat([each[each != 0] for each in (kernels1, kernels2, classes)])
+    limit = float(values.abs().quantile(0.95))  # a few large weights would leave all others pale
+    counts, signed = {"cmap": "cividis_r", "norm": LogNorm(1, max(most, 2))}, {"cmap": "RdBu", "norm": plt.Normalize(-limit, limit)}
+
+    def panel(cell, picture: Tensor, look: dict, label: str = ""):
+        ax = figure.add_subplot(cell, xticks=[], yticks=[])
+        ax.imshow(np.ma.masked_equal(picture.numpy(), 0), interpolation="nearest", **look)
+        ax.set_ylabel(label, fontsize="x-small", labelpad=3)
+        return ax
+
+    def kernel(cell, picture: Tensor):
+        ax = panel(cell, picture, signed)
+        for y, x in picture.nonzero().tolist():
+            ink = "white" if picture[y, x].abs() > 0.7 * limit else "black"
+            ax.text(x, y, f"{picture[y, x]:+.2f}".replace("-", "−"), ha="center", va="center", fontsize=6, color=ink)
+
+    pairs = math.ceil(len(classes) / 2)
+    figure = plt.figure(figsize=(14, 1.1 * max(len(rows), pairs) + 1.6))
+    inch = 1 / figure.get_figheight()
+    grid = figure.add_gridspec(1, 6, width_ratios=[2.6, len(inputs), 1.1, len(columns), 2.6, 2.3], wspace=0.25,
+                               left=0.01, right=0.99, bottom=0.9 * inch, top=1 - 0.6 * inch)
+    sizes = (1, 1), (len(rows), len(inputs)), (len(rows), 1), (len(rows), len(columns)), (len(columns), 1), (pairs, 2)
+    cells = [part.subgridspec(*size, hspace=0.1, wspace=0.3) for part, size in zip(grid, sizes)]
+    panel(cells[0][0, 0], read[0].sum(0), counts)
+    for i, row in enumerate(rows):
+        panel(cells[2][i, 0], read[1][row], counts, f"channel {row}")
+        for j in range(len(inputs)):
+            kernel(cells[1][i, j], kernels1[i, j])
+        for j in range(len(columns)):
+            kernel(cells[3][i, j], kernels2[j, i])
+    for j, column in enumerate(columns):
+        panel(cells[4][j, 0], read[2][column], counts, f"channel {column}")
+    for i, weights in enumerate(classes):
+        ax = panel(cells[5][i // 2, i % 2], torch.zeros(maps2.shape[1:]), signed, f"class {i}")
+        others, own = (maps2 & (weights == 0)).nonzero().T, weights.nonzero().T
+        ax.scatter(*others[[2, 1]], s=4, color="0.8", linewidth=0)
+        ax.scatter(*own[[2, 1]], s=34, c=weights[tuple(own)], edgecolor="0.2", linewidth=0.7, **signed)
+    heads = (
+        f"image: {int(images.sum())} of\n{images.numel()} pixels", f"convolution 1:\n{int((kernels1 != 0).sum())} weights",
+        f"{len(rows)} of {len(maps1)} channels,\n{int(maps1.sum())} positions", f"convolution 2:\n{int((kernels2 != 0).sum())} weights",
+        f"{len(columns)} of {len(maps2)} channels,\n{int(maps2.sum())} positions",
+        f"linear layer: {int((classes != 0).sum())} weights\nto {len(classes)} classes",
+    )
+    for part, head in zip(grid, heads):
+        box, arrow = part.get_position(figure), "" if head == heads[-1] else " →"
+        figure.text((box.x0 + box.x1) / 2, 1 - 0.1 * inch, head + arrow, ha="center", va="top", fontsize="small")
+    ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50, 100) if tick <= most]
+    for left, look, label, given in (
+        (0.01, counts, "products that a position goes into", {"ticks": ticks, "format": "%d"}),
+        (0.78, signed, "weight", {"extend": "both"}),
+    ):
+        scale, ax = plt.cm.ScalarMappable(look["norm"], look["cmap"]), figure.add_axes([left, 0.6 * inch, 0.2, 0.12 * inch])
+        bar = figure.colorbar(scale, ax, orientation="horizontal", **given)
+        bar.minorticks_off()
+        bar.set_label(label, fontsize="small")
+    return figure
 
 
 def extract(notebook: str, heading: str, target: str) -> None:

@@ -22,6 +22,17 @@ def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     return found.assign(low=found["mean"] - half, high=found["mean"] + half, seeds=found["count"]).drop(columns=["sem", "count"])
 
 
+def ahead(table: pd.DataFrame, value: str, by: str, reference: str, cells: list[str]) -> pd.DataFrame:
+    """How far level `reference` of column `by` lies above every other level, in pairs: columns `cells`, `by` and `summary`'s.
+
+    A pair is one seed of one cell; `seeds` counts those that both levels have. Two rows of one level and
+    seed are a ValueError, a table without the reference is a KeyError.
+    """
+    wide = table.pivot(index=[*cells, "seed"], columns=by, values=value)
+    above = -wide.drop(columns=reference).sub(wide[reference], axis=0)
+    return summary(above.melt(value_name=value, ignore_index=False).dropna().reset_index(), value, [*cells, by])
+
+
 def draws(table: pd.DataFrame, value: str, count: int = 4000, seed: int = 0) -> tuple[list, list, np.ndarray]:
     """(rhos, ns, plausible means [count, rhos, ns]) of `value`: mean + standard error * Student's t.
 

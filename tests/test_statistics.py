@@ -27,6 +27,36 @@ def test_one_seed_has_no_interval():
     assert found["mean"] == 5.0 and np.isnan(found["low"]) and np.isnan(found["high"])
 
 
+def by_pruner(values: dict) -> pd.DataFrame:
+    """A table with values[pruner][rho] = {seed: value}."""
+    return pd.DataFrame([
+        {"pruner": pruner, "rho": rho, "seed": seed, "value": value}
+        for pruner, rhos in values.items() for rho, seeds in rhos.items() for seed, value in seeds.items()
+    ])
+
+
+def test_paired_differences_are_taken_seed_by_seed():
+    mine = {1.0: {0: 5.0, 1: 9.0, 2: 1.0, 3: 2.0}, 2.0: {0: 1.0}}
+    table = by_pruner({"mine": mine, "other": {1.0: {1: 8.0, 0: 3.0, 2: -2.0}, 2.0: {0: 4.0}}})
+    found = statistics.ahead(table, "value", "pruner", "mine", ["rho"]).set_index("rho")
+    low, high = stats.t.interval(0.95, 2, loc=2.0, scale=stats.sem([2.0, 1.0, 3.0]))  # seed 3 has no partner
+    assert found.loc[1.0, ["pruner", "mean", "seeds"]].tolist() == ["other", 2.0, 3]
+    assert found.loc[1.0, ["low", "high"]].tolist() == [pytest.approx(low), pytest.approx(high)]
+    assert found.loc[2.0, "mean"] == -3.0 and np.isnan(found.loc[2.0, "low"])
+
+
+def test_paired_differences_of_no_pair_are_an_empty_table():
+    for others in ({}, {"other": {1.0: {7: 1.0}}}):
+        found = statistics.ahead(by_pruner({"mine": {1.0: {0: 1.0, 1: 2.0}}, **others}), "value", "pruner", "mine", ["rho"])
+        assert found.empty and {"rho", "pruner", "mean", "low", "high", "seeds"} == set(found.columns)
+
+
+def test_paired_differences_refuse_two_values_of_one_seed():
+    table = by_pruner({"mine": {1.0: {0: 1.0}}, "other": {1.0: {0: 2.0}}})
+    with pytest.raises(ValueError, match="duplicate"):
+        statistics.ahead(pd.concat([table, table]), "value", "pruner", "mine", ["rho"])
+
+
 def test_draws_follow_the_intervals():
     table = runs({1.0: [1.0, 2.0, 6.0], 2.0: [4.0, 4.5]})
     rhos, ns, means = statistics.draws(table, "value", count=40_000)

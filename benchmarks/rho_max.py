@@ -1,0 +1,153 @@
+"""How far can each pruner go before the network collapses?
+
+    .venv/bin/python benchmarks/rho_max.py                         # about 40 minutes on one core; rewrites benchmarks/rho_max.md
+    .venv/bin/python benchmarks/rho_max.py --cases FC Conv         # the networks whose name begins so; the others stay as they are
+
+The theoretical maximum leaves one weight a layer on the shortest path from the input to an output; a residual
+block is passed by its shortcut, which costs a weight only where it widens (a 1x1 convolution).
+
+A pruner's rho_max is found by search on a grid of rhos below that maximum: pruned to it in 100 iterations the
+network is connected, and pruned to the next rho of the grid it is not. Connection need not be monotone in rho
+(each rho is a pruning of its own), so a higher rho may be borne again; the search starts from where one pruning
+towards the maximum loses the last path, which is the region that matters. SNIP and GraSP see one image of every
+class, of noise in the shape of the data set: what is asked is what initial weights and score do, not the data (on
+FC ten real MNIST images a class instead lower SNIP's rho_max by 0.1 and GraSP's by 0.05).
+
+What is found is kept in runs/rho_max.json as it comes, and not searched again: stop whenever you like, the same
+command goes on. Delete that file after a change of the pruners.
+"""
+import argparse
+import json
+import math
+import statistics
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from torch import nn
+
+from sharedlabel import ROOT, data, models, pruning
+
+CASES = {  # name: model, shape, classes
+    "FC, MNIST": ("fc", (1, 28, 28), 10), "Conv, MNIST": ("conv", (1, 28, 28), 10), "Conv, CIFAR-10": ("conv", (3, 32, 32), 10),
+    "ResNet-18, CIFAR-10": ("resnet18", (3, 32, 32), 10), "WideResNet-20, CIFAR-100": ("wideresnet20", (3, 32, 32), 100),
+}
+FINE, COARSE = (0.05, 3), (0.1, 1)  # the grid's step, and how many seeds
+SLOW = [("wideresnet20", "snip"), ("wideresnet20", "grasp"), ("resnet18", "snip"), ("resnet18", "grasp")]  # get the coarse one
+FOUND = ROOT / "runs" / "rho_max.json"
+
+
+def start(case: str, seed: int) -> tuple[nn.Module, tuple, torch.Generator]:
+    """The network, the batch and the random stream of one pruning."""
+    model, shape, classes = CASES[case]
+    stream = data.stream(seed, "rho_max")
+    batch = torch.randn(classes, *shape, generator=stream), torch.arange(classes)
+    return models.build(model, shape, classes, data.stream(seed, "initialisation")), batch, stream
+
+
+def bears(case: str, pruner: str, rho: float, seed: int) -> bool:
+    """Whether the network is still connected at rho."""
+    network, batch, stream = start(case, seed)
+    try:
+        pruning.prune(network, pruner, rho, batch, generator=stream)
+    except pruning.LayerCollapse:
+        return False
+    return True
+
+
+def total(network: nn.Module) -> int:
+    return sum(mask.numel() for mask in pruning.masks(network).values())
+
+
+def theoretical(case: str) -> tuple[float, int]:
+    """The largest rho that any mask bears, and the weights that it leaves: one a layer of the shortest path."""
+    network, _, _ = start(case, 0)
+    least = pruning.shortest_path(network)
+    return math.log10(total(network) / least) + 1e-9, least  # rounded down it would leave a weight more
+
+
+def first_loss(case: str, pruner: str, seed: int) -> float:
+    """The rho that one pruning towards the theoretical maximum had reached when it lost the last path."""
+    network, batch, stream = start(case, seed)
+    score, left = pruning.PRUNERS[pruner], []
+
+    def watched(network, weights, batch, generator):
+        alive = {name: weight != 0 for name, weight in weights.items()}
+        if not pruning.connected(network, alive, batch[0].shape[1:]):
+            raise pruning.LayerCollapse
+        left.append(sum(int(mask.sum()) for mask in alive.values()))
+        return score(network, weights, batch, generator)
+
+    try:
+        with patch.dict(pruning.PRUNERS, {pruner: watched}):
+            pruning.prune(network, pruner, theoretical(case)[0], batch, generator=stream)
+    except pruning.LayerCollapse:
+        return math.log10(total(network) / left[-1])
+    return theoretical(case)[0]
+
+
+def search(case: str, pruner: str, seed: int, step: float) -> float:
+    """rho_max, as the module's docstring defines it; the grid is the theoretical maximum less whole steps."""
+    most, _ = theoretical(case)
+    reached = first_loss(case, pruner, seed)
+    if reached == most:
+        return most
+    below = max(1, math.ceil((most - reached) / step))
+    while not bears(case, pruner, most - below * step, seed):
+        below += 1
+    while below > 1 and bears(case, pruner, most - (below - 1) * step, seed):
+        below -= 1
+    return most - below * step
+
+
+def cell(case: str, pruner: str, found: dict[str, float]) -> str:
+    """The median over seeds, the weights that it leaves, and the range where seeds differ."""
+    step, seeds = COARSE if (CASES[case][0], pruner) in SLOW else FINE
+    rhos = [found[key] for seed in range(seeds) if (key := f"{case} {pruner} {seed}") in found]
+    if not rhos:
+        return "-"
+    middle = statistics.median_low(rhos)
+    told = f"{middle:.2f} ({pruning.remaining(total(start(case, 0)[0]), middle):,})"
+    return told + (f", {min(rhos):.2f} to {max(rhos):.2f}" if max(rhos) > min(rhos) else "") + ("" if seeds > 1 else " *")
+
+
+def table(found: dict[str, float]) -> str:
+    lines = [
+        "# The largest rho that each pruner bears\n",
+        "Written by `benchmarks/rho_max.py`, whose docstring says what is measured and how far it can be trusted.\n",
+        f"rho_max (log10), in brackets the weights that it leaves; the median of {FINE[1]} seeds and their range where they differ, to "
+        f"{FINE[0]}. With a star: one seed, to {COARSE[0]}.\n",
+        f"| network | weights | any mask | {' | '.join(pruning.PRUNERS)} |", "|---" * (3 + len(pruning.PRUNERS)) + "|",
+    ]
+    for case in CASES:
+        most, least = theoretical(case)
+        cells = (cell(case, pruner, found) for pruner in pruning.PRUNERS)
+        lines.append(f"| {case} | {total(start(case, 0)[0]):,} | {most:.2f} ({least}) | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", default=[""], metavar="NAME", help="search only in networks whose name begins so")
+    names = parser.parse_args().cases
+    chosen = [case for case in CASES if case.startswith(tuple(names))]
+    if not chosen:
+        parser.error(f"--cases: no network is called {' or '.join(names)}; there are {'; '.join(CASES)}")
+    data.device("cpu")
+    found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
+    FOUND.parent.mkdir(exist_ok=True)
+    for case in chosen:
+        for pruner in pruning.PRUNERS:
+            step, seeds = COARSE if (CASES[case][0], pruner) in SLOW else FINE
+            for seed in range(seeds):
+                key, started = f"{case} {pruner} {seed}", time.monotonic()
+                if key not in found:
+                    found[key] = search(case, pruner, seed, step)
+                    print(f"{key}: {found[key]:.2f}, {time.monotonic() - started:.0f} s", flush=True)
+                    FOUND.write_text(json.dumps(found, indent=1))
+    Path(__file__).with_suffix(".md").write_text(table(found))
+
+
+if __name__ == "__main__":
+    main()

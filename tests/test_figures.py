@@ -1,0 +1,73 @@
+"""What figures promise beyond their looks: a name keeps its colour, and the picture of the survivors counts right."""
+import pandas as pd
+import pytest
+import torch
+from conftest import generator, labelled, pruned_networks
+from hypothesis import assume, given
+from matplotlib import pyplot as plt
+from torch import nn
+
+from sharedlabel import costs, figures, live, models, pruning
+
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_a_pruner_looks_the_same_whichever_others_are_there():
+    alone, among = (figures.looks(pd.DataFrame({"pruner": names}), "pruner") for names in (["synflow"], ["snip", "synflow", "random"]))
+    assert alone == among[-1:]
+    assert [label for *_, label in among] == ["Random", "SNIP", "SynFlow"]
+
+
+def test_numbers_are_sorted_and_share_no_colour():
+    found = figures.looks(pd.DataFrame({"n": [25, 1, 80, 25]}), "n")
+    assert [(value, label) for value, _, _, label in found] == [(1, "1"), (25, "25"), (80, "80")]
+    assert len({colour for _, colour, _, _ in found}) == 3
+
+
+def test_frame_takes_the_curves_and_not_their_intervals():
+    ax = plt.figure().subplots()
+    figures.frame(ax)  # nothing to fit
+    ax.plot([1, 2], [3, 4])
+    ax.fill_between([1, 2], [-9, -9], [9, 9])
+    figures.frame(ax)
+    assert ax.get_ylim() == pytest.approx((2.9, 4.1))
+
+
+def test_times_read_by_hand():
+    convolution = nn.Conv2d(1, 2, (1, 2), bias=False)
+    with torch.no_grad():
+        convolution.weight.copy_(torch.tensor([[[[-3.0, 2.0]]], [[[0.0, 5.0]]]]))
+    source, target = torch.ones(1, 1, 3, dtype=torch.bool), torch.tensor([[[True, True]], [[False, True]]])
+    assert figures.times_read(convolution, source, target).tolist() == [[[1, 2, 2]]]  # the last: from x = 1 by either channel
+
+
+@given(case=pruned_networks())
+def test_all_that_is_read_is_what_the_live_network_costs(case):
+    """Where nothing is padded, a layer's live MACs are the reads of its input."""
+    network, shape = case
+    layers = [module for module in network if isinstance(module, (nn.Conv2d, nn.Linear))]
+    assume(all(layer.padding == (0, 0) for layer in layers if isinstance(layer, nn.Conv2d)))
+    need = live.needed(network, shape)
+    inputs, outputs = list(need.values())[:-1], list(need.values())[1:]  # of every module, activations included
+    read = sum(int(figures.times_read(module, *around).sum()) for module, *around in zip(network, inputs, outputs) if module in layers)
+    assert read == costs.macs_live(pruning.masks(network), need)
+
+
+def test_the_survivors_are_counted_as_pruning_left_them():
+    network = models.build("conv", SHAPE, 10, generator())
+    masks = pruning.prune(network, "synflow", 2.5, labelled(shape=SHAPE))
+    need = live.needed(network, SHAPE)
+    figure = figures.survivors(network, SHAPE)
+    told = " ".join(text.get_text() for text in figure.texts)
+    for mask in masks.values():
+        assert f"{int(mask.sum())} weights" in told  # SynFlow leaves no weight that is dead
+    for maps in (out for out in need.values() if out.dim() == 3 and len(out) == 32):
+        assert f"{int(maps.any((1, 2)).sum())} of 32 channels,\n{int(maps.sum())} positions" in told
+    labels = [ax.get_ylabel() for ax in figure.axes]
+    assert [f"class {i}" for i in range(10)] == [label for label in labels if label.startswith("class")]
