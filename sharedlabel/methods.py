@@ -2,6 +2,8 @@
 import torch
 from torch import Tensor, nn
 
+from sharedlabel import live
+
 ORDERS = ("confidence", "random", "permutations")
 
 
@@ -79,3 +81,57 @@ class EachAlone(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         embeddings, _ = self.cnn(x.flatten(0, 1))
         return self.head(embeddings[:, None, self.columns]).unflatten(0, x.shape[:2]).mean(1)
+
+
+class Passing(nn.Module):
+    """Information passes between the n copies of each neuron: h_i <- (1 - share) h_i + share * mean_j h_j.
+
+    Appendix B's second architecture, as the plainest of graph networks: the copies are fully connected, the message is the
+    mean, and there is nothing to learn or to prune. In `dim` the n copies of a tuple lie side by side.
+    """
+
+    def __init__(self, n: int, share: float, dim: int):
+        super().__init__()
+        self.n, self.share, self.dim = n, share, dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        copies = x.unflatten(self.dim, (-1, self.n))
+        along = self.dim + 1 if self.dim >= 0 else -1
+        return torch.lerp(copies, copies.mean(along, keepdim=True).expand_as(copies), self.share).view_as(x)
+
+
+def pass_between(network: live.LiveNetwork, n: int, share: float = 0.5) -> None:
+    """Let information pass after every ReLU of a live network, in place.
+
+    The same weights and activations stay live: a neuron hears of its own copies alone.
+    """
+    dim = -1 if network.shape is None else 0  # where the images lie: `live.Layout`
+    rectified = [(name, layer) for name, layer in network.layers.named_modules() if isinstance(layer, nn.ReLU)]
+    for name, layer in rectified:
+        network.layers.set_submodule(name, nn.Sequential(layer, Passing(n, share, dim)))
+
+
+class Copies(nn.Module):
+    """Appendix B's second architecture: tuples [T, n, D] -> logits [T, l], the mean over the copies of one network (`pass_between`)."""
+
+    def __init__(self, cnn: nn.Module):
+        super().__init__()
+        self.cnn = cnn
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cnn(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
+
+
+class Joined(nn.Module):
+    """Appendix B's first architecture: n embeddings side by side feed a second classifier; tuples [T, n, D] -> logits [T, l].
+
+    classifier: the live part of a network over [n * d] features, which reads its `columns` of them.
+    """
+
+    def __init__(self, cnn: nn.Module, classifier: live.LiveNetwork):
+        super().__init__()
+        self.cnn, self.classifier = cnn, classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        embeddings = self.cnn(x.flatten(0, 1)).unflatten(0, x.shape[:2]).flatten(1)
+        return self.classifier(embeddings[:, self.classifier.columns])

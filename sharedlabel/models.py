@@ -116,6 +116,14 @@ def embedder(network: nn.Module) -> nn.Module:
     return network
 
 
+def second_classifier(features: int, classes: int) -> nn.Sequential:
+    """The graph method's classifier over the joined embeddings (Appendix B, 1): [B, features] of any shape -> [B, l].
+
+    The paper says no more than "another classifier"; it is given one hidden layer of the FC network's width.
+    """
+    return nn.Sequential(nn.Flatten(), nn.Linear(features, 100), nn.ReLU(), nn.Linear(100, classes))
+
+
 class LSTMHead(nn.Module):
     """The head of the unified CNN-LSTM (section 4.4, Appendix A): embeddings [B, n, d] -> logits [B, l].
 

@@ -23,19 +23,19 @@ ALLOWED = {
     "dataset": data.DATASETS, "model": models.MODELS, "pruner": tuple(pruning.PRUNERS),
     "precision": training.PRECISIONS, "on_collapse": ("raise", "record"),
     "cnn_method": ("baseline", "balanced"), "cnn_training": ("frozen", "fine_tune", "end_to_end"),
-    "head_pruner": tuple(pruning.PRUNERS), "order": predicting.ORDERS,
+    "head_pruner": tuple(pruning.PRUNERS), "order": predicting.ORDERS, "architecture": ("embedding", "neuron"),
 }
 AT_LEAST = {  # parameter: (least value, whether the least value itself is allowed)
     "rho": (0, True), "seed": (0, True), "n": (1, True), "prune_iterations": (1, True), "batch_size": (1, True),
     "learning_rate": (0, False), "max_epochs": (1, True), "patience": (1, True), "min_improvement": (0, True),
     "held_out": (0, False), "lam": (0, True), "tuple_size": (1, True), "free_layers": (1, True), "tuples_per_class": (1, True),
     "head_rho": (0, True), "train_n": (1, True), "permutations": (1, True), "head_batch_size": (1, True),
-    "head_learning_rate": (0, False), "head_max_epochs": (1, True), "revision": (1, True),
+    "head_learning_rate": (0, False), "head_max_epochs": (1, True), "passing": (0, True), "revision": (1, True),
 }
-AT_MOST = {"lam": (1, True), "held_out": (0.5, True), "min_improvement": (1, False)}
+AT_MOST = {"lam": (1, True), "passing": (1, True), "held_out": (0.5, True), "min_improvement": (1, False)}
 
 # Numbers that need not be whole, whatever the parameters cell says: edited to `rho = 3`, it still means 3.0.
-FLOATS = {"rho", "learning_rate", "min_improvement", "held_out", "lam", "head_rho", "head_learning_rate"}
+FLOATS = {"rho", "learning_rate", "min_improvement", "held_out", "lam", "head_rho", "head_learning_rate", "passing"}
 
 
 class ParameterError(ValueError):
@@ -94,6 +94,11 @@ def check(method: str, given: dict, where: str = "the parameters cell, papermill
         raise ParameterError(
             f"cnn_training: {params['cnn_training']!r} is for networks whose embeddings are their logits, fc and conv; "
             f"allowed for {params['model']}: frozen (set in {where})"
+        )
+    if "architecture" in params and params["n"] != [params["train_n"]]:
+        raise ParameterError(
+            f"n: {params['n']} is not allowed; a graph network is built for train_n = {params['train_n']} images, "
+            f"so allowed is [{params['train_n']}] (set in {where})"
         )
     return params
 
