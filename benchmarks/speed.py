@@ -85,7 +85,8 @@ def made(model: str, shape: tuple, classes: int) -> torch.nn.Module:
 def shrunk(network: torch.nn.Module, shape: tuple):
     """The live network, what picks its part of the images, and its MACs."""
     head = isinstance(network, models.LSTMHead)
-    small, need = (live_head.build(network), live_head.needed(network)) if head else (live.build(network, shape), live.needed(network, shape))
+    small = live_head.build(network) if head else live.build(network, shape)
+    need = live_head.needed(network) if head else live.needed(network, shape)
 
     def pick(images: data.Images) -> data.Images:
         return replace(images, pixels=images.pixels[..., small.columns]) if head else images.gather(small.columns)
