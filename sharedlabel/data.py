@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sharedlabel import ROOT, tuples
 
-CHANNELS = {"digits": 1, "mnist": 1, "cifar10": 3, "cifar100": 3}  # of an image
+CHANNELS = {"digits": 1, "mnist": 1, "cifar10": 3, "cifar100": 3, "tinyimagenet": 3}  # of an image
 DATASETS = tuple(CHANNELS)
 
 AUGMENTATIONS = ("none", "crop_flip")
@@ -154,7 +154,8 @@ def load(name: str) -> tuple[Images, Images]:
     """
     if name not in DATASETS:
         raise ValueError(f"dataset: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
-    train, test = {"digits": _digits, "mnist": _mnist, "cifar10": _cifar10, "cifar100": _cifar100}[name]()
+    read = {"digits": _digits, "mnist": _mnist, "cifar10": _cifar10, "cifar100": _cifar100, "tinyimagenet": _tinyimagenet}
+    train, test = read[name]()
     values = torch.arange(256, dtype=torch.float64)
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in train[0].unbind(1)]).double()
     counts = counts / counts.sum(1, keepdim=True)
@@ -259,3 +260,9 @@ def _cifar(kind, name: str):
             f"or point SHAREDLABEL_DATA at the folder that holds {kind.base_folder}/: {', '.join(files)}"
         ) from error
     return [(torch.from_numpy(each.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(each.targets)) for each in sets]
+
+
+def _tinyimagenet():
+    from sharedlabel import tinyimagenet
+
+    return tinyimagenet.load(root(), tinyimagenet.PUBLISHED)
