@@ -282,6 +282,24 @@ def test_every_study_of_the_repository_can_be_read(file):
     assert parameters.study(file)
 
 
+@pytest.mark.parametrize("name, runs, largest, papers", [
+    ("section_5_1", 18, 100, [1, 2, 3, 4, 5, 7, 10, 15, 40, 60]),
+    ("appendix_e_cifar100", 18, 100, [1, 2, 3, 4, 5, 7, 10, 15, 40]),
+    ("appendix_e_tinyimagenet", 18, 50, [1, 2, 3, 4, 5, 7, 10, 15, 40]),
+])
+def test_a_study_of_a_figure_has_six_rho_three_seeds_and_the_papers_n(name, runs, largest, papers):
+    """`largest`: test images of a class."""
+    found = parameters.study(name)
+    assert len(found) == runs and len({run["rho"] for run in found}) == 6
+    assert all(set(papers) <= set(run["n"]) and max(run["n"]) <= largest for run in found)
+
+
+def test_the_two_studies_of_table_1_are_its_seven_rows():
+    rows = [line.split(",") for line in (ROOT / "paper" / "table_1.csv").read_text().splitlines()[1:]]
+    found = parameters.study("table_1") + parameters.study("table_1_large")
+    assert {(run["dataset"], run["model"], run["rho"]) for run in found} == {(row[0], row[1], float(row[3])) for row in rows}
+
+
 WRONG_BLOCKS = [
     ({"rhoo": 2.0}, ["rhoo", "rho, "]),
     ({"rho": [1, -1]}, ["rho: -1.0", ">= 0"]),
