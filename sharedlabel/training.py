@@ -135,3 +135,11 @@ def train(
             break
     network.load_state_dict(kept)
     return {"best": best, "stopped": stopped, "curves": curves}
+
+
+def told(epochs: dict) -> str:
+    """A record's `epochs` in a few lines, to print: why training stopped, and about eight points of every curve."""
+    curves = epochs["curves"]
+    lines = [f"stopped after {len(curves['train_loss'])} epochs ({epochs['stopped']}), the best was {epochs['best']}"]
+    lines += [f"{name:>16}: " + " ".join(f"{value:.3f}" for value in curve[:: max(1, len(curve) // 8)]) for name, curve in curves.items()]
+    return "\n".join(lines)
