@@ -18,23 +18,33 @@ import torch
 from matplotlib.colors import LogNorm
 from torch import Tensor, nn
 
-from sharedlabel import live, pruning, statistics
+from sharedlabel import live, methods, pruning, statistics
 
 MARKERS = "osD^vP*X<>hd"
+PALETTE = sns.color_palette("colorblind")
+PALETTE[8] = (0.15, 0.15, 0.15)  # in place of a yellow that is hard to see on white
 LABELS = {
     "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
     "n_accuracy": "n-accuracy", "information_gain": "information gain (bits)", "log_error": "log2(1 − n-accuracy)",
     "relative_information": "relative information IG·ρ/n", "gain_per_mflop": "bits per million FLOPs",
     "params_remaining": "weights left", "per_cent": "n-accuracy (%)", "difference": "difference in n-accuracy (points)",
     "lam": "λ, the weight of the standard loss", "tuple_size": "images of a class in a training batch",
+    "head_rho": "ρ of the head (log10; 0: unpruned)", "train_n": "trained for n",
 }
 NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet",
          "fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20",
          "random": "Random", "magnitude": "Magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow",
-         "baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain"}
+         "baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain",
+         "lstm_balanced": "CNN-LSTM on balanced CNN", "lstm_baseline": "CNN-LSTM on baseline CNN",
+         "graph_embedding": "graph: joined embeddings", "graph_neuron": "graph: neurons",
+         "alone_balanced": "head alone, per image", "mean_balanced": "head alone, tuple's mean",
+         "alone_baseline": "head alone, per image (baseline CNN)", "mean_baseline": "head alone, tuple's mean (baseline CNN)",
+         "balanced_table_2": "balanced at Table 2's ρ"}
 METHODS = ("baseline", "balanced", "freeze_retrain")
-NAMED = {"pruner": tuple(pruning.PRUNERS), "method": METHODS}  # columns of names, in the order in which they take colours
-COLOURS = dict(zip(METHODS, sns.color_palette("colorblind")))
+VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron", "alone_balanced", "balanced_table_2",
+            "mean_balanced", "alone_baseline", "mean_baseline")  # what section 5.3 compares (`variants`)
+NAMED = {"pruner": tuple(pruning.PRUNERS), "method": METHODS, "variant": VARIANTS, "order": methods.ORDERS}  # in the order of their colours
+COLOURS = dict(zip(VARIANTS, itertools.cycle(PALETTE)))
 
 
 def style() -> None:
@@ -49,7 +59,7 @@ def cases(table: pd.DataFrame, by: list[str] = statistics.CASE) -> list[tuple]:
 
 
 def title(case: tuple) -> str:
-    return ", ".join([NAMES[case[0]], NAMES[case[1]], *(f"ρ = {rho:g}" for rho in case[2:])])
+    return ", ".join([NAMES[case[0]], NAMES[case[1]], *(f"{name} = {rho:g}" for name, rho in zip(("ρ", "head ρ"), case[2:]))])
 
 
 def panels(table: pd.DataFrame, width: float = 5.6, height: float = 4.2, rows: int = 1):
@@ -62,7 +72,7 @@ def looks(table: pd.DataFrame, by: str) -> list[tuple]:
     """(value, colour, marker, label) of every value of column `by`: a name's are its own in every figure, numbers share a scale."""
     found = set(table[by])
     if by in NAMED:
-        each = zip(NAMED[by], sns.color_palette("colorblind", len(NAMED[by])), MARKERS)
+        each = zip(NAMED[by], itertools.cycle(PALETTE), MARKERS)
         return [(name, colour, marker, NAMES.get(name, name)) for name, colour, marker in each if name in found]
     colours, markers = sns.color_palette("viridis_r", len(found)), itertools.cycle(MARKERS)
     return [(number, colour, marker, f"{number:g}") for number, colour, marker in zip(sorted(found), colours, markers)]
@@ -73,17 +83,18 @@ def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str) -> None
 
     x may itself vary with the seed (FLOPs do); its mean is drawn.
     """
-    for group, colour, marker, label in looks(table, by):
-        curve(ax, table[table[by] == group], x, y, along, color=colour, marker=marker, label=label)
+    found = looks(table, by)
+    for group, colour, marker, label in found:  # many bands that lie on each other would hide the curves
+        curve(ax, table[table[by] == group], x, y, along, min(0.15, 0.6 / len(found)), color=colour, marker=marker, label=label)
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
 
 
-def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, **how) -> None:
-    """One of `curves`; `how` is its colour, marker and label."""
+def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.15, **how) -> None:
+    """One of `curves`; `how` is its colour, marker and label, `band` the opacity of its interval."""
     found = statistics.summary(table, y, [along])
     at = found[along] if x == along else found[along].map(table.groupby(along)[x].mean())
     ax.plot(at, found["mean"], markersize=5, linewidth=1.4, **how)
-    ax.fill_between(at, found["low"], found["high"], color=how["color"], alpha=0.15, linewidth=0)
+    ax.fill_between(at, found["low"], found["high"], color=how["color"], alpha=band, linewidth=0)
 
 
 def by_method(table: pd.DataFrame, y: str, width: float = 5.2, height: float = 4.0):
@@ -104,10 +115,53 @@ def by_method(table: pd.DataFrame, y: str, width: float = 5.2, height: float = 4
     return figure, axes.flat[: len(rows)]
 
 
+def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n", width: float = 5.4, height: float = 4.4):
+    """One panel a (data set, network, rho, head rho), two side by side: y against x, a point for each n, a curve for each `by`.
+
+    One legend serves all. Returns figure and axes.
+    """
+    drawn = cases(table, statistics.PANEL)
+    columns = min(2, len(drawn))
+    lines = -(-len(drawn) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(width * columns + 2, height * lines), squeeze=False, layout="constrained")
+    for ax, case in zip(axes.flat, drawn):
+        curves(ax, select(table, case), x, y, by, along="n")
+        ax.set(xscale="log", title=title(case))
+        if x == "n":
+            ax.set_xticks([1, 2, 5, 15, 40], [1, 2, 5, 15, 40])
+        frame(ax)
+    for ax in axes.flat[len(drawn) :]:
+        ax.remove()
+    legend(figure, by, table)
+    return figure, axes.flat[: len(drawn)]
+
+
+def legend(figure, by: str, table: pd.DataFrame) -> None:
+    """One legend, outside on the right, of the curves of all panels, in the order of `looks`."""
+    found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
+    labels = [label for *_, label in looks(table, by) if label in found]
+    heading = None if by in NAMED else LABELS[by]
+    figure.legend([found[label] for label in labels], labels, loc="outside right center", frameon=False, title=heading)
+
+
+def variants(table: pd.DataFrame) -> pd.Series:
+    """What each row's run is called where section 5.3 compares it: one of VARIANTS.
+
+    A graph has its architecture in its name, a head the training of its CNN; a control (`head_control`) also whether it was
+    trained on each image `alone` or on the `mean` output of a tuple.
+    """
+    found, cnn = table["method"].copy(), table["cnn_method"].astype(str)
+    trained = table["train_n"].map(lambda n: "alone_" if n == 1 else "mean_")
+    named = {"graph": "graph_" + table["architecture"].astype(str), "cnn_lstm": "lstm_" + cnn, "head_control": trained + cnn}
+    for method, names in named.items():
+        found = found.mask(table["method"] == method, names)
+    return found
+
+
 def frame(ax) -> None:
     """Fit the y axis to the curves: an interval of three seeds can be far wider than anything possible."""
     heights = [height for line in ax.get_lines() for height in line.get_ydata()]
-    if not heights:
+    if len(set(heights)) < 2:
         return
     low, high = min(heights), max(heights)
     if ax.get_yscale() == "log":
@@ -129,7 +183,7 @@ def by_case(table: pd.DataFrame, x: str, y: str, by: str, along: str, xscale: st
 
 def select(table: pd.DataFrame, case: tuple) -> pd.DataFrame:
     """The part of a table that belongs to one of its `cases`."""
-    for name, value in zip(statistics.ROW, case):
+    for name, value in zip(statistics.PANEL, case):
         table = table[table[name] == value]
     return table
 
@@ -243,6 +297,45 @@ def survivors(network: nn.Module, shape: tuple[int, int, int]):
         bar = figure.colorbar(scale, ax, orientation="horizontal", **given)
         bar.minorticks_off()
         bar.set_label(label, fontsize="small")
+    return figure
+
+
+def unified(images: np.ndarray):
+    """The unified CNN-LSTM (the paper's Figure 10), for a tuple of `images` [n, H, W], the most confident first."""
+    n, figure = len(images), plt.figure(figsize=(9.6, 6.4))
+    ax = figure.add_axes([0, 0, 1, 1], xlim=(0, 2.6 * n + 3.4), ylim=(0, 8.8))
+    ax.axis("off")
+
+    def box(x: float, y: float, text: str, colour, width: float = 1.9) -> None:
+        ax.text(x, y, text, ha="center", va="center", fontsize=11, zorder=3)
+        ax.add_patch(plt.Rectangle((x - width / 2, y - 0.42), width, 0.84, facecolor=(*colour, 0.35), edgecolor="0.25", zorder=2))
+
+    def arrow(start: tuple, end: tuple, text: str = "", side: float = 0.12) -> None:
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.25", "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0})
+        ax.text((start[0] + end[0]) / 2 + side, (start[1] + end[1]) / 2, text, va="center", fontsize=10)
+
+    places = [1.5 + 2.6 * i for i in range(n)]
+    levels = {"CNN": (2.5, PALETTE[1]), "Linear": (4.1, PALETTE[2]), "LSTM": (5.3, PALETTE[3]), "Linear ": (6.5, PALETTE[2])}
+    middle = sum(places) / n
+    for i, (x, image) in enumerate(zip(places, images), start=1):
+        ax.imshow(image, cmap="gray_r", extent=(x - 0.6, x + 0.6, 0.3, 1.5), zorder=2, aspect="auto")
+        ax.add_patch(plt.Rectangle((x - 0.6, 0.3), 1.2, 1.2, fill=False, edgecolor="0.25", zorder=3))
+        heights = [1.5, *(height for height, _ in levels.values())]
+        for name, (height, colour) in levels.items():
+            box(x, height, name.strip(), colour)
+        for low, high in zip(heights, heights[1:]):
+            arrow((x, low + 0.42 * (low > 1.5)), (x, high - 0.42), f"embedding {i}" if high == 4.1 else "")
+        arrow((x, 6.92), (middle + 0.55 * (i - (n + 1) / 2), 7.68))
+    for left, right in zip(places, places[1:]):
+        arrow((left + 0.95, 5.3), (right - 0.95, 5.3))
+    box(middle, 8.1, "mean, then softmax", PALETTE[0], 3.4)
+    arrow((middle + 1.7, 8.1), (middle + 2.9, 8.1))
+    ax.text(middle + 3.0, 8.1, "the label\nthat all share", va="center", fontsize=11)
+    side = places[-1] + 1.25
+    told = {0.9: "a tuple, the image of\nwhich the CNN is\nsurest first", 2.5: "one CNN for all,\npruned, trained first,\nthen frozen",
+            5.3: "one head for all,\npruned by itself"}
+    for height, text in told.items():
+        ax.text(side, height, text, va="center", fontsize=10, color="0.25")
     return figure
 
 

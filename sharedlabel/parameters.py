@@ -232,6 +232,11 @@ def study(name_or_path: str | Path) -> list[dict]:
     return runs
 
 
+def run_names(name_or_path: str | Path) -> list[str]:
+    """The names of a study's runs, in its order."""
+    return [records.run_name(result_params(run["method"], without(run, "method"))) for run in study(name_or_path)]
+
+
 def expand(block: dict, where: str, results: str) -> list[dict]:
     """One block of a study as a list of runs."""
     if not isinstance(block, dict) or "method" not in block:

@@ -9,7 +9,9 @@ from scipy import stats
 
 CASE = ["dataset", "model"]
 ROW = [*CASE, "rho"]  # a row of the paper's tables
+PANEL = [*ROW, "head_rho"]  # one with a head
 MATCHED = ["seed", "pruner", "max_epochs", "patience", "min_improvement", "learning_rate", "held_out"]  # what makes runs a pair
+HEADS = ["head_rho", "head_pruner", "standardised", "head_batch_size", "head_learning_rate", "head_max_epochs"]  # and runs with a head
 
 
 def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
@@ -127,13 +129,15 @@ def agreement_of_orders(table: pd.DataFrame, value: str) -> float:
     return float(12 * spread / (judges**2 * (items**3 - items)))
 
 
-def paired(table: pd.DataFrame, one, other, value: str = "n_accuracy", by: str = "method") -> pd.DataFrame:
-    """Runs side by side whose `by` is `one` and `other`: same row of the paper's table, seed, training limits and n.
+def paired(
+    table: pd.DataFrame, one, other, value: str = "n_accuracy", by: str = "method", matched: list[str] = MATCHED,
+) -> pd.DataFrame:
+    """Runs side by side whose `by` is `one` and `other`: same row of the paper's table, same `matched` (seed, limits of training) and n.
 
-    Columns ROW, MATCHED, n, the two values under the names `one` and `other`, and `difference` = one - other. `summary` of
+    Columns ROW, `matched`, n, the two values under the names `one` and `other`, and `difference` = one - other. `summary` of
     the difference is then the paired t-interval. pandas' MergeError where a run has two partners.
     """
-    keys = [*ROW, *MATCHED, "n"]
+    keys = [*ROW, *matched, "n"]
     sides = [table.loc[table[by] == side, [*keys, value]].rename(columns={value: side}) for side in (one, other)]
     pairs = sides[0].merge(sides[1], on=keys, validate="one_to_one")
     return pairs.assign(difference=pairs[one] - pairs[other])
@@ -142,6 +146,11 @@ def paired(table: pd.DataFrame, one, other, value: str = "n_accuracy", by: str =
 def judge(low: float, high: float) -> str:
     """Whether a difference with this 95 % interval is positive, as a claim has it; without an interval (nan) nobody can tell."""
     return "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
+
+
+def judge_little(low: float, high: float, little: float) -> str:
+    """Whether a difference with this 95 % interval is one of less than `little` either way; without an interval (nan) nobody can tell."""
+    return "holds" if -little < low and high < little else "fails" if low > little or high < -little else "cannot tell"
 
 
 def judge_all(verdicts: list[str]) -> str:

@@ -24,6 +24,35 @@ def test_a_pruner_looks_the_same_whichever_others_are_there():
     assert [label for *_, label in among] == ["Random", "SNIP", "SynFlow"]
 
 
+def test_a_method_keeps_its_colour_among_the_variants():
+    alone, among = (figures.looks(pd.DataFrame({by: figures.METHODS}), by) for by in ("method", "variant"))
+    assert alone == among
+    assert [colour for _, colour, _, _ in among] == [figures.COLOURS[method] for method in figures.METHODS]
+
+
+def test_variants_by_hand():
+    runs = [("baseline", None, None, None), ("graph", "neuron", None, 5), ("cnn_lstm", None, "baseline", 5),
+            ("head_control", None, "balanced", 1), ("head_control", None, "balanced", 5)]
+    found = figures.variants(pd.DataFrame(runs, columns=["method", "architecture", "cnn_method", "train_n"]))
+    assert list(found) == ["baseline", "graph_neuron", "lstm_baseline", "alone_balanced", "mean_balanced"]
+    assert set(found) <= set(figures.VARIANTS) and set(figures.VARIANTS) <= set(figures.NAMES)
+
+
+def test_a_panel_has_a_head_rho_in_its_title_and_all_panels_one_legend():
+    table = pd.DataFrame([
+        {"dataset": "mnist", "model": "conv", "rho": 3.75, "head_rho": head_rho, "variant": variant, "seed": 0, "n": n, "per_cent": 9.0 * n}
+        for head_rho, variant in ((0.0, "baseline"), (3.75, "lstm_balanced"), (3.75, "baseline")) for n in (2, 5)
+    ])
+    figure, axes = figures.by_panel(table, "per_cent", by="variant")
+    assert [ax.get_title() for ax in axes] == ["MNIST, Conv, ρ = 3.75, head ρ = 0", "MNIST, Conv, ρ = 3.75, head ρ = 3.75"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["baseline", "CNN-LSTM on balanced CNN"]
+
+
+def test_the_unified_architecture_has_a_network_for_every_image():
+    words = [text.get_text() for text in figures.unified(torch.zeros(4, 8, 8).numpy()).axes[0].texts]
+    assert (words.count("CNN"), words.count("LSTM"), words.count("Linear"), words.count("embedding 4")) == (4, 4, 8, 1)
+
+
 def test_numbers_are_sorted_and_share_no_colour():
     found = figures.looks(pd.DataFrame({"n": [25, 1, 80, 25]}), "n")
     assert [(value, label) for value, _, _, label in found] == [(1, "1"), (25, "25"), (80, "80")]

@@ -1,5 +1,6 @@
-"""The notebook of section 5.2 on made-up records whose verdicts are known; nbval executes it on the real ones."""
+"""The section notebooks with claims on methods, on made-up records whose verdicts are known; nbval executes them on the real ones."""
 import json
+import re
 
 import numpy as np
 import papermill
@@ -8,24 +9,41 @@ import pytest
 from sharedlabel import ROOT, parameters, records
 
 SIZES = [1, 25, 80]
-PART = {"params_total": 260384, "params_remaining": 83, "macs_dense": 1000, "macs_live": 40}
+
+
+def write(results, method: str, accuracies: dict[int, float], curves: dict[str, list[float]], head: int = 0, **given) -> None:
+    """A record with these n-accuracies in per cent by n and these learning curves, with `head` weights left in a head if there is one."""
+    measures = [
+        {"n": n, "protocol": protocol, "tuples": 10_000 // n, "n_accuracy": accuracy / 100, "n_accuracy_low": 0.0, "n_accuracy_high": 1.0,
+         "macs_live": 40 * n, "information_gain": 1.0, "information_gain_corrected": 1.0, "relative_information": 1.0}
+        for protocol in ("disjoint", "random") for n, accuracy in accuracies.items()
+    ]
+    left = -(-260384 // 10 ** given["rho"])
+    network = {"cnn": {"params_total": 260384, "params_remaining": left, "macs_dense": 1000, "macs_live": 40}}
+    network |= {"head": {"params_total": 171710, "params_remaining": head, "macs_dense": 1000, "macs_live": head}} if head else {}
+    records.save({
+        "params": parameters.result_params(method, parameters.check(method, given)), "status": "ok", "network": network,
+        "measures": measures, "epochs": {"best": 30, "stopped": "limit", "curves": curves},
+        "provenance": {"versions": {}, "device": "cpu", "seconds": 60.0, "commit": "", "time": ""},
+    }, results)
 
 
 def save(results, method: str, seed: int, accuracies: list[float], **given) -> None:
     """A record of MNIST Conv at rho 3.5 with these n-accuracies in per cent at n = 1, 25, 80; its epochs zigzag about them by one."""
-    given = {"dataset": "mnist", "model": "conv", "rho": 3.5, "seed": seed, "n": SIZES} | given
-    measures = [
-        {"n": n, "protocol": protocol, "tuples": 10_000 // n, "n_accuracy": accuracy / 100, "n_accuracy_low": 0.0, "n_accuracy_high": 1.0,
-         "macs_live": 40 * n, "information_gain": 1.0, "information_gain_corrected": 1.0, "relative_information": 1.0}
-        for protocol in ("disjoint", "random") for n, accuracy in zip(SIZES, accuracies)
-    ]
     zigzag = 0.01 * np.resize([-1.0, 1.0], 30)
     curves = {f"n_accuracy_{n}": list(accuracy / 100 + zigzag) for n, accuracy in zip(SIZES, accuracies)} | {"train_loss": [1.0] * 30}
-    records.save({
-        "params": parameters.result_params(method, parameters.check(method, given)), "status": "ok", "network": {"cnn": PART},
-        "measures": measures, "epochs": {"best": 30, "stopped": "limit", "curves": curves},
-        "provenance": {"versions": {}, "device": "cpu", "seconds": 60.0, "commit": "", "time": ""},
-    }, results)
+    given = {"dataset": "mnist", "model": "conv", "rho": 3.5, "seed": seed, "n": SIZES} | given
+    write(results, method, dict(zip(SIZES, accuracies)), curves, **given)
+
+
+def executed(notebook: str, folder) -> str:
+    """What a section notebook prints of the records in `folder`/results."""
+    papermill.execute_notebook(
+        str(ROOT / "notebooks" / "sections" / f"{notebook}.ipynb"), str(folder / f"{notebook}.ipynb"), {"results": str(folder / "results")},
+        kernel_name="python3", progress_bar=False, cwd=str(ROOT),
+    )
+    outputs = [output for cell in json.loads((folder / f"{notebook}.ipynb").read_text())["cells"] for output in cell.get("outputs", [])]
+    return "".join("".join(output.get("text", "")) for output in outputs)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +57,7 @@ def said(tmp_path_factory) -> str:
         save(folder / "results", "freeze_retrain", seed, list(baseline + [0, 0, 3 + noise]))
         save(folder / "results", "balanced", seed, list(baseline + [-9 + noise, -2, 3]), lam=0.0)
     save(folder / "results", "balanced", 0, [35.0, 70.0, 90.0], tuple_size=25)
-    papermill.execute_notebook(
-        str(ROOT / "notebooks" / "sections" / "section_5_2.ipynb"), str(folder / "executed.ipynb"), {"results": str(folder / "results")},
-        kernel_name="python3", progress_bar=False, cwd=str(ROOT),
-    )
-    outputs = [output for cell in json.loads((folder / "executed.ipynb").read_text())["cells"] for output in cell.get("outputs", [])]
-    return "".join("".join(output.get("text", "")) for output in outputs)
+    return executed("section_5_2", folder)
 
 
 @pytest.mark.parametrize("line", [
@@ -81,3 +94,99 @@ def test_the_papers_gap_is_read_against_the_zigzag_of_training(said):
 
 def test_what_is_missing_is_counted(said):
     assert "of the study table_1 (params/table_1.yaml), 0 of 135 runs are in" in said
+
+
+# ---- section 5.3 and appendix A.3
+
+
+def save_heads(results) -> None:
+    """Three seeds of MNIST Conv: unpruned, the LSTM is far ahead of its head alone; pruned as stated, it is as far behind."""
+    for seed, noise in enumerate((-0.5, 0.1, 0.6)):
+        def run(method: str, accuracies: dict[int, float], epochs: int = 30, noise=noise, seed=seed, **given) -> None:
+            near = {n: accuracy + noise * (1 + n / 50) for n, accuracy in accuracies.items()}
+            head = {3.75: 31, 0.0: 171710, 2.0: 1718}.get(given.get("head_rho"), 0)
+            given = {"dataset": "mnist", "model": "conv", "rho": 3.75, "seed": seed, "n": list(accuracies)} | given
+            write(results, method, near, {"train_loss": [1.0] * epochs}, head, **given)
+
+        run("balanced", {1: 40, 2: 50 - 2 * noise, 5: 55})
+        run("balanced", {2: 59, 5: 69}, rho=3.5)
+        run("baseline", {2: 48 + noise, 5: 54})
+        for pruner, swapped in (("synflow", 0), ("magnitude", 20)):  # magnitude's LSTM is behind its control
+            for head_rho, lead in ((0.0, 30 - 2 * swapped), (3.75, -10)):
+                common = {"head_rho": head_rho, "pruner": pruner, "head_pruner": pruner}
+                run("head_control", {2: 60 - noise, 5: 61 - noise}, train_n=1, **common)
+                for n in (2, 5):
+                    run("head_control", {n: 58 + n + noise}, train_n=n, **common)
+                    run("cnn_lstm", {2: 58 + n + lead - 8 * (n == 5), n: 58 + n + lead}, train_n=n, **common)
+        run("cnn_lstm", {5: 80}, train_n=5, cnn_method="baseline", head_rho=0.0)
+        run("cnn_lstm", {5: 70 - noise}, train_n=5, cnn_training="end_to_end", head_rho=0.0)
+        run("cnn_lstm", {5: 93.4 + noise}, train_n=5, cnn_training="fine_tune", head_rho=0.0)
+        run("graph", {5: 57 - noise}, architecture="neuron", train_n=5)
+        for n, lead in ((2, 6), (5, 2)):
+            run("cnn_lstm", {n: 80 + noise}, train_n=n, head_rho=2.0, order="random")
+            run("cnn_lstm", {n: 80 + lead + 2 * noise / n}, train_n=n, head_rho=2.0)
+            run("cnn_lstm", {n: 80.2}, train_n=n, head_rho=2.0, order="permutations", epochs=40 + seed)
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("heads")
+    save_heads(folder / "results")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(heads) -> str:
+    return executed("section_5_3", heads)
+
+
+@pytest.fixture(scope="module")
+def orders(heads) -> str:
+    return executed("appendix_a_3", heads)
+
+
+def test_sharing_is_told_from_head_capacity_both_ways_round(told):
+    unpruned = told.index("head ρ = 0 (unpruned): CNN-LSTM on balanced CNN\n")
+    pruned = told.index("head ρ = 3.75: CNN-LSTM on balanced CNN\n")
+    parts = {"unpruned": told[unpruned:], "pruned": told[pruned:unpruned]}
+    assert "CNN-LSTM on balanced CNN: 171757 weights, 171750 MACs an image\nhead alone, per image: 171757 weights" in parts["unpruned"]
+    assert "-> sharing adds to what the head does alone: holds (of 4 comparisons 4 holds, 0 fails, 0 cannot tell)" in parts["unpruned"]
+    assert "n = 5: +38.0 points over averaged logits: the head alone +8.1, sharing +29.9" in parts["unpruned"]
+    assert "-> sharing is the greater part: holds (of 2 comparisons 2 holds, 0 fails, 0 cannot tell)" in parts["unpruned"]
+    assert "-> sharing adds to what the head does alone: fails (of 4 comparisons 0 holds, 4 fails, 0 cannot tell)" in parts["pruned"]
+    assert "-> sharing is the greater part: fails (of 2 comparisons 0 holds, 2 fails, 0 cannot tell)" in parts["pruned"]
+    assert "sharing, not head capacity, makes the difference -> fails (over 2 panels)" in told
+
+
+def test_winning_and_its_price_are_judged_apart(told):
+    assert "ahead of balanced at Table 2's ρ" in told and "ahead of graph: neurons" in told
+    wins = "it wins at every n: holds (of 8 comparisons 8 holds, 0 fails, 0 cannot tell)"
+    assert f"{wins}\nwith fewer weights and FLOPs: 171757 against 83 weights" in told
+    assert "with fewer weights and FLOPs: 78 against 83 weights, 142 against 80 FLOPs an image: fails" in told
+
+
+@pytest.mark.parametrize("line", [
+    "the CNN trained by itself less end to end\nMNIST, Conv, ρ = 3.75, head ρ = 0, n = 5: +23.1±1.4 points, pairs: 3 -> holds\n-> holds",
+    "MNIST, Conv, ρ = 3.75, head ρ = 0, n = 5: +0.5±1.4 points, pairs: 3 -> holds\n-> holds",
+    "Magnitude -> fails", "SNIP -> no runs to compare yet",
+    "-> nearest: a head unpruned, embeddings as they are: 5.4 points off; as stated, pruned to ρ = 3.75 by SynFlow: 42.1 points off",
+    "     3.75     synflow         False      2   42.1     2.1\n",
+    "-> at worst -5.0 points, at n = 2",
+    "CIFAR-10, ResNet-18, ρ = 4.5, head ρ = 2.5: no runs with a head yet",
+])
+def test_section_5_3_says(told, line):
+    assert line in told
+
+
+def test_the_printed_table_stands_above_ours(told):
+    printed = r"CNN-LSTM on balanced CNN +paper +- +- +- +91.0 +96.3 +97.4 +98.3 +99.2\n"
+    assert re.search(printed + r" +ours +171757 +171750 +3 +90.1±1.4 +93.1±1.5", told)
+
+
+@pytest.mark.parametrize("line", [
+    "-> holds (of 2: 2 holds, 0 fails, 0 cannot tell)",
+    "points, the lead at n = 2 less that at n = 5, pairs: 3 -> holds",
+    "epochs, pairs: 3 -> holds",
+])
+def test_appendix_a_3_says(orders, line):
+    assert line in orders

@@ -133,6 +133,18 @@ def test_pairs_of_another_parameter():
     assert pairs["difference"].tolist() == [-2, -2]
 
 
+def test_pairs_share_whatever_they_are_told_to():
+    table = methods(cnn_lstm=[5.0, 7.0], head_control=[4.0, 8.0]).assign(head_rho=[2.0, 2.0, 2.0, 3.0])
+    assert len(statistics.paired(table, "cnn_lstm", "head_control", "value")) == 2
+    pairs = statistics.paired(table, "cnn_lstm", "head_control", "value", matched=[*statistics.MATCHED, "head_rho"])
+    assert pairs[["seed", "head_rho", "difference"]].to_numpy().tolist() == [[0, 2, 1]]
+
+
+def test_a_little_difference_lies_within_bounds_as_a_whole():
+    told = {(-1, 1): "holds", (2.5, 3): "fails", (-3, -2.5): "fails", (1, 3): "cannot tell", (np.nan, np.nan): "cannot tell"}
+    assert {each: statistics.judge_little(*each, 2) for each in told} == told
+
+
 def test_verdicts_need_an_interval_that_leaves_out_zero():
     assert [statistics.judge(*each) for each in ((0.1, 2), (-2, -0.1), (-1, 1), (0, 0), (np.nan, np.nan))] == [
         "holds", "fails", "cannot tell", "cannot tell", "cannot tell"]
