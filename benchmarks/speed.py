@@ -9,7 +9,8 @@ shape: no time here depends on what they show.
 An epoch is 54,000 images on MNIST (a tenth is held out) and 45,000 on CIFAR; its dense side is the masked
 network. Inference is from uint8 images to logits, picking the pixels that the live network reads included;
 its dense side is the network before pruning, without masks. FLOPs are two a multiply-accumulate of a
-weight, of one image (`sharedlabel.costs`): what a time could shrink to if nothing else cost any.
+weight, of one image (`sharedlabel.costs`): what a time could shrink to if nothing else cost any. An LSTM
+head reads tuples of five embeddings, 64 tuples a batch; its numbers, too, are for so many images.
 """
 import argparse
 import copy
@@ -19,12 +20,13 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from sharedlabel import costs, data, live, models, pruning, training
+from sharedlabel import costs, data, live, live_head, models, pruning, training
 
 CASES = {  # name: data shape, classes, images an epoch, model, rho, precision
     "MNIST FC, rho 2.5": ((1, 28, 28), 10, 54_000, "fc", 2.5, "float32"),
@@ -35,6 +37,8 @@ CASES = {  # name: data shape, classes, images an epoch, model, rho, precision
     "CIFAR-10 Conv, rho 2, live in bf16": ((3, 32, 32), 10, 45_000, "conv", 2.0, "bfloat16"),
     "CIFAR-10 ResNet-18, rho 4.5": ((3, 32, 32), 10, 45_000, "resnet18", 4.5, "float32"),
     "CIFAR-100 WideResNet-20, rho 2.5": ((3, 32, 32), 100, 45_000, "wideresnet20", 2.5, "float32"),
+    "MNIST LSTM head, n = 5, rho 2": ((5, 10), 10, 54_000, "head", 2.0, "float32"),
+    "MNIST LSTM head, n = 5, rho 3.75": ((5, 10), 10, 54_000, "head", 3.75, "float32"),
 }
 BATCH, ROUNDS = 64, 7
 
@@ -70,26 +74,46 @@ def compared(quick: float, dense: float) -> str:
     return f"{quick:.3g} / {dense:.3g} (1/{dense / quick:.1f})"
 
 
+def made(model: str, shape: tuple, classes: int) -> torch.nn.Module:
+    stream = data.stream(0, "initialisation")
+    if model == "head":
+        with models.initialised_by(stream):
+            return models.LSTMHead(shape[1], classes)
+    return models.build(model, shape, classes, stream)
+
+
+def shrunk(network: torch.nn.Module, shape: tuple):
+    """The live network, what picks its part of the images, and its MACs."""
+    head = isinstance(network, models.LSTMHead)
+    small = live_head.build(network) if head else live.build(network, shape)
+    need = live_head.needed(network) if head else live.needed(network, shape)
+
+    def pick(images: data.Images) -> data.Images:
+        return replace(images, pixels=images.pixels[..., small.columns]) if head else images.gather(small.columns)
+
+    return small, pick, costs.macs_live(pruning.masks(network), need)
+
+
 def measure(name: str) -> str:
     """One row of the table."""
     shape, classes, epoch, model, rho, precision = CASES[name]
+    n = shape[0] if model == "head" else 1  # images in what is trained on and measured
     data.device("cpu")
     pixels = torch.randint(0, 256, (4096, *shape), dtype=torch.uint8)
     images = data.Images(pixels, torch.arange(4096) % classes, *(torch.full((1,) * len(shape), v) for v in (0.01, -1.0)))
-    network = models.build(model, shape, classes, data.stream(0, "initialisation"))
-    dense, macs_dense = copy.deepcopy(network), costs.macs_dense(network, shape)
+    network = made(model, shape, classes)
+    dense, macs_dense = copy.deepcopy(network), costs.macs_dense(network, (1, shape[1]) if model == "head" else shape)
     pruned = seconds(lambda: pruning.prune(network, "synflow", rho, (images.batch(slice(0, 1)), None)))
-    small = live.build(network, shape)
-    macs_live = costs.macs_live(pruning.masks(network), live.needed(network, shape))
+    small, pick, macs_live = shrunk(network, shape)
 
-    rows, thousand = images.gather(small.columns), images.subset(slice(0, 1000))
+    rows, thousand = pick(images), images.subset(slice(0, 1000 // n))
     optimizers = [torch.optim.Adam(side.parameters(), lr=1e-4, fused=True) for side in (small, network)]
     steps = in_turn(lambda: step(small, optimizers[0], rows, precision), lambda: step(network, optimizers[1], images, "float32"))
     inference = in_turn(
-        lambda: training.outputs(small, thousand.gather(small.columns), precision), lambda: training.outputs(dense, thousand),
+        lambda: training.outputs(small, pick(thousand), precision), lambda: training.outputs(dense, thousand),
     )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    epochs, milliseconds = (each * -(-epoch // BATCH) for each in steps), (1e3 * each for each in inference)
+    epochs, milliseconds = (each * -(-epoch // (n * BATCH)) for each in steps), (1e3 * each for each in inference)
     flops = (2e-6 * macs for macs in (macs_live, macs_dense))
     return f"| {name} | {pruned:.1f} | {compared(*epochs)} | {compared(*milliseconds)} | {compared(*flops)} | {memory:.1f} |"
 

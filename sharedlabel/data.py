@@ -16,8 +16,11 @@ from torch import Tensor
 
 from sharedlabel import ROOT, tuples
 
-CHANNELS = {"digits": 1, "mnist": 1, "cifar10": 3, "cifar100": 3}  # of an image
+CHANNELS = {"digits": 1, "mnist": 1, "cifar10": 3, "cifar100": 3, "tinyimagenet": 3}  # of an image
 DATASETS = tuple(CHANNELS)
+
+AUGMENTATIONS = ("none", "crop_flip")
+PADDING = 4  # pixels that a random crop may move by, as on CIFAR in He et al. 2015
 
 # torchvision looks only whether MNIST's files are there; these are the published md5 sums.
 MNIST_MD5 = {
@@ -66,12 +69,55 @@ class Images:
         return replace(self, pixels=self.pixels[index], labels=self.labels[index])
 
     def to(self, device: str | torch.device) -> "Images":
-        return Images(*(t.to(device) for t in (self.pixels, self.labels, self.scale, self.shift)))
+        return replace(self, **{name: t.to(device) for name, t in vars(self).items() if isinstance(t, Tensor)})
 
     def gather(self, columns: Tensor) -> "Images":
         """The images as rows [N, D] of the flattened pixels `columns` (int64 [D]): those a live network reads."""
         scale, shift = (t.expand(self.shape).flatten()[columns] for t in (self.scale, self.shift))
         return Images(self.pixels.flatten(1)[:, columns], self.labels, scale, shift)
+
+
+@dataclass(frozen=True)
+class CropFlip(Images):
+    """Images of which every batch shows other random crops, half of them mirrored left to right.
+
+    A crop is the image moved by up to `PADDING` pixels each way; what moves in is the image's own reflection, so that
+    no border appears which no image has. `pixels` stay whole, as any of them may move to the `columns` (int64, of the
+    flattened image) that a batch gives: [C, H, W], or [D] once `gather` has picked some. Only those are looked up.
+    """
+
+    generator: torch.Generator
+    columns: Tensor
+
+    def batch(self, index: Tensor | slice) -> Tensor:
+        (_, height, width), device = self.shape, self.labels.device
+        row = torch.arange(len(self), device=device)[index]
+        row = row.view(*row.shape, *[1] * self.columns.dim())
+        down, right = torch.randint(-PADDING, PADDING + 1, (2, *row.shape), generator=self.generator).to(device)
+        mirrored = torch.randint(2, row.shape, generator=self.generator).bool().to(device)
+        channel, y, x = self.columns // (height * width), self.columns // width % height, self.columns % width
+        y, x = reflected(y + down, height), reflected(torch.where(mirrored, width - 1 - x, x) + right, width)
+        pixels = self.pixels.flatten(1)[row, (channel * height + y) * width + x]
+        return torch.addcmul(self.shift, pixels.to(self.scale.dtype), self.scale)
+
+    def gather(self, columns: Tensor) -> "CropFlip":
+        scale, shift = (t.expand(self.shape).flatten()[columns] for t in (self.scale, self.shift))
+        return replace(self, scale=scale, shift=shift, columns=self.columns.flatten()[columns])
+
+
+def reflected(position: Tensor, size: int) -> Tensor:
+    """Positions up to size - 1 outside of 0 ... size - 1, reflected into it."""
+    return size - 1 - (size - 1 - position.abs()).abs()
+
+
+def augmented(images: Images, augment: str, generator: torch.Generator) -> Images:
+    """The images to train on, as `augment` has them, one of `AUGMENTATIONS`; random numbers come from `generator`."""
+    if augment not in AUGMENTATIONS:
+        raise ValueError(f"augment: {augment!r} is unknown; allowed: {', '.join(AUGMENTATIONS)}")
+    if augment == "none":
+        return images
+    columns = torch.arange(images.pixels[0].numel(), device=images.labels.device).view(images.shape)
+    return CropFlip(images.pixels, images.labels, images.scale, images.shift, generator, columns)
 
 
 def stream(seed: int, purpose: str) -> torch.Generator:
@@ -108,7 +154,8 @@ def load(name: str) -> tuple[Images, Images]:
     """
     if name not in DATASETS:
         raise ValueError(f"dataset: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
-    train, test = {"digits": _digits, "mnist": _mnist, "cifar10": _cifar10, "cifar100": _cifar100}[name]()
+    read = {"digits": _digits, "mnist": _mnist, "cifar10": _cifar10, "cifar100": _cifar100, "tinyimagenet": _tinyimagenet}
+    train, test = read[name]()
     values = torch.arange(256, dtype=torch.float64)
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in train[0].unbind(1)]).double()
     counts = counts / counts.sum(1, keepdim=True)
@@ -213,3 +260,9 @@ def _cifar(kind, name: str):
             f"or point SHAREDLABEL_DATA at the folder that holds {kind.base_folder}/: {', '.join(files)}"
         ) from error
     return [(torch.from_numpy(each.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(each.targets)) for each in sets]
+
+
+def _tinyimagenet():
+    from sharedlabel import tinyimagenet
+
+    return tinyimagenet.load(root(), tinyimagenet.PUBLISHED)

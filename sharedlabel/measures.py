@@ -97,6 +97,14 @@ def measure(
     return rows
 
 
+def told(rows: list[dict]) -> str:
+    """A record's `measures`, a line a row, to print."""
+    line = "{protocol:>9} n={n:<3} tuples {tuples:<5} n-accuracy {n_accuracy:.4f}"
+    interval = " [{n_accuracy_low:.3f}, {n_accuracy_high:.3f}]"
+    rest = "  IG {information_gain:.3f} bits  RI {relative_information:.4f}"
+    return "\n".join((line + (interval if "n_accuracy_low" in row else "") + rest).format(**row) for row in rows)
+
+
 def resample(labels: Tensor, generator: torch.Generator) -> Tensor:
     """A bootstrap of the test set: for every image, one drawn with replacement from its class; [N]."""
     replacement = torch.empty_like(labels)

@@ -21,7 +21,7 @@ RUNTIME = {"device", "results", "on_collapse"}
 
 ALLOWED = {
     "dataset": data.DATASETS, "model": models.MODELS, "pruner": tuple(pruning.PRUNERS),
-    "precision": training.PRECISIONS, "on_collapse": ("raise", "record"),
+    "augment": data.AUGMENTATIONS, "precision": training.PRECISIONS, "on_collapse": ("raise", "record"),
     "cnn_method": ("baseline", "balanced"), "cnn_training": ("frozen", "fine_tune", "end_to_end"),
     "head_pruner": tuple(pruning.PRUNERS), "order": predicting.ORDERS, "architecture": ("embedding", "neuron"),
 }
@@ -188,8 +188,9 @@ def starting_point(method: str, params: dict) -> dict[str, Tensor]:
 
 
 def result_params(method: str, params: dict) -> dict:
-    """The part of `params` that decides the result, `method` included: a record's `params`."""
-    return {"method": method} | {name: value for name, value in params.items() if name not in RUNTIME}
+    """The part of `params` that decides the result, `method` included: a record's `params`, what is `ADDED` left out."""
+    left_out = RUNTIME | {name for name, value in records.ADDED.items() if params.get(name) == value}
+    return {"method": method} | {name: value for name, value in params.items() if name not in left_out}
 
 
 class Loader(yaml.SafeLoader):

@@ -8,6 +8,7 @@ nor pruned. Of an LSTM head every parameter is, biases included. (That alone giv
 Masks are put on the modules with `torch.nn.utils.prune`, so that a pruned network is an ordinary one of
 PyTorch's ecosystem.
 """
+import contextlib
 import math
 
 import torch
@@ -208,6 +209,23 @@ def prune(
         )
     put_masks(network, alive)
     return alive
+
+
+@contextlib.contextmanager
+def outcome(record: dict, on_collapse: str):
+    """Layer collapse in here is an error where `on_collapse` is "raise"; a grid's "record" makes it the record's outcome."""
+    try:
+        yield
+    except LayerCollapse as collapse:
+        if on_collapse == "raise":
+            raise
+        record |= {"status": "layer_collapse", "collapse": str(collapse)}
+        print(collapse)
+
+
+def told(masks: dict[str, Tensor]) -> str:
+    """What is left, a line a tensor, to print."""
+    return "\n".join(f"{name:>17}: {int(mask.sum()):6d} of {mask.numel():6d} weights left" for name, mask in masks.items())
 
 
 def shortest_path(network: nn.Module) -> int:

@@ -20,6 +20,10 @@ from torch import Tensor, nn
 
 from sharedlabel import ROOT
 
+# Parameters that methods got after the first records were committed, and the value that those records had without saying so.
+# With that value they are in no name and in no record, so that an old record keeps its name and is found as done.
+ADDED = {"augment": "none"}
+
 
 def run_name(params: dict) -> str:
     """A readable, unique name; params as in a record."""
@@ -119,7 +123,7 @@ def load_checkpoint(record_path: Path) -> dict[str, Tensor]:
 def load(results: str | Path = "results") -> pd.DataFrame:
     """All records below `results` as one tidy table: a row a run, n and protocol.
 
-    Columns: `run`, `status`, every parameter, the entries of `measures`, and of the network's parts
+    Columns: `run`, `status`, every parameter (those of `ADDED` filled in), the entries of `measures`, and of the network's parts
     summed: `params_total`, `params_remaining`, `macs_dense` and `macs_live_image` (of one image;
     `macs_live` is the tuple's), `seconds`; of its training, `epochs` (how many), `best` and why it `stopped`. A run
     that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
@@ -156,7 +160,7 @@ def rows_of(record: dict, run: str) -> list[dict]:
     network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
     network["macs_live_image"] = network.pop("macs_live")
     epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None} | {key: trained.get(key) for key in ("best", "stopped")}
-    base = {"run": run, "status": record["status"], **params, **network, **epochs, "seconds": record["provenance"]["seconds"]}
+    base = {"run": run, "status": record["status"], **ADDED, **params, **network, **epochs, "seconds": record["provenance"]["seconds"]}
     return [base | measure for measure in record["measures"] or [{}]]
 
 

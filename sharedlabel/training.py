@@ -10,6 +10,7 @@ from sharedlabel import tuples
 from sharedlabel.data import Images, stream
 
 PRECISIONS = ("float32", "bfloat16")
+EVALUATED_AT_ONCE = {"cpu": 64, "cuda": 2048}  # images or tuples; on a CPU, activations that stay in its cache
 
 
 def watched(n: list[int]) -> list[int]:
@@ -61,14 +62,25 @@ def precise(precision: str, device: torch.device) -> contextlib.AbstractContextM
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
+@contextlib.contextmanager
+def fits(batch_size: int, by: str):
+    """MemoryError, which names half the batch size and `by` what it is set, where a GPU's memory does not hold what is done in here."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(
+            f"the GPU's memory does not hold a batch of {batch_size}; try {max(1, batch_size // 2)} ({by}), or fewer runs at once"
+        ) from error
+
+
 @torch.no_grad()
 def outputs(network: nn.Module, images: Images, precision: str = "float32", chosen: Tensor | None = None) -> Tensor:
     """The network's outputs for all images, [N, l], or for the tuples `chosen` [T, n] of them, [T, l], in evaluation mode."""
     device = images.labels.device
-    batch_size = 64 if device.type == "cpu" else 2048  # activations that stay in a processor's cache
+    batch_size = EVALUATED_AT_ONCE[device.type]
     index = torch.arange(len(images)) if chosen is None else chosen
     network.eval()
-    with precise(precision, device):
+    with fits(batch_size, "EVALUATED_AT_ONCE in sharedlabel/training.py"), precise(precision, device):
         parts = [network(images.batch(part)) for part in index.to(device).split(batch_size)]
     network.train()
     return torch.cat(parts).float()
@@ -85,7 +97,8 @@ def train(
     further improvement is gained". The weights of the epoch with the least validation loss are kept.
     `epoch` yields the batches of one epoch; `watch` gives what else belongs into the learning curve.
     Returns the record's `epochs`: the curves by name, one entry an epoch, `best` (counted from 1) and
-    why training `stopped`. Raises FloatingPointError at the first epoch whose loss is not finite.
+    why training `stopped`. Raises FloatingPointError at the first epoch whose loss is not finite, MemoryError where a
+    GPU's memory does not hold a batch.
     """
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=learning_rate, fused=True)
     device = next(network.parameters()).device
@@ -94,12 +107,13 @@ def train(
     for number in range(1, max_epochs + 1):
         total, count = torch.zeros((), device=device), 0
         for x, y in epoch():
-            with precise(precision, device):
-                out = network(x)
-            step_loss = loss(out.float() if precision != "float32" else out, y)
-            optimizer.zero_grad()
-            step_loss.backward()
-            optimizer.step()
+            with fits(len(y), "halve batch_size, tuple_size or head_batch_size, as the method has it"):
+                with precise(precision, device):
+                    out = network(x)
+                step_loss = loss(out.float() if precision != "float32" else out, y)
+                optimizer.zero_grad()
+                step_loss.backward()
+                optimizer.step()
             total += step_loss.detach() * len(y)
             count += len(y)
         held_out = validate()
@@ -121,3 +135,11 @@ def train(
             break
     network.load_state_dict(kept)
     return {"best": best, "stopped": stopped, "curves": curves}
+
+
+def told(epochs: dict) -> str:
+    """A record's `epochs` in a few lines, to print: why training stopped, and about eight points of every curve."""
+    curves = epochs["curves"]
+    lines = [f"stopped after {len(curves['train_loss'])} epochs ({epochs['stopped']}), the best was {epochs['best']}"]
+    lines += [f"{name:>16}: " + " ".join(f"{value:.3f}" for value in curve[:: max(1, len(curve) // 8)]) for name, curve in curves.items()]
+    return "\n".join(lines)

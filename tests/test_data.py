@@ -10,7 +10,7 @@ from conftest import generator
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sharedlabel import data
+from sharedlabel import data, training
 from sharedlabel.data import Images
 
 
@@ -87,6 +87,13 @@ def test_cifar_is_whole_and_normalised(cifar):
     torch.testing.assert_close((-train.shift / train.scale).flatten() / 255, torch.tensor(mean), rtol=0, atol=1e-4)
 
 
+def wide_images() -> Images:
+    """Four images of three colours, wide enough that no two crops are alike."""
+    pixels = torch.randint(256, (4, 3, 6, 11), generator=generator(2), dtype=torch.uint8)
+    scale, shift = torch.rand(2, 3, 1, 1, generator=generator(1))
+    return Images(pixels, torch.arange(4) % 2, scale, shift)
+
+
 def colour_images() -> Images:
     pixels = torch.randint(256, (9, 3, 4, 5), generator=generator(), dtype=torch.uint8)
     scale, shift = torch.rand(2, 3, 1, 1, generator=generator(1))
@@ -97,6 +104,76 @@ def colour_images() -> Images:
 def test_gathered_columns_are_the_same_columns_of_the_normalised_images(columns, index):
     images, columns, index = colour_images(), torch.tensor(columns, dtype=torch.int64), torch.tensor(index)
     assert torch.equal(images.gather(columns).batch(index), images.batch(index).flatten(1)[:, columns])
+
+
+# ---- augmentation
+
+
+def moved(images: Images, down: int, right: int, mirrored: bool) -> torch.Tensor:
+    """All images of one movement, by way of a padded image."""
+    around = data.PADDING
+    padded = torch.nn.functional.pad(images.batch(slice(None)), [around] * 4, mode="reflect")
+    _, height, width = images.shape
+    crop = padded[..., around + down:around + down + height, around + right:around + right + width]
+    return crop.flip(-1) if mirrored else crop
+
+
+def test_images_are_not_augmented_unless_told_to():
+    images = colour_images()
+    assert data.augmented(images, "none", generator()) is images
+
+
+def test_an_unknown_augmentation_is_refused_and_the_known_ones_are_named():
+    with pytest.raises(ValueError, match="augment: 'crop' is unknown; allowed: none, crop_flip"):
+        data.augmented(colour_images(), "crop", generator())
+
+
+def test_without_movement_a_crop_is_the_image(monkeypatch):
+    images = wide_images()
+    still = data.augmented(images, "crop_flip", generator())
+    monkeypatch.setattr(torch, "randint", lambda *arguments, **_: torch.zeros(arguments[-1], dtype=torch.int64))
+    index = torch.tensor([[3, 1], [0, 3]])
+    assert torch.equal(still.batch(index), images.batch(index)) and torch.equal(still.batch(slice(1, 3)), images.batch(slice(1, 3)))
+
+
+@given(down=st.integers(-4, 4), right=st.integers(-4, 4), mirrored=st.booleans())
+def test_a_crop_is_that_of_the_image_padded_by_reflection(down, right, mirrored):
+    images = wide_images()
+    draws = iter([torch.tensor([down, right]).view(2, 1, 1, 1, 1).expand(2, 4, 1, 1, 1), torch.full((4, 1, 1, 1), int(mirrored))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randint", lambda *_, **__: next(draws))
+        found = data.augmented(images, "crop_flip", generator()).batch(slice(None))
+    assert torch.equal(found, moved(images, down, right, mirrored))
+
+
+@given(columns=st.lists(st.integers(0, 3 * 6 * 11 - 1), max_size=100), index=st.lists(st.integers(0, 3), min_size=1))
+def test_gathered_columns_of_a_crop_are_those_of_the_whole_crop(columns, index):
+    columns, index = torch.tensor(columns, dtype=torch.int64), torch.tensor(index)
+    whole, picked = (data.augmented(wide_images(), "crop_flip", generator(5)) for _ in range(2))
+    for _ in range(2):
+        assert torch.equal(picked.gather(columns).batch(index), whole.batch(index).flatten(1)[:, columns])
+
+
+def test_every_batch_shows_other_crops_of_every_kind():
+    images, seen = wide_images(), set()
+    crops = data.augmented(images, "crop_flip", generator())
+    kinds = {moved(images, down, right, mirrored)[1].numpy().tobytes(): (down, right, mirrored)
+             for down in range(-4, 5) for right in range(-4, 5) for mirrored in (False, True)}
+    for _ in range(200):
+        seen |= {kinds[each.numpy().tobytes()] for each in crops.batch(torch.full((20,), 1))}
+    assert len(kinds) == len(seen) == 9 * 9 * 2
+
+
+def test_augmented_images_train_as_others_do_and_draw_from_their_own_stream():
+    images, batches = wide_images(), generator(7)
+    crops = data.augmented(images, "crop_flip", generator()).to("cpu").gather(torch.arange(198))
+    shown = list(training.shuffled(crops, 3, batches))
+    assert [x.shape for x, _ in shown] == [(3, 198), (1, 198)]
+    for (_, labels), (_, expected) in zip(shown, training.shuffled(images, 3, generator(7)), strict=True):
+        assert torch.equal(labels, expected)
+
+
+# ---- splits
 
 
 def numbered_images(sizes: list[int]) -> Images:

@@ -69,6 +69,7 @@ WRONG = [
     ({"dataset": "minst"}, ["dataset: 'minst'", "digits, mnist"]),
     ({"model": "vgg"}, ["model: 'vgg'", "fc, conv"]),
     ({"pruner": "synfow"}, ["pruner: 'synfow'", "synflow"]),
+    ({"augment": "crop"}, ["augment: 'crop'", "none, crop_flip"]),
     ({"precision": "float16"}, ["precision: 'float16'", "float32, bfloat16"]),
     ({"on_collapse": "ignore"}, ["on_collapse: 'ignore'", "raise, record"]),
     ({"batch_size": 0}, ["batch_size: 0", ">= 1"]),
@@ -131,8 +132,30 @@ def test_where_and_how_a_run_happens_is_not_in_its_name():
 
 @METHODS
 def test_every_other_parameter_is_in_the_name(method):
-    found = parameters.result_params(method, parameters.defaults(method))
-    assert set(found) == {"method", *parameters.defaults(method)} - parameters.RUNTIME
+    added = {name: f"not {value}" for name, value in records.ADDED.items()}
+    found = parameters.result_params(method, parameters.defaults(method) | added)
+    assert set(found) == {"method", *parameters.defaults(method), *added} - parameters.RUNTIME
+
+
+@pytest.mark.parametrize("name, usual", records.ADDED.items())
+def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, usual):
+    params, before = parameters.defaults("baseline"), parameters.without(parameters.defaults("baseline"), name)
+    assert params[name] == usual
+    assert run_name(params) == run_name(before) == "digits-conv-baseline-synflow-rho2-seed0-04292187"
+    assert run_name(params | {name: "other"}) != run_name(before)
+
+
+def test_a_committed_record_is_found_by_the_parameters_that_its_notebook_has_now():
+    for file in (ROOT / "results").rglob("*.json"):
+        params = json.loads(file.read_text())["params"]
+        now = parameters.check(params["method"], parameters.without(params, "method"))
+        assert records.path(parameters.result_params(params["method"], now), "results") == file
+
+
+@METHODS
+def test_a_head_and_its_cnn_are_augmented_alike(method):
+    run = parameters.needs(method, parameters.check(method, {"augment": "crop_flip"})) if "augment" in parameters.defaults(method) else None
+    assert run is None or run["augment"] == "crop_flip"
 
 
 def test_a_baseline_to_start_from_has_its_own_revision():
@@ -257,6 +280,24 @@ def test_a_runs_name_does_not_depend_on_the_study(study):
 def test_every_study_of_the_repository_can_be_read(file):
     assert parameters.study(file.stem) == parameters.study(file)
     assert parameters.study(file)
+
+
+@pytest.mark.parametrize("name, runs, largest, papers", [
+    ("section_5_1", 18, 100, [1, 2, 3, 4, 5, 7, 10, 15, 40, 60]),
+    ("appendix_e_cifar100", 18, 100, [1, 2, 3, 4, 5, 7, 10, 15, 40]),
+    ("appendix_e_tinyimagenet", 18, 50, [1, 2, 3, 4, 5, 7, 10, 15, 40]),
+])
+def test_a_study_of_a_figure_has_six_rho_three_seeds_and_the_papers_n(name, runs, largest, papers):
+    """`largest`: test images of a class."""
+    found = parameters.study(name)
+    assert len(found) == runs and len({run["rho"] for run in found}) == 6
+    assert all(set(papers) <= set(run["n"]) and max(run["n"]) <= largest for run in found)
+
+
+def test_the_two_studies_of_table_1_are_its_seven_rows():
+    rows = [line.split(",") for line in (ROOT / "paper" / "table_1.csv").read_text().splitlines()[1:]]
+    found = parameters.study("table_1") + parameters.study("table_1_large")
+    assert {(run["dataset"], run["model"], run["rho"]) for run in found} == {(row[0], row[1], float(row[3])) for row in rows}
 
 
 WRONG_BLOCKS = [

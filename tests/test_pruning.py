@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune as torch_prune
+from torchvision.models import resnet
 
 from sharedlabel import models, pruning
 
@@ -199,6 +200,34 @@ def test_synflows_sums_agree_where_all_paths_pass(name):
     found = list(scores(model(name), (3, 8, 8)).values())
     assert float(found[0].sum()) == pytest.approx(float(found[-1].sum()), rel=1e-9)
     assert float(found[0].sum()) > 0
+
+
+@pytest.mark.parametrize("name, block", [("resnet18", resnet.BasicBlock), ("wideresnet20", models.BasicBlock)])
+def test_synflows_sums_are_conserved_across_every_cut_through_a_residual_block(name, block):
+    """What a block's convolution does not carry, its shortcut does: a widening one by its weights, an identity by what passes it."""
+    network, shape = model(name), (3, 16, 16)
+    found, passing = scores(network, shape), {}
+    network = network.double().eval()
+    with torch.no_grad():
+        for key, tensor in network.state_dict().items():
+            tensor.copy_(torch.zeros_like(tensor) if key.endswith(("bias", "running_mean")) else tensor.abs())
+
+    def remember(module, x, out):
+        out.retain_grad()
+        passing[module] = x[0], out
+
+    blocks = {key: module for key, module in network.named_modules() if isinstance(module, block)}
+    for module in blocks.values():
+        module.register_forward_hook(remember)
+    total = network(torch.ones(1, *shape, dtype=torch.float64)).sum()
+    total.backward()
+    assert len(blocks) == {"resnet18": 8, "wideresnet20": 9}[name]
+    for key, module in blocks.items():
+        x, out = passing[module]
+        widening = [score for other, score in found.items() if other.startswith((f"{key}.downsample", f"{key}.shortcut"))]
+        around = widening[0].sum() if widening else (x * out.grad).sum()
+        for convolution in ("conv1", "conv2"):
+            assert (found[f"{key}.{convolution}.weight"].sum() + around).item() == pytest.approx(total.item(), rel=1e-9)
 
 
 def test_synflow_by_hand():

@@ -135,11 +135,17 @@ def test_the_table_has_a_row_a_run_n_and_protocol(tmp_path):
     assert len(table) == 8
     assert not table.duplicated(["run", "n", "protocol"]).any()
     assert set(table.columns) == {
-        "run", "status", "method", "dataset", "model", "pruner", "rho", "seed",
+        "run", "status", "method", "dataset", "model", "pruner", "rho", "seed", *records.ADDED,
         "params_total", "params_remaining", "macs_dense", "macs_live_image", "seconds", "epochs", "best", "stopped",
         "n", "protocol", "tuples", "n_accuracy", "n_accuracy_low", "n_accuracy_high",
         "information_gain", "information_gain_corrected", "relative_information", "macs_live",
     }
+
+
+def test_a_parameter_that_came_later_is_filled_in_for_earlier_records(tmp_path):
+    for params in PARAMS, PARAMS | {"augment": "crop_flip"}:
+        records.save(a_record(params=params), tmp_path)
+    assert set(records.load(tmp_path)["augment"]) == {"none", "crop_flip"}
 
 
 def test_the_tables_macs_are_of_the_tuple_and_of_one_image(tmp_path):

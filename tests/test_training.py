@@ -105,6 +105,35 @@ def test_a_training_loss_that_is_not_finite_is_an_error_that_names_what_to_lower
         train(linear(), learning_rate=1e38, validate=told(0.7))
 
 
+class TooLarge(nn.Module):
+    """A network whose activations a GPU's memory holds for a batch of up to `most` images."""
+
+    def __init__(self, most: int):
+        super().__init__()
+        self.network, self.most = linear(), most
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return self.network(x)
+
+
+def test_a_gpu_whose_memory_is_too_small_to_train_names_the_batch_size_to_try():
+    said = r"^the GPU's memory does not hold a batch of 16; try 8 \(halve batch_size, tuple_size or head_batch_size, as .*\), or fewer runs"
+    with pytest.raises(MemoryError, match=said):
+        train(TooLarge(15), validate=told(1.0))
+
+
+def test_a_gpu_whose_memory_is_too_small_to_evaluate_names_what_to_lower():
+    with pytest.raises(MemoryError, match=r"does not hold a batch of 64; try 32 \(EVALUATED_AT_ONCE in sharedlabel/training.py\)"):
+        train(TooLarge(16))
+
+
+def test_a_batch_that_fits_is_trained_on(monkeypatch):
+    monkeypatch.setitem(training.EVALUATED_AT_ONCE, "cpu", 16)
+    assert train(TooLarge(16), max_epochs=1)["best"] == 1
+
+
 def trained_on_digits(name: str, precision: str = "float32") -> tuple[dict, torch.Tensor]:
     """Curves of a pruned network trained for two epochs of some digits, and its outputs for others."""
     train_set, test_set = (images.subset(torch.arange(200)) for images in data.load("digits"))
