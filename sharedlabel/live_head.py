@@ -55,9 +55,14 @@ class LiveHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         embed, lstm, classify = (self.layers[name] for name in ("embed", "lstm", "classify"))
-        weights = [lstm[name]() for name in pruning.LSTM]
-        start = x.new_zeros(1, len(x), weights[1].shape[1])
-        hidden, _, _ = torch.lstm(F.linear(x, embed["weight"]()), (start, start), weights, True, 1, 0.0, self.training, False, True)
+        x = F.linear(x, embed["weight"]())
+        if x.shape[1] == 1:  # nothing to remember or forget: most of an LSTM's work is for nothing
+            i, _, g, o = F.linear(x, lstm["weight_ih_l0"](), lstm["bias_ih_l0"]() + lstm["bias_hh_l0"]()).chunk(4, -1)
+            hidden = o.sigmoid() * (i.sigmoid() * g.tanh()).tanh()
+        else:
+            weights = [lstm[name]() for name in pruning.LSTM]
+            start = x.new_zeros(1, len(x), weights[1].shape[1])
+            hidden, _, _ = torch.lstm(x, (start, start), weights, True, 1, 0.0, self.training, False, True)
         return F.linear(hidden, classify["weight"](), classify["bias"]()).mean(1)
 
 
