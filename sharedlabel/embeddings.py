@@ -15,16 +15,17 @@ def store(
     classifier (`models.embedder`). `standardised`: embeddings of mean 0 and variance 1 over the first set.
     """
     shape, dense = sets[0].shape, pruning.masks(network)
-    need, confidence = live.needed(network, shape), [out.amax(1, keepdim=True) for out in outputs(network, sets, where, precision)]
+    need, logits = live.needed(network, shape), outputs(network, sets, where, precision)
     embedder = models.embedder(network)
     for name, more in live.needed(embedder, shape).items():  # channels that no logit needs may be alive here
         if f"{name}.weight" in dense and f"{name}.weight" in pruning.masks(embedder):
             need[name] = need[name] | more
-    found = outputs(embedder, sets, where, precision)
+    cut = pruning.masks(embedder).keys() != dense.keys()  # else its embeddings are its logits
+    found = outputs(embedder, sets, where, precision) if cut else logits
     if standardised:
         std, mean = torch.std_mean(found[0], 0)
         found = [(each - mean) / std.clamp(min=1e-6) for each in found]
-    rows = [torch.cat(pair, 1) for pair in zip(found, confidence)]
+    rows = [torch.cat([each, out.amax(1, keepdim=True)], 1) for each, out in zip(found, logits)]
     scale, shift = rows[0].new_ones(rows[0].shape[1]), rows[0].new_zeros(rows[0].shape[1])
     return [Images(each, images.labels.to(where), scale, shift) for each, images in zip(rows, sets)], need
 
