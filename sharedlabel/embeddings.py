@@ -1,4 +1,4 @@
-"""What a frozen CNN says of every image, computed once, for the heads that read it (section 4.4)."""
+"""What frozen layers say of every image, computed once: for heads that read a CNN (section 4.4), or its last layers (Appendix D)."""
 import torch
 from torch import Tensor, nn
 
@@ -26,8 +26,12 @@ def store(
         std, mean = torch.std_mean(found[0], 0)
         found = [(each - mean) / std.clamp(min=1e-6) for each in found]
     rows = [torch.cat([each, out.amax(1, keepdim=True)], 1) for each, out in zip(found, logits)]
-    scale, shift = rows[0].new_ones(rows[0].shape[1]), rows[0].new_zeros(rows[0].shape[1])
-    return [Images(each, images.labels.to(where), scale, shift) for each, images in zip(rows, sets)], need
+    return [as_images(each, images.labels.to(where)) for each, images in zip(rows, sets)], need
+
+
+def as_images(rows: Tensor, labels: Tensor) -> Images:
+    """Rows [N, d] as images of d "pixels" that need no normalising."""
+    return Images(rows, labels, rows.new_ones(rows.shape[1]), rows.new_zeros(rows.shape[1]))
 
 
 def outputs(network: nn.Module, sets: list[Images], where: torch.device, precision: str) -> list[Tensor]:

@@ -236,7 +236,7 @@ class TapConv(LiveLayer):
         self.register_buffer("unit_row", unit_row)
 
     def forward(self, x: Tensor) -> Tensor:
-        product = (self.weight() @ x.view(self.shape[1], -1)).view(len(self.target), -1)
+        product = (self.weight() @ x.reshape(self.shape[1], -1)).view(len(self.target), -1)
         out = SumOfRows.apply(product, self.addend, self.target)
         return out if self.bias is None else out + self.bias.index_select(0, self.unit_row)[:, None]
 
@@ -336,7 +336,7 @@ class LiveNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.layers(x.t() if self.shape is None else x.unflatten(1, self.shape))
-        return out.flatten(1) if out.dim() == 4 else out.t()
+        return out.flatten(1) if out.dim() == 4 else out.view(-1, len(x)).t()
 
 
 def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
@@ -434,16 +434,33 @@ def write_back(live: LiveNetwork, network: nn.Module) -> None:
                     module.bias[layer.rows] = layer.bias
 
 
-def freeze(live: LiveNetwork, free: int) -> None:
+def freeze(live: LiveNetwork, free: int) -> tuple[LiveNetwork, LiveNetwork]:
     """Freeze all but the last `free` layers with weights: their values, biases and statistics stay as they are.
 
-    Raises ValueError unless 1 <= free <= the number of layers.
+    Returns (frozen, rest), which share their layers with `live`: rest(frozen(x)) is live(x), and as no layer of `frozen` learns,
+    what it says of an image can be computed once. They part after the last activation before the free layers that alone
+    leads on, so never inside a residual block. Raises ValueError unless 1 <= free <= the number of layers.
     """
-    nodes = [node for node in live.layers.graph.nodes if node.op == "call_module"]  # in the order of computation
-    layers = [live.layers.get_submodule(node.target) for node in nodes]
-    weighted = [i for i, layer in enumerate(layers) if isinstance(layer, LiveLayer)]
+    *nodes, output = live.layers.graph.nodes  # in the order of computation
+    weighted = [i for i, node in enumerate(nodes) if isinstance(layer_of(live.layers, node), LiveLayer)]
     if not 1 <= free <= len(weighted):
         raise ValueError(f"free_layers: {free!r} is not allowed; this network has from 1 to {len(weighted)} layers to leave free")
-    for layer in layers[: weighted[-free]]:
-        layer.requires_grad_(False)
+    first, place = weighted[-free], {node: i for i, node in enumerate([*nodes, output])}
+    for node in nodes[1:first]:
+        layer_of(live.layers, node).requires_grad_(False)
+    last = max(i for i in range(first) if all(place[user] <= i for node in nodes[:i] for user in node.users))
+    front, back, copies = fx.Graph(), fx.Graph(), {}
+    for node in nodes[: last + 1]:
+        copies[node] = front.node_copy(node, copies.__getitem__)
+    front.output(copies[nodes[last]])
+    copies = {nodes[last]: back.placeholder("activation")}
+    for node in [*nodes[last + 1 :], output]:
+        copies[node] = back.node_copy(node, copies.__getitem__)
+    frozen = LiveNetwork(fx.GraphModule(live.layers, front), live.columns, live.shape)
+    image = next(live.parameters()).new_zeros(1, len(live.columns))
+    with torch.no_grad():
+        activation = frozen.eval().layers(image.t() if live.shape is None else image.unflatten(1, live.shape))
+    columns = torch.arange(activation.numel(), device=image.device)
+    rest = LiveNetwork(fx.GraphModule(live.layers, back), columns, activation.shape[1:] if activation.dim() == 4 else None)
     live.train()
+    return frozen, rest

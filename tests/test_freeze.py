@@ -53,6 +53,30 @@ def test_only_the_free_layers_learn(name, free, learning):
     assert changed == {key for key in before if key.startswith(learning) and key.endswith((".values", ".bias"))}
 
 
+@pytest.mark.parametrize("name", ("fc", "conv", "wideresnet20"))
+def test_what_is_frozen_can_be_computed_once_and_the_rest_learns_as_the_whole_does(name):
+    for free in range(1, 7 if name == "fc" else 4):
+        whole, parted = pruned(name).double(), pruned(name).double()
+        live.freeze(whole, free)
+        frozen, rest = live.freeze(parted, free)
+        images, labels = labelled()
+        pixels = images.double().flatten(1)[:, whole.columns]
+        frozen.eval()
+        with torch.no_grad():
+            rows = frozen(pixels)
+        assert rows.shape == (len(images), len(rest.columns))
+        assert {p for p in parted.parameters() if p.requires_grad} <= set(rest.parameters())
+        optimizers = [torch.optim.Adam([p for p in each.parameters() if p.requires_grad], lr=0.1) for each in (whole, rest)]
+        for _ in range(3):
+            for network, x, optimizer in ((whole, pixels, optimizers[0]), (rest, rows, optimizers[1])):
+                optimizer.zero_grad()
+                F.cross_entropy(network(x), labels).backward()
+                optimizer.step()
+        trained, expected = records.live_tensors(parted), records.live_tensors(whole)  # what the rest learned, the network has learned
+        for key, t in trained.items():
+            torch.testing.assert_close(t, expected[key], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("free", [0, 7])
 def test_more_frozen_layers_than_there_are_is_refused(free):
     with pytest.raises(ValueError, match=f"free_layers: {free} .* from 1 to 6"):
