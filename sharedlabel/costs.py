@@ -1,7 +1,7 @@
 """What a prediction costs: multiply-accumulates (MACs) of weights, for one image.
 
-A head reads every image of a tuple, so its MACs, too, are for one of them. Biases, activations and averaging are not
-counted. FLOPs, where a figure says so, are 2 MACs.
+A head reads every image of a tuple, so its MACs, too, are for one of them (one that others go before). Biases,
+activations and averaging are not counted. FLOPs, where a figure says so, are 2 MACs.
 """
 import copy
 
@@ -62,3 +62,12 @@ def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:
             used = need[layer].flatten(1).sum(1) if need[layer].dim() == 3 else need[layer].long()
             total += int((mask.flatten(1).sum(1) * used.repeat(len(mask) // len(used))).sum())
     return total
+
+
+def macs_head(alive: dict[str, Tensor], need: dict[str, Tensor], n: int) -> int:
+    """MACs of a live LSTM head over a sequence of n embeddings, arguments as in `macs_live`.
+
+    Its recurrent weights are used between two images, so n - 1 times, and never where it reads each image alone.
+    """
+    recurrent = {name: mask for name, mask in alive.items() if name.endswith("weight_hh_l0")}
+    return n * macs_live(alive, need) - macs_live(recurrent, need)

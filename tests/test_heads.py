@@ -211,8 +211,11 @@ def test_a_heads_live_macs_by_hand():
     masks["lstm.weight_ih_l0"][3] = 1  # of unit 3, which nobody reads
     masks["lstm.bias_hh_l0"][8] = 1
     masks["embed.weight"][1] = 1
+    masks["lstm.weight_hh_l0"][[0, 4], 0] = 1  # gates i and f of unit 0 listen to it
     pruning.put_masks(masked, masks)
-    assert costs.macs_live(pruning.masks(masked), live_head.needed(masked)) == 1 + 4 + 3
+    alive, need = pruning.masks(masked), live_head.needed(masked)
+    assert costs.macs_live(alive, need) == 1 + 4 + 2 + 3
+    assert [costs.macs_head(alive, need, n) for n in (1, 2, 5)] == [8, 18, 48]
 
 
 def test_live_macs_of_a_head_are_the_dense_ones_where_nothing_is_pruned():
