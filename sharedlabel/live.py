@@ -55,6 +55,8 @@ def needed(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
             elif isinstance(module, ELEMENTWISE):
                 need[source] |= need[node]
             elif isinstance(module, BY_CHANNEL):
+                if isinstance(module, nn.BatchNorm2d) and not (module.affine and module.track_running_stats):
+                    raise unknown(node, module)
                 need[source] |= need[node].any((1, 2))[:, None, None]
             else:
                 raise unknown(node, module)

@@ -152,8 +152,10 @@ def leaves(network: nn.Module, weights: dict[str, Tensor], dtype: torch.dtype = 
 def complete(network: nn.Module, batch: Batch) -> Batch:
     """The batch, if it has every class: a score by loss would otherwise prune what tells the others apart."""
     images, labels = batch
+    if labels is None or not len(labels):
+        raise ValueError("batch: it is empty; SNIP and GraSP need images of every class")
     classes = list(prunable(network).values())[-1][0].out_features
-    missing = sorted(set(range(classes)) - set(labels.tolist())) if labels is not None else range(classes)
+    missing = sorted(set(range(classes)) - set(labels.tolist()))
     if missing:
         raise ValueError(f"batch: it has no image of class {', '.join(map(str, missing))}; SNIP and GraSP need every class")
     return images, labels

@@ -162,6 +162,27 @@ def test_float32_outputs_and_gradients_agree_to_the_last_digits(name, rho):
     check_outputs_and_gradients(pruned(name, rho, iterations=50), SHAPE)
 
 
+@pytest.mark.parametrize("rho", [0.0, 2.0, 3.0])
+@pytest.mark.parametrize("name", ["resnet18", "wideresnet20"])
+def test_with_batchnorm_float32_rounds_no_worse_than_the_masked_network(name, rho):
+    """BatchNorm over few numbers of little variance magnifies rounding, so both are held against float64."""
+    masked, exact = pruned(name, rho, iterations=50), pruned(name, rho, iterations=50).double()
+    small = build(masked, SHAPE)
+    images, labels = batch_for(masked, SHAPE)
+    found = {}
+    for each, x in ((exact, images.double()), (masked, images), (small, columns(images, small))):
+        outputs = each(x)
+        F.cross_entropy(outputs, labels).backward()
+        found[each] = {"outputs": outputs.detach().double()}
+    for key, layer in live_layers(small).items():
+        found[small][key] = gradient_of(layer.values).double()
+        for each in (exact, masked):
+            found[each][key] = pruning.dense(each.get_submodule(key)).grad.flatten()[layer.index].double()
+    errors = {each: {key: float((t - found[exact][key]).norm()) for key, t in found[each].items()} for each in (masked, small)}
+    for key, t in found[exact].items():
+        assert errors[small][key] <= 3 * errors[masked][key] + 1e-6 * float(t.norm()) + 1e-9, key
+
+
 @pytest.mark.parametrize("name", models.MODELS)
 def test_training_the_papers_networks_is_training_the_masked_ones(name):
     check_training(pruned(name).double(), SHAPE, eps=1e-8 if name in ("fc", "conv") else BATCHNORM_EPS)
@@ -311,6 +332,7 @@ class Functional(nn.Module):
     (nn.ConvTranspose2d(3, 3, 1), "ConvTranspose2d"), (nn.Conv2d(3, 3, 1, groups=3), "Conv2d"),
     (nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"), "Conv2d"),
     (nn.Conv2d(3, 3, 3, padding="same"), "Conv2d"),
+    (nn.BatchNorm2d(3, affine=False), "BatchNorm2d"), (nn.BatchNorm2d(3, track_running_stats=False), "BatchNorm2d"),
 ])
 def test_an_unknown_layer_is_refused_by_name(layer, name):
     network = nn.Sequential(nn.Conv2d(3, 3, 1), layer, nn.Flatten(), nn.Linear(48, 2))

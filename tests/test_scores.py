@@ -82,7 +82,7 @@ def test_scores_by_loss_normalise_by_the_batch_and_leave_the_running_statistics(
 
 
 @pytest.mark.parametrize("pruner", ("snip", "grasp"))
-@pytest.mark.parametrize("count, said", [(CLASSES - 1, f"no image of class {CLASSES - 1};"), (0, "no image of class 0, 1")])
+@pytest.mark.parametrize("count, said", [(CLASSES - 1, f"no image of class {CLASSES - 1};"), (0, "batch: it is empty;")])
 def test_a_batch_that_lacks_a_class_is_refused(pruner, count, said):
     images, labels = torch.randn(count, *SHAPE), torch.arange(count)
     with pytest.raises(ValueError, match=said):
