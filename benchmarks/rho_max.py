@@ -1,19 +1,22 @@
 """How far can each pruner go before the network collapses?
 
-    .venv/bin/python benchmarks/rho_max.py                         # about 40 minutes on one core; rewrites benchmarks/rho_max.md
+    .venv/bin/python benchmarks/rho_max.py                         # about an hour on one core; rewrites benchmarks/rho_max.md
     .venv/bin/python benchmarks/rho_max.py --cases FC Conv         # the networks whose name begins so; the others stay as they are
 
-The theoretical maximum leaves one weight a layer on the shortest path from the input to an output; a residual
-block is passed by its shortcut, which costs a weight only where it widens (a 1x1 convolution).
+The theoretical maximum, log10(weights / length of the shortest path), leaves one weight a layer on the shortest path
+from the input to an output; a residual block is passed by its shortcut, which costs a weight only where it widens (a
+1x1 convolution). (Rounding up, a slightly larger rho leaves as many weights, and is not counted.)
 
-A pruner's rho_max is found by search on a grid of rhos below that maximum: pruned to it in 100 iterations the
-network is connected, and pruned to the next rho of the grid it is not. Connection need not be monotone in rho
-(each rho is a pruning of its own), so a higher rho may be borne again; the search starts from where one pruning
-towards the maximum loses the last path, which is the region that matters. SNIP and GraSP see one image of every
-class, of noise in the shape of the data set: what is asked is what initial weights and score do, not the data (on
-FC ten real MNIST images a class instead lower SNIP's rho_max by 0.1 and GraSP's by 0.05).
+A pruner's rho_max is found by search on a grid of rhos below that maximum: pruned to it the network is connected, and
+pruned to the next rho of the grid it is not. Connection need not be monotone in rho (each rho is a pruning of its
+own), so a higher rho may be borne again; the search starts from where one pruning towards the maximum loses the last
+path, which is the region that matters. All five pruners score and prune in 100 rounds, as this paper runs them; SNIP
+and GraSP, whose own papers score once, are searched that way, too, from rho 0 upwards. SNIP and GraSP see one image
+of every class, of noise in the shape of the data set: what is asked is what initial weights and score do, not the
+data (on FC ten real MNIST images a class instead lower SNIP's rho_max by 0.1 and GraSP's by 0.05). The LSTM head
+reads tuples of five embeddings, noise as well.
 
-What is found is kept in runs/rho_max.json as it comes, and not searched again: stop whenever you like, the same
+What is found is kept in benchmarks/rho_max.json as it comes, and not searched again: stop whenever you like, the same
 command goes on. Delete that file after a change of the pruners.
 """
 import argparse
@@ -27,15 +30,18 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
-from sharedlabel import ROOT, data, models, pruning
+from sharedlabel import data, models, pruning
 
 CASES = {  # name: model, shape, classes
     "FC, MNIST": ("fc", (1, 28, 28), 10), "Conv, MNIST": ("conv", (1, 28, 28), 10), "Conv, CIFAR-10": ("conv", (3, 32, 32), 10),
     "ResNet-18, CIFAR-10": ("resnet18", (3, 32, 32), 10), "WideResNet-20, CIFAR-100": ("wideresnet20", (3, 32, 32), 100),
+    "LSTM head, MNIST": ("head", (5, 10), 10),
 }
+WAYS = {pruner: (pruner, 100) for pruner in pruning.PRUNERS}  # by name: the pruner, and in how many rounds
+WAYS |= {f"{pruner}, once": (pruner, 1) for pruner in ("snip", "grasp")}
 FINE, COARSE = (0.05, 3), (0.1, 1)  # the grid's step, and how many seeds
-SLOW = [("wideresnet20", "snip"), ("wideresnet20", "grasp"), ("resnet18", "snip"), ("resnet18", "grasp")]  # get the coarse one
-FOUND = ROOT / "runs" / "rho_max.json"
+SLOW = [(model, way) for model in ("wideresnet20", "resnet18") for way in WAYS if way.startswith(("snip", "grasp"))]  # get the coarse one
+FOUND = Path(__file__).with_suffix(".json")
 
 
 def start(case: str, seed: int) -> tuple[nn.Module, tuple, torch.Generator]:
@@ -43,14 +49,18 @@ def start(case: str, seed: int) -> tuple[nn.Module, tuple, torch.Generator]:
     model, shape, classes = CASES[case]
     stream = data.stream(seed, "rho_max")
     batch = torch.randn(classes, *shape, generator=stream), torch.arange(classes)
+    if model == "head":
+        with models.initialised_by(data.stream(seed, "head initialisation")):
+            return models.LSTMHead(shape[-1], classes), batch, stream
     return models.build(model, shape, classes, data.stream(seed, "initialisation")), batch, stream
 
 
-def bears(case: str, pruner: str, rho: float, seed: int) -> bool:
+def bears(case: str, way: str, rho: float, seed: int) -> bool:
     """Whether the network is still connected at rho."""
     network, batch, stream = start(case, seed)
+    pruner, rounds = WAYS[way]
     try:
-        pruning.prune(network, pruner, rho, batch, generator=stream)
+        pruning.prune(network, pruner, rho, batch, rounds, stream)
     except pruning.LayerCollapse:
         return False
     return True
@@ -67,8 +77,11 @@ def theoretical(case: str) -> tuple[float, int]:
     return math.log10(total(network) / least) + 1e-9, least  # rounded down it would leave a weight more
 
 
-def first_loss(case: str, pruner: str, seed: int) -> float:
-    """The rho that one pruning towards the theoretical maximum had reached when it lost the last path."""
+def first_loss(case: str, way: str, seed: int) -> float:
+    """The rho that one pruning towards the theoretical maximum had reached when it lost the last path; 0 where it has one round."""
+    pruner, rounds = WAYS[way]
+    if rounds == 1:
+        return 0.0
     network, batch, stream = start(case, seed)
     score, left = pruning.PRUNERS[pruner], []
 
@@ -87,24 +100,29 @@ def first_loss(case: str, pruner: str, seed: int) -> float:
     return theoretical(case)[0]
 
 
-def search(case: str, pruner: str, seed: int, step: float) -> float:
+def search(case: str, way: str, seed: int, step: float) -> float:
     """rho_max, as the module's docstring defines it; the grid is the theoretical maximum less whole steps."""
     most, _ = theoretical(case)
-    reached = first_loss(case, pruner, seed)
+    reached = first_loss(case, way, seed)
     if reached == most:
         return most
     below = max(1, math.ceil((most - reached) / step))
-    while not bears(case, pruner, most - below * step, seed):
+    while not bears(case, way, most - below * step, seed):
         below += 1
-    while below > 1 and bears(case, pruner, most - (below - 1) * step, seed):
+    while below > 1 and bears(case, way, most - (below - 1) * step, seed):
         below -= 1
     return most - below * step
 
 
-def cell(case: str, pruner: str, found: dict[str, float]) -> str:
+def plan(case: str, way: str) -> tuple[float, int]:
+    """The grid's step, and how many seeds."""
+    return COARSE if (CASES[case][0], way) in SLOW else FINE
+
+
+def cell(case: str, way: str, found: dict[str, float]) -> str:
     """The median over seeds, the weights that it leaves, and the range where seeds differ."""
-    step, seeds = COARSE if (CASES[case][0], pruner) in SLOW else FINE
-    rhos = [found[key] for seed in range(seeds) if (key := f"{case} {pruner} {seed}") in found]
+    seeds = plan(case, way)[1]
+    rhos = [found[key] for seed in range(seeds) if (key := f"{case} {way} {seed}") in found]
     if not rhos:
         return "-"
     middle = statistics.median_low(rhos)
@@ -116,13 +134,13 @@ def table(found: dict[str, float]) -> str:
     lines = [
         "# The largest rho that each pruner bears\n",
         "Written by `benchmarks/rho_max.py`, whose docstring says what is measured and how far it can be trusted.\n",
-        f"rho_max (log10), in brackets the weights that it leaves; the median of {FINE[1]} seeds and their range where they differ, to "
-        f"{FINE[0]}. With a star: one seed, to {COARSE[0]}.\n",
-        f"| network | weights | any mask | {' | '.join(pruning.PRUNERS)} |", "|---" * (3 + len(pruning.PRUNERS)) + "|",
+        "rho_max (log10), in brackets the weights that it leaves, of pruning in 100 rounds or at once; the median of "
+        f"{FINE[1]} seeds and their range where they differ, to {FINE[0]}. With a star: one seed, to {COARSE[0]}.\n",
+        f"| network | weights | any mask | {' | '.join(WAYS)} |", "|---" * (3 + len(WAYS)) + "|",
     ]
     for case in CASES:
         most, least = theoretical(case)
-        cells = (cell(case, pruner, found) for pruner in pruning.PRUNERS)
+        cells = (cell(case, way, found) for way in WAYS)
         lines.append(f"| {case} | {total(start(case, 0)[0]):,} | {most:.2f} ({least}) | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -136,16 +154,15 @@ def main() -> None:
         parser.error(f"--cases: no network is called {' or '.join(names)}; there are {'; '.join(CASES)}")
     data.device("cpu")
     found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
-    FOUND.parent.mkdir(exist_ok=True)
     for case in chosen:
-        for pruner in pruning.PRUNERS:
-            step, seeds = COARSE if (CASES[case][0], pruner) in SLOW else FINE
+        for way in WAYS:
+            step, seeds = plan(case, way)
             for seed in range(seeds):
-                key, started = f"{case} {pruner} {seed}", time.monotonic()
+                key, started = f"{case} {way} {seed}", time.monotonic()
                 if key not in found:
-                    found[key] = search(case, pruner, seed, step)
+                    found[key] = search(case, way, seed, step)
                     print(f"{key}: {found[key]:.2f}, {time.monotonic() - started:.0f} s", flush=True)
-                    FOUND.write_text(json.dumps(found, indent=1))
+                    FOUND.write_text(json.dumps(found, indent=1) + "\n")
     Path(__file__).with_suffix(".md").write_text(table(found))
 
 
