@@ -34,6 +34,7 @@ LABELS = {
 NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet",
          "fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20",
          "random": "Random", "magnitude": "Magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow",
+         "snip_once": "SNIP at once", "grasp_once": "GraSP at once",
          "baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain",
          "lstm_balanced": "CNN-LSTM on balanced CNN", "lstm_baseline": "CNN-LSTM on baseline CNN",
          "graph_embedding": "graph: joined embeddings", "graph_neuron": "graph: neurons",
@@ -43,7 +44,8 @@ NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100"
 METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron", "alone_balanced", "balanced_table_2",
             "mean_balanced", "alone_baseline", "mean_baseline")  # what section 5.3 compares (`variants`)
-NAMED = {"pruner": tuple(pruning.PRUNERS), "method": METHODS, "variant": VARIANTS, "order": methods.ORDERS}  # in the order of their colours
+PRUNINGS = (*pruning.PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
+NAMED = {"pruning": PRUNINGS, "method": METHODS, "variant": VARIANTS, "order": methods.ORDERS}  # in the order of their colours
 COLOURS = dict(zip(VARIANTS, itertools.cycle(PALETTE)))
 
 

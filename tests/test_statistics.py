@@ -145,6 +145,26 @@ def test_a_little_difference_lies_within_bounds_as_a_whole():
     assert {each: statistics.judge_little(*each, 2) for each in told} == told
 
 
+def test_p_values_are_the_t_tests():
+    rows = [{"cell": cell, "x": x} for cell, values in (("a", [1.0, 2.0, 4.0]), ("b", [-1.0, 0.5, 0.2]), ("c", [3.0])) for x in values]
+    found = statistics.p_values(statistics.summary(pd.DataFrame(rows), "x", ["cell"]))
+    assert found[0] == pytest.approx(stats.ttest_1samp([1.0, 2.0, 4.0], 0).pvalue)
+    assert found[1] == pytest.approx(stats.ttest_1samp([-1.0, 0.5, 0.2], 0).pvalue)
+    assert np.isnan(found[2])
+
+
+@pytest.mark.parametrize("value, p", [(0.0, 1.0), (0.9, 0.0)])
+def test_values_that_are_all_the_same_differ_from_0_for_certain_or_not_at_all(value, p):
+    found = statistics.summary(pd.DataFrame({"cell": "a", "x": [value] * 3}), "x", ["cell"])
+    assert statistics.p_values(found)[0] == pytest.approx(p, abs=1e-12)
+
+
+def test_holms_adjustment_by_hand():
+    """Sorted 0.01, 0.02, 0.03, 0.5 times 4, 3, 2, 1, and no smaller than the one before."""
+    found = statistics.holm(pd.Series([0.03, float("nan"), 0.01, 0.5, 0.02]))
+    assert found.tolist() == pytest.approx([0.06, float("nan"), 0.04, 0.5, 0.06], nan_ok=True)
+
+
 def test_verdicts_need_an_interval_that_leaves_out_zero():
     assert [statistics.judge(*each) for each in ((0.1, 2), (-2, -0.1), (-1, 1), (0, 0), (np.nan, np.nan))] == [
         "holds", "fails", "cannot tell", "cannot tell", "cannot tell"]
