@@ -146,7 +146,7 @@ class LinearisedHead(LSTMHead):
 
     For scoring alone. SynFlow wants a positively homogeneous network; with absolute weights an LSTM's gates
     saturate, its gradients vanish, and whole layers collapse or tie. This copy has the same parameters by
-    the same names, and a flow through every one of them.
+    the same names, and a flow through every one of them, the recurrent weights only where the sequence has a second image.
     """
 
     @classmethod

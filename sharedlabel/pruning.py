@@ -92,7 +92,8 @@ def magnitude(network: nn.Module, weights: dict[str, Tensor], batch: Batch, gene
 def snip(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Connection sensitivity |theta * dL/dtheta| (Lee et al. 2019), L the cross entropy of the batch.
 
-    Float32; BatchNorm normalises by the batch, as in training, and its running statistics stay as they are.
+    Float32; BatchNorm normalises by the batch, as in training, and its running statistics stay as they are. The whole
+    batch is one pass, so memory grows with it (WideResNet-20: 4 MiB an image, `grasp` 10).
     """
     images, labels = complete(network, batch)
     inputs, state = leaves(network, weights)
@@ -124,7 +125,9 @@ def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, genera
     R must be positively homogeneous in every layer for the score's sums to be conserved from layer to
     layer, hence: evaluation mode, every bias and BatchNorm's mean out of the pass, float64. Only the shape of the batch is used.
     An LSTM head is not homogeneous, so its score is that of a linearised copy (`models.LinearisedHead`); its
-    biases, which are prunable, take part as weights of an input that is always 1.
+    biases, which are prunable, take part as weights of an input that is always 1. So it keeps the head connected far beyond
+    Table 2's rho, but not to the maximum as in a network without prunable biases (benchmarks/rho_max.md): a bias
+    leads to an output without the input, and a sum does not tell the gate that speaks from those that only open.
     """
     absolute, state = leaves(network, {name: w.double().abs() for name, w in weights.items()}, torch.float64)
     fixed = state.keys() - weights.keys()
