@@ -2,8 +2,8 @@
 
     make grid STUDY=precision && .venv/bin/python benchmarks/precision.py    # rewrites benchmarks/precision.md
 
-The study's runs (params/precision.yaml), trained under bfloat16 autocast, beside the same runs in float32 of
-`results/`: equal in every other parameter, initial weights, batches and test tuples included. Two trainings that
+The study's runs (params/precision.yaml), in float32, beside the same runs of `results/` that were trained under bfloat16
+autocast: equal in every other parameter, initial weights, batches and test tuples included. Two trainings that
 differ in rounding alone drift apart, too; so the difference in pairs by seed has to be read against the spread of
 the float32 seeds, which stands beside it.
 """
@@ -22,30 +22,30 @@ def main() -> None:
              for run in runs for precision in ("float32", "bfloat16")}
     table = pd.concat([records.load(ROOT / "results"), records.load(runs[0]["results"])])
     table = table[table["run"].isin(names) & (table["protocol"] == "random") & table["n"].isin(SIZES)].astype({"n": int})
-    table["per cent"] = 100 * table["n_accuracy"]
-    if len(table) < len(names) * len(SIZES):
-        raise SystemExit(f"{table['run'].nunique()} of {len(names)} runs are there; make grid STUDY=precision, make grid STUDY=table_1")
+    if table["run"].nunique() < len(names):
+        raise SystemExit(f"{table['run'].nunique()} of {len(names)} runs are there; make grid STUDY=precision, make grid STUDY=section_5_1")
+    table["per_cent"] = 100 * table["n_accuracy"]
 
-    level = statistics.summary(table, "per cent", ["precision", "n"]).set_index(["precision", "n"])
-    spread = table[table["precision"] == "float32"].groupby("n")["per cent"].std()
-    ahead = statistics.ahead(table, "per cent", "precision", "bfloat16", ["n"]).set_index("n")
-    minutes = table.drop_duplicates("run").groupby("precision")[["seconds", "epochs"]].mean()
-    minutes["seconds"] /= 60
+    level = statistics.summary(table, "per_cent", ["rho", "n", "precision"]).set_index(["rho", "n", "precision"])
+    spread = table[table["precision"] == "float32"].groupby(["rho", "n"])["per_cent"].std()
+    ahead = statistics.ahead(table, "per_cent", "precision", "bfloat16", ["rho", "n"]).set_index(["rho", "n"])
+    minutes = (table.drop_duplicates("run").groupby(["rho", "precision"])["seconds"].mean() / 60).unstack()
 
     def told(row) -> str:
         return f"{row['mean']:.2f} ± {row['high'] - row['mean']:.2f}"
 
-    cells = {n: [told(level.loc["float32", n]), told(level.loc["bfloat16", n]), told(ahead.loc[n]), f"{spread[n]:.2f}"] for n in SIZES}
     lines = [
         "# Training in bfloat16\n",
         "Written by `benchmarks/precision.py`, whose docstring says what is compared.\n",
-        f"CIFAR-10, Conv, rho 2, SynFlow, baseline, {len(runs)} seeds: n-accuracy in per cent (100 random tuples a class), means over "
-        "seeds with 95 % t-intervals; the difference is bfloat16 less float32, in pairs by seed.\n",
-        "| n | float32 | bfloat16 | difference | standard deviation of the float32 seeds |", "|---|---|---|---|---|",
+        f"CIFAR-10, Conv, SynFlow, baseline, {table['seed'].nunique()} seeds: n-accuracy in per cent (100 random tuples a class), means "
+        "over seeds with 95 % t-intervals; the difference is bfloat16 less float32, in pairs by seed.\n",
+        "| rho | n | float32 | bfloat16 | difference | standard deviation of the float32 seeds |", "|---" * 6 + "|",
     ]
-    lines += [f"| {n} | {' | '.join(row)} |" for n, row in cells.items()]
-    lines.append("\nMean length of a run: " + ", ".join(
-        f"{row.seconds:.1f} minutes and {row.epochs:.0f} epochs in {row.Index}" for row in minutes.itertuples()) + ".")
+    for rho, n in ahead.index:
+        cells = told(level.loc[rho, n, "float32"]), told(level.loc[rho, n, "bfloat16"]), told(ahead.loc[rho, n]), f"{spread[rho, n]:.2f}"
+        lines.append(f"| {rho:g} | {n} | {' | '.join(cells)} |")
+    lines.append("\nMean minutes of a run, float32 / bfloat16: " + ", ".join(
+        f"{row.float32:.1f} / {row.bfloat16:.1f} at rho {row.Index:g}" for row in minutes.itertuples()) + ".")
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
