@@ -16,6 +16,11 @@ of every class, of noise in the shape of the data set: what is asked is what ini
 data (on FC ten real MNIST images a class instead lower SNIP's rho_max by 0.1 and GraSP's by 0.05). The LSTM head
 reads tuples of five embeddings, noise as well.
 
+Without residual paths SynFlow reaches the maximum, as its conserved sums promise: no layer can lose its last weight
+before all have one. Across a residual block it is the sum over both branches that is conserved: SynFlow may spend
+the last weights on both branches of a block that widens, where one would do, and so falls a few weights short on
+ResNet-18 and WideResNet-20.
+
 What is found is kept in benchmarks/rho_max.json as it comes, and not searched again: stop whenever you like, the same
 command goes on. Delete that file after a change of the pruners.
 """
