@@ -19,7 +19,7 @@ def closed():
 
 
 def test_a_pruner_looks_the_same_whichever_others_are_there():
-    alone, among = (figures.looks(pd.DataFrame({"pruner": names}), "pruner") for names in (["synflow"], ["snip", "synflow", "random"]))
+    alone, among = (figures.looks(pd.DataFrame({"pruning": names}), "pruning") for names in (["synflow"], ["snip", "synflow", "random"]))
     assert alone == among[-1:]
     assert [label for *_, label in among] == ["Random", "SNIP", "SynFlow"]
 
