@@ -1,6 +1,6 @@
 """How far can each pruner go before the network collapses?
 
-    .venv/bin/python benchmarks/rho_max.py                         # about an hour on one core; rewrites benchmarks/rho_max.md
+    .venv/bin/python benchmarks/rho_max.py                         # an hour or more on one core, GraSP's last; rewrites rho_max.md
     .venv/bin/python benchmarks/rho_max.py --cases FC Conv         # the networks whose name begins so; the others stay as they are
 
 The theoretical maximum, log10(weights / length of the shortest path), leaves one weight a layer on the shortest path
