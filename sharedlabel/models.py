@@ -7,10 +7,13 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 MODELS = ("fc", "conv", "resnet18", "wideresnet20")
+INITIALISATIONS = ("pytorch", "he")
 
 
-def build(model: str, shape: tuple[int, int, int], classes: int, generator: torch.Generator) -> nn.Module:
-    """A dense network for images of `shape` (C, H, W), with PyTorch's default initialisation.
+def build(
+    model: str, shape: tuple[int, int, int], classes: int, generator: torch.Generator, initialisation: str = "pytorch"
+) -> nn.Module:
+    """A dense network for images of `shape` (C, H, W), with PyTorch's default initialisation or He's (`he_normal`).
 
     The weights are drawn from `generator`'s stream alone and on the CPU, so that they do not depend
     on what ran before or on the device.
@@ -19,10 +22,24 @@ def build(model: str, shape: tuple[int, int, int], classes: int, generator: torc
         raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(MODELS)}")
     if model == "resnet18" and shape[0] != 3:
         raise ValueError(f"model: resnet18 is torchvision's own and reads 3 colour channels, not {shape[0]}; use fc, conv or wideresnet20")
+    if initialisation not in INITIALISATIONS:
+        raise ValueError(f"initialisation: {initialisation!r} is unknown; allowed: {', '.join(INITIALISATIONS)}")
     with initialised_by(generator):
         if model == "resnet18":
-            return resnet18(num_classes=classes)  # torchvision's own: 7x7 stride-2 stem, max-pool; for 3 channels
-        return {"fc": fc, "conv": conv, "wideresnet20": WideResNet20}[model](shape, classes)
+            network = resnet18(num_classes=classes)  # torchvision's own: 7x7 stride-2 stem, max-pool; for 3 channels
+        else:
+            network = {"fc": fc, "conv": conv, "wideresnet20": WideResNet20}[model](shape, classes)
+        return he_normal(network) if initialisation == "he" else network
+
+
+def he_normal(network: nn.Module) -> nn.Module:
+    """Weights of convolutions and linear layers drawn anew, normal with variance 2 / fan-in, biases 0 (He et al. 2015), in place."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
 
 
 @contextlib.contextmanager

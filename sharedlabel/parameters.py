@@ -20,7 +20,7 @@ from sharedlabel import methods as predicting
 RUNTIME = {"device", "results", "on_collapse"}
 
 ALLOWED = {
-    "dataset": data.DATASETS, "model": models.MODELS, "pruner": tuple(pruning.PRUNERS),
+    "dataset": data.DATASETS, "model": models.MODELS, "initialisation": models.INITIALISATIONS, "pruner": tuple(pruning.PRUNERS),
     "augment": data.AUGMENTATIONS, "precision": training.PRECISIONS, "on_collapse": ("raise", "record"),
     "cnn_method": ("baseline", "balanced"), "cnn_training": ("frozen", "fine_tune", "end_to_end"),
     "head_pruner": tuple(pruning.PRUNERS), "order": predicting.ORDERS, "architecture": ("embedding", "neuron"),
@@ -150,7 +150,7 @@ def assigned(source: str) -> set[str]:
 def needs(method: str, params: dict) -> dict | None:
     """The run that a run of `method` starts from (its `method` and all its parameters), None where it starts afresh.
 
-    It has the same parameters, as far as its own notebook knows them, and that notebook's revision. A head starts from
+    It has the same parameters, as far as both notebooks know them, and its own notebook's revision. A head starts from
     the CNN of its `cnn_method`, whichever n that was measured at, unless the two are trained as one.
     """
     first = params.get("cnn_method", "baseline" if method == "freeze_retrain" else None)
@@ -158,7 +158,7 @@ def needs(method: str, params: dict) -> dict | None:
         return None
     usual = defaults(first)
     own = {"method": first, "revision": usual["revision"]} | ({"n": usual["n"]} if "cnn_method" in params else {})
-    return {name: params[name] for name in usual} | own
+    return usual | {name: params[name] for name in usual if name in params} | own
 
 
 def starting_point(method: str, params: dict) -> dict[str, Tensor]:

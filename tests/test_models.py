@@ -59,6 +59,23 @@ def test_building_leaves_the_global_stream_alone(name):
     assert torch.equal(torch.rand(3), expected)
 
 
+@MODELS
+def test_he_initialisation_has_variance_two_over_fan_in_and_no_bias(name):
+    network = models.build(name, DATA["cifar10"][0], 10, generator(3), "he")
+    layers = [module for module in network.modules() if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))]
+    scaled = torch.cat([layer.weight.detach().flatten() * (layer.weight[0].numel() / 2) ** 0.5 for layer in layers])
+    # normal: over so many weights mean, variance and fourth moment are known to a few parts in a hundred
+    assert scaled.mean().abs() < 0.02 and (scaled.var() - 1).abs() < 0.02 and (scaled.pow(4).mean() - 3).abs() < 0.2
+    assert all(layer.bias is None or not layer.bias.any() for layer in layers)
+    again = models.build(name, DATA["cifar10"][0], 10, generator(3), "he")
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_an_unknown_initialisation_is_refused_and_the_known_ones_are_named():
+    with pytest.raises(ValueError, match="initialisation: 'xavier' is unknown; allowed: pytorch, he"):
+        models.build("fc", SHAPE, CLASSES, generator(), "xavier")
+
+
 def test_an_unknown_model_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match="model: 'vgg' is unknown; allowed: fc, conv"):
         models.build("vgg", SHAPE, CLASSES, generator())

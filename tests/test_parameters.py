@@ -68,6 +68,7 @@ WRONG = [
     ({"n": []}, ["n: []", "int"]),
     ({"dataset": "minst"}, ["dataset: 'minst'", "digits, mnist"]),
     ({"model": "vgg"}, ["model: 'vgg'", "fc, conv"]),
+    ({"initialisation": "xavier"}, ["initialisation: 'xavier'", "pytorch, he"]),
     ({"pruner": "synfow"}, ["pruner: 'synfow'", "synflow"]),
     ({"augment": "crop"}, ["augment: 'crop'", "none, crop_flip"]),
     ({"precision": "float16"}, ["precision: 'float16'", "float32, bfloat16"]),
