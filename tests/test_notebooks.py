@@ -1,6 +1,7 @@
-"""Method notebooks: how they are committed, and what the baseline's record says after a run on digits."""
+"""Method notebooks: how they are committed, and what the records of those that average logits say after a run on digits."""
 import json
 import math
+import shutil
 
 import papermill
 import pytest
@@ -54,10 +55,10 @@ GIVEN = {
 }
 
 
-def execute(tmp_path, **given) -> None:
-    """Run the baseline's notebook as a grid does, its results going to tmp_path."""
+def execute(tmp_path, method: str = "baseline", **given) -> None:
+    """Run a method's notebook as a grid does, its results going to tmp_path."""
     papermill.execute_notebook(
-        str(ROOT / "notebooks" / "methods" / "baseline.ipynb"), str(tmp_path / "executed.ipynb"),
+        str(ROOT / "notebooks" / "methods" / f"{method}.ipynb"), str(tmp_path / "executed.ipynb"),
         GIVEN | {"results": str(tmp_path / "results")} | given,
         kernel_name="python3", progress_bar=False, cwd=str(ROOT),
     )
@@ -162,3 +163,48 @@ def test_an_unknown_parameter_is_refused_in_the_first_cell_after_the_parameters(
     failed = [cell for cell in executed if any(output["output_type"] == "error" for output in cell["outputs"])]
     assert failed == executed[-1:] and "from_notebook(" in "".join(failed[0]["source"])
     assert not saved(tmp_path)
+
+
+# ---- balanced training
+
+
+def first_losses(folder, **given) -> torch.Tensor:
+    """Training and held-out loss of a whole network that does not move."""
+    folder.mkdir()
+    execute(folder, "balanced", rho=0.0, learning_rate=1e-12, max_epochs=1, **given)
+    file, = saved(folder)
+    curves = json.loads(file.read_text())["epochs"]["curves"]
+    return torch.tensor([*curves["train_loss"], *curves["validation_loss"]], dtype=torch.float64)
+
+
+def test_lambda_and_tuple_size_reach_the_loss(tmp_path):
+    tuples, both, images = (first_losses(tmp_path / f"{lam}", lam=lam) for lam in (0.0, 0.5, 1.0))
+    assert ((images - tuples) > 1e-4).all()  # the mean's loss is less than the mean loss
+    assert torch.allclose(both, (tuples + images) / 2, rtol=0, atol=2e-6)
+    alone = first_losses(tmp_path / "alone", lam=0.0, tuple_size=1)  # a tuple of one: no other loss than the standard one
+    assert torch.allclose(alone, first_losses(tmp_path / "one", lam=1.0, tuple_size=1), rtol=0, atol=2e-6)
+
+
+def test_freeze_and_retrain_starts_from_the_baseline_and_changes_the_free_layers_alone(run, tmp_path):
+    shutil.copytree(run / "results", tmp_path / "results")
+    before = records.load_checkpoint(saved(tmp_path)[0])
+    execute(tmp_path, "freeze_retrain", free_layers=2)
+    record, = (json.loads(file.read_text()) for file in saved(tmp_path) if "freeze_retrain" in file.name)
+    after = records.load_checkpoint(records.path(record["params"], tmp_path / "results"))
+    changed = {name.rpartition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert set(before) == set(after) and changed == {"2", "5"}  # the second convolution and the linear layer
+    assert {(row["protocol"], row["n"]) for row in record["measures"]} == {(kind, n) for kind in ("disjoint", "random") for n in (1, 5, 25)}
+    assert min(record["epochs"]["curves"]["train_loss"]) < record["epochs"]["curves"]["train_loss"][0]
+
+
+@pytest.mark.parametrize("method, given, told", [
+    ("balanced", {"tuple_size": 50}, r"tuple_size: 50 is not allowed; a tuple has from 1 to \d images"),
+    ("freeze_retrain", {"tuple_size": 50}, r"tuple_size: 50 is not allowed; a tuple has from 1 to \d images"),
+    ("freeze_retrain", {"free_layers": 4}, "free_layers: 4 is not allowed; this network has from 1 to 3 layers to leave free"),
+    ("balanced", {"lam": 1.5}, "lam: 1.5 is not allowed; it is a number >= 0 and <= 1"),
+    ("freeze_retrain", {"lam": -0.1}, "lam: -0.1 is not allowed; it is a number >= 0 and <= 1"),
+])
+def test_what_balanced_training_cannot_do_is_refused_before_it_trains(tmp_path, method, given, told):
+    with pytest.raises(papermill.PapermillExecutionError, match=told):
+        execute(tmp_path, method, **given)
+    assert saved(tmp_path) == []
