@@ -10,7 +10,8 @@ from scipy import stats
 CASE = ["dataset", "model"]
 ROW = [*CASE, "rho"]  # a row of the paper's tables
 PANEL = [*ROW, "head_rho"]  # one with a head
-MATCHED = ["seed", "pruner", "max_epochs", "patience", "min_improvement", "learning_rate", "held_out"]  # what makes runs a pair
+MATCHED = ["seed", "pruner", "prune_iterations", "initialisation", "augment", "precision",  # what makes runs a pair
+           "max_epochs", "patience", "min_improvement", "learning_rate", "held_out"]
 HEADS = ["head_rho", "head_pruner", "standardised", "head_batch_size", "head_learning_rate", "head_max_epochs"]  # and runs with a head
 
 

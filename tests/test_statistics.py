@@ -121,8 +121,10 @@ def test_pairs_share_the_seed_and_the_limits_of_training():
     table = methods(balanced=[5.0, 7.0, 9.0], baseline=[4.0, 8.0])
     pairs = statistics.paired(table, "balanced", "baseline", "value")
     assert pairs[["seed", "balanced", "baseline", "difference"]].to_numpy().tolist() == [[0, 5, 4, 1], [1, 7, 8, -1]]
-    table.loc[(table["method"] == "baseline") & (table["seed"] == 1), "max_epochs"] = 160
-    assert statistics.paired(table, "balanced", "baseline", "value")["seed"].tolist() == [0]
+    for name in ("max_epochs", "precision"):
+        other = table.copy()
+        other.loc[(table["method"] == "baseline") & (table["seed"] == 1), name] = 160
+        assert statistics.paired(other, "balanced", "baseline", "value")["seed"].tolist() == [0]
     with pytest.raises(pd.errors.MergeError):
         statistics.paired(pd.concat([table, table]), "balanced", "baseline", "value")
 
@@ -199,14 +201,17 @@ def test_one_pair_has_an_n_of_overtaking_but_no_uncertainty():
     assert (found["first"], found["seeds"]) == (2, 1) and np.isnan([found["low"], found["high"], found["never"]]).all()
 
 
-def test_the_interval_of_the_n_of_overtaking_holds_the_true_one():
-    ns, true, stream, hits = (1, 2, 5, 10, 25), np.array([-4.0, -2.0, 1.0, 3.0, 4.0]), np.random.default_rng(0), 0
-    for _ in range(100):
-        balanced = true + 2 * stream.normal(size=(5, 5)) + stream.normal(size=(5, 1))
+def test_the_interval_of_the_n_of_overtaking_holds_the_true_one_and_is_no_wider_than_it_must_be():
+    ns, true, stream = (1, 2, 5, 10, 25), np.array([-4.0, -2.0, 1.0, 3.0, 4.0]), np.random.default_rng(0)
+
+    def interval(noise: float) -> tuple[float, float]:
+        balanced = true + 2 * noise * stream.normal(size=(5, 5)) + noise * stream.normal(size=(5, 1))
         pairs = statistics.paired(methods(n=ns, baseline=np.zeros(5), balanced=balanced), "balanced", "baseline", "value")
         found = statistics.overtaking(pairs)
-        hits += found["low"] <= 5 <= found["high"]
-    assert hits >= 90
+        return found["low"], found["high"]
+
+    assert sum(low <= 5 <= high for low, high in (interval(1.0) for _ in range(100))) >= 90
+    assert sum(interval(0.15) == (5, 5) for _ in range(50)) >= 45
 
 
 def test_unrest_is_what_a_straight_line_leaves():
