@@ -86,6 +86,15 @@ def outputs(network: nn.Module, images: Images, precision: str = "float32", chos
     return torch.cat(parts).float()
 
 
+def epochs_waited(losses: Iterable[float], min_improvement: float) -> int:
+    """How many epochs ago the held-out `losses`, one an epoch, last improved by the fraction `min_improvement`."""
+    reference, waited = float("inf"), 0
+    for loss in losses:
+        waited = 0 if loss < reference * (1 - min_improvement) else waited + 1
+        reference = loss if waited == 0 else reference
+    return waited
+
+
 def train(
     network: nn.Module, epoch: Callable[[], Iterable[tuple[Tensor, Tensor]]], loss: Callable[[Tensor, Tensor], Tensor],
     validate: Callable[[], float], watch: Callable[[], dict[str, float]], *,
@@ -102,7 +111,7 @@ def train(
     """
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=learning_rate, fused=True)
     device = next(network.parameters()).device
-    curves, lowest, reference, waited, stopped = {}, float("inf"), float("inf"), 0, "limit"
+    curves, lowest, stopped = {}, float("inf"), "limit"
     best, kept = 0, {name: t.clone() for name, t in network.state_dict().items()}
     for number in range(1, max_epochs + 1):
         total, count = torch.zeros((), device=device), 0
@@ -128,9 +137,7 @@ def train(
         if held_out < lowest:
             lowest, best = held_out, number
             kept = {name: t.clone() for name, t in network.state_dict().items()}
-        waited = 0 if held_out < reference * (1 - min_improvement) else waited + 1
-        reference = held_out if waited == 0 else reference
-        if waited >= patience:
+        if epochs_waited(curves["validation_loss"], min_improvement) >= patience:
             stopped = "no improvement"
             break
     network.load_state_dict(kept)
