@@ -42,6 +42,8 @@ class LiveTensor(nn.Module):
         self.values = nn.Parameter(tensor.detach().flatten()[self.index])
 
     def forward(self) -> Tensor:
+        if len(self.values) == math.prod(self.shape):  # nothing is pruned, nothing to place
+            return self.values.view(self.shape)
         return self.values.new_zeros(math.prod(self.shape)).scatter(0, self.at, self.values).view(self.shape)
 
 

@@ -32,9 +32,14 @@ def same_label(images: Images, tuple_size: int, generator: torch.Generator) -> I
 
 
 def in_tuples(images: Images, n: int, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch over the images, cut into disjoint n-tuples of one label: batches (images [T, n, ...], labels [T])."""
+    """One epoch over the images, cut into disjoint n-tuples of one label: batches (images [T, n, ...], labels [T]).
+
+    `batch_size` counts images, as section 4.2's B = k n does: T = round(batch_size / n), at least one, so that an epoch has
+    about as many steps for every n.
+    """
     chosen = tuples.disjoint(images.labels.cpu(), n, generator)
-    for index in chosen[torch.randperm(len(chosen), generator=generator)].to(images.labels.device).split(batch_size):
+    chosen = chosen[torch.randperm(len(chosen), generator=generator)].to(images.labels.device)
+    for index in chosen.split(max(1, round(batch_size / n))):
         yield images.batch(index), images.labels[index[:, 0]]
 
 

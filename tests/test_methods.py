@@ -151,10 +151,11 @@ def test_standardised_embeddings_have_mean_0_and_variance_1_over_the_first_set()
 
 def test_an_epoch_in_tuples_is_one_pass_over_the_images_in_tuples_of_one_label():
     whole = data.Images(torch.arange(40)[:, None].to(torch.uint8), torch.arange(40) % 4, torch.ones(1), torch.zeros(1))
-    batches = list(training.in_tuples(whole, 3, 5, generator()))
+    batches = list(training.in_tuples(whole, 3, 16, generator()))  # 16 images are about five tuples
     seen = torch.cat([x.flatten() for x, _ in batches])
     assert [len(y) for _, y in batches] == [5, 5, 2] and len(seen.unique()) == 36
     assert all(torch.equal(x[..., 0] % 4, y[:, None].expand(-1, 3).float()) for x, y in batches)
+    assert [len(y) for _, y in training.in_tuples(whole, 10, 4, generator())] == [1, 1, 1, 1]  # never less than a tuple
 
 
 # ---- where a head starts from
