@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from sharedlabel import live, pruning
 
 
-def part(network: nn.Module, shape: tuple[int, ...], rho: float) -> dict[str, int]:
+def part(network: nn.Module, shape: tuple[int, ...], rho: float, keep_biases: bool = False) -> dict[str, int]:
     """A record's entry for one part of the network, before it is pruned; `macs_live` is 0 until it is."""
-    total = sum(w.numel() for w in pruning.weights(network).values())
+    sizes = {name: w.numel() for name, w in pruning.weights(network).items()}
+    kept = sum(size for name, size in sizes.items() if keep_biases and pruning.is_bias(name))
+    total = sum(sizes.values())
     return {
-        "params_total": total, "params_remaining": pruning.remaining(total, rho),
+        "params_total": total, "params_remaining": pruning.remaining(total - kept, rho) + kept,
         "macs_dense": macs_dense(network, shape), "macs_live": 0,
     }
 
@@ -57,8 +59,8 @@ def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:
     """
     total = 0
     for name, mask in alive.items():
-        layer, _, attribute = name.rpartition(".")
-        if not attribute.startswith("bias"):
+        layer = name.rpartition(".")[0]
+        if not pruning.is_bias(name):
             used = need[layer].flatten(1).sum(1) if need[layer].dim() == 3 else need[layer].long()
             total += int((mask.flatten(1).sum(1) * used.repeat(len(mask) // len(used))).sum())
     return total

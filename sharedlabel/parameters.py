@@ -22,8 +22,8 @@ RUNTIME = {"device", "results", "on_collapse"}
 ALLOWED = {
     "dataset": data.DATASETS, "model": models.MODELS, "initialisation": models.INITIALISATIONS, "pruner": tuple(pruning.PRUNERS),
     "augment": data.AUGMENTATIONS, "precision": training.PRECISIONS, "on_collapse": ("raise", "record"),
-    "cnn_method": ("baseline", "balanced"), "cnn_training": ("frozen", "fine_tune", "end_to_end"),
-    "head_pruner": tuple(pruning.PRUNERS), "order": predicting.ORDERS, "architecture": ("embedding", "neuron"),
+    "cnn_method": ("baseline", "balanced"), "cnn_training": ("frozen", "fine_tune", "end_to_end"), "order": predicting.ORDERS,
+    "head_pruner": tuple(pruning.PRUNERS), "head_biases": ("pruned", "kept"), "architecture": ("embedding", "neuron"),
 }
 AT_LEAST = {  # parameter: (least value, whether the least value itself is allowed)
     "rho": (0, True), "seed": (0, True), "n": (1, True), "prune_iterations": (1, True), "batch_size": (1, True),

@@ -29,6 +29,10 @@ class LayerCollapse(ValueError):
 LSTM = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
+def is_bias(name: str) -> bool:
+    return name.rpartition(".")[2].startswith("bias")
+
+
 def prunable(network: nn.Module) -> dict[str, tuple[nn.Module, str]]:
     """Where the tensors that may be pruned are: (module, attribute) by parameter name, in the network's order."""
     head = isinstance(network, models.LSTMHead)
@@ -127,11 +131,12 @@ def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, genera
     An LSTM head is not homogeneous, so its score is that of a linearised copy (`models.LinearisedHead`); its
     biases, which are prunable, take part as weights of an input that is always 1. So it keeps the head connected far beyond
     Table 2's rho, but not to the maximum as in a network without prunable biases (benchmarks/rho_max.md): a bias
-    leads to an output without the input, and a sum does not tell the gate that speaks from those that only open.
+    leads to an output without the input, and a sum does not tell the gate that speaks from those that only open. Where
+    they are kept whole, they are out of the pass as a network's are.
     """
     absolute, state = leaves(network, {name: w.double().abs() for name, w in weights.items()}, torch.float64)
     fixed = state.keys() - weights.keys()
-    state |= {name: torch.zeros_like(state[name]) for name in fixed if name.rpartition(".")[2] in ("bias", "running_mean")}
+    state |= {name: torch.zeros_like(state[name]) for name in fixed if is_bias(name) or name.endswith("running_mean")}
     ones = torch.ones((1, *batch[0].shape[1:]), dtype=torch.float64)
     scored = models.LinearisedHead.like(network) if isinstance(network, models.LSTMHead) else network
     flow = functional_call(scored.eval(), state, (ones,)).sum()
@@ -183,14 +188,16 @@ def keep_top(scores: dict[str, Tensor], alive: dict[str, Tensor], count: int) ->
 
 
 def prune(
-    network: nn.Module, pruner: str, rho: float, batch: Batch, iterations: int = 100, generator: torch.Generator | None = None
+    network: nn.Module, pruner: str, rho: float, batch: Batch, iterations: int = 100, generator: torch.Generator | None = None,
+    keep_biases: bool = False,
 ) -> dict[str, Tensor]:
     """Prune `network` in place to exactly ceil(total / 10^rho) weights and return the masks.
 
     `iterations` rounds of scoring and masking follow the exponential schedule of the SynFlow paper:
     after round i, total / 10^(rho i / iterations) weights are left, and the scores of all five pruners are
     computed anew (the paper runs "the pruning algorithm for 100 iterations"). The network is left in
-    training mode. `generator` is for the random pruner.
+    training mode. `generator` is for the random pruner. With `keep_biases` those of an LSTM head stay whole, and `total` counts
+    the others.
     Raises ValueError on an unknown pruner, and LayerCollapse (the network is then as it was) where rho
     leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
     """
@@ -198,13 +205,15 @@ def prune(
         raise ValueError(f"pruner: {pruner!r} is unknown; allowed: {', '.join(PRUNERS)}")
     if is_pruned(network):
         raise ValueError("the network is pruned already; build it anew and prune it to the larger rho")
-    alive = masks(network)
+    whole = masks(network)
+    alive = {name: mask for name, mask in whole.items() if not (keep_biases and is_bias(name))}
     total = sum(mask.numel() for mask in alive.values())
-    check_bearable(network, rho)
-    original = {name: w.detach() for name, w in weights(network).items()}
+    check_bearable(network, total, rho)
+    original = {name: w.detach() for name, w in weights(network).items() if name in alive}
     for i in range(1, iterations + 1) if rho > 0 else ():
         scores = PRUNERS[pruner](network, {name: w * alive[name] for name, w in original.items()}, batch, generator)
         alive = keep_top(scores, alive, remaining(total, rho * i / iterations))
+    alive = whole | alive
     network.train()
     if not connected(network, alive, batch[0].shape[1:]):
         empty = [name for name, mask in alive.items() if not mask.any()]
@@ -243,9 +252,8 @@ def shortest_path(network: nn.Module) -> int:
     return length[node]
 
 
-def check_bearable(network: nn.Module, rho: float) -> None:
-    """Raise LayerCollapse where rho leaves fewer weights than the shortest path from input to output."""
-    total = sum(w.numel() for w in weights(network).values())
+def check_bearable(network: nn.Module, total: int, rho: float) -> None:
+    """Raise LayerCollapse where rho leaves fewer of `total` weights than the shortest path from input to output has."""
     left, needed = remaining(total, rho), shortest_path(network)
     if left < needed:
         most = math.floor(1e4 * math.log10(total / needed)) / 1e4

@@ -86,6 +86,25 @@ def test_every_pruner_prunes_the_head_to_the_count(pruner, rho):
     assert count(masks) == pruning.remaining(171_710, rho)
 
 
+@PRUNERS
+def test_biases_that_are_kept_are_whole_and_the_others_pruned_to_the_count(pruner):
+    network = head()
+    stated = costs.part(network, (1, 10), 2.0, keep_biases=True)
+    masks = pruning.prune(network, pruner, 2.0, tuples(), iterations=3, generator=generator(), keep_biases=True)
+    biases = [masks.pop(name) for name in ("lstm.bias_ih_l0", "lstm.bias_hh_l0", "classify.bias")]
+    assert all(mask.all() for mask in biases) and count(masks) == pruning.remaining(170_100, 2.0) == 1701
+    assert stated["params_remaining"] == 1701 + 1610 and stated["params_total"] == 171_710
+
+
+def test_kept_biases_are_out_of_synflows_pass():
+    with_biases, without = head(), head()
+    for name, parameter in without.named_parameters():
+        if pruning.is_bias(name):
+            parameter.data.zero_()
+    kept, zeroed = (pruning.prune(network, "synflow", 3.0, tuples(), keep_biases=True) for network in (with_biases, without))
+    assert all(torch.equal(kept[name], zeroed[name]) for name in kept)
+
+
 @pytest.mark.parametrize("rho", [1.0, 2.5, 3.75])
 @pytest.mark.parametrize("n", [1, 2, 15])
 def test_synflow_leaves_the_head_connected(rho, n):

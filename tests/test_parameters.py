@@ -17,8 +17,8 @@ def refusal(function, *arguments) -> str:
     return str(error.value)
 
 
-def run_name(params: dict) -> str:
-    return records.run_name(parameters.result_params("baseline", params))
+def run_name(params: dict, method: str = "baseline") -> str:
+    return records.run_name(parameters.result_params(method, params))
 
 
 # ---- one run
@@ -140,10 +140,13 @@ def test_every_other_parameter_is_in_the_name(method):
 
 @pytest.mark.parametrize("name, usual", records.ADDED.items())
 def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, usual):
-    params, before = parameters.defaults("baseline"), parameters.without(parameters.defaults("baseline"), name)
+    method = next(method for method in ("baseline", "cnn_lstm") if name in parameters.defaults(method))
+    params, before = parameters.defaults(method), parameters.without(parameters.defaults(method), name)
     assert params[name] == usual
-    assert run_name(params) == run_name(before) == "digits-conv-baseline-synflow-rho2-seed0-04292187"
-    assert run_name(params | {name: "other"}) != run_name(before)
+    assert run_name(params, method) == run_name(before, method) == {
+        "baseline": "digits-conv-baseline-synflow-rho2-seed0-04292187", "cnn_lstm": "digits-conv-cnn_lstm-synflow-rho2-n5-seed0-aa8cdcb7",
+    }[method]
+    assert run_name(params | {name: "other"}, method) != run_name(before, method)
 
 
 def test_a_committed_record_is_found_by_the_parameters_that_its_notebook_has_now():
