@@ -192,7 +192,7 @@ def test_winning_and_its_price_are_judged_apart(told):
     "MNIST, Conv, ρ = 3.75, head ρ = 0, n = 5: +0.5±1.4 points, pairs: 3 -> holds\n-> holds",
     "Magnitude -> fails", "SNIP -> no runs to compare yet",
     "-> nearest: a head unpruned, embeddings as they are: 5.4 points off; as stated, pruned to ρ = 3.75 by SynFlow: 42.1 points off",
-    "     3.75     synflow      pruned         False      2   42.1     2.1\n",
+    "     3.75     synflow      pruned         False              0.0001      2   42.1     2.1\n",
     "-> at worst -5.0 points, at n = 2",
     "CIFAR-10, ResNet-18, ρ = 4.5, head ρ = 2.5: no runs with a head yet",
 ])
