@@ -257,6 +257,67 @@ class SumOfRows(torch.autograd.Function):
         return F.pad(gradient, (0, 0, 0, 1)).index_select(0, target), None, None
 
 
+class SparseConv(LiveLayer):
+    """A convolution of which few weights a live output are left: units [V, B] -> units [U, B].
+
+    Every output is a weighted sum of the inputs that its own weights look at, one at a time: a sparse matrix [U, V] of
+    shared weights. A term costs more than in a product, but none is computed that nobody reads.
+    """
+
+    def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout, units: Tensor, out_size):
+        super().__init__(module, mask, rows, source.channels)
+        out, channel, dy, dx = self.coordinates
+        unit_row, y, x = torch.unravel_index(units, (len(mask), *out_size))
+        unit_row = torch.searchsorted(rows, unit_row.contiguous())
+        unit, value = (unit_row[:, None] == out).nonzero(as_tuple=True)
+        entry, inside = reads(module, source.full, channel[value], dy[value], dx[value], y[unit], x[unit])
+        unit, value, entry = unit[inside], value[inside], source.lookup()[entry[inside]]
+        by_entry = entry.argsort(stable=True)
+        self.inputs = len(source.order)
+        for name, tensor in {
+            "value": value, "unit_row": unit_row, "entry": entry, "starts": starts(unit, len(units)),  # the sums of the units
+            "by_entry": by_entry, "unit": unit[by_entry], "entry_starts": starts(entry[by_entry], self.inputs),  # and of their gradients
+        }.items():
+            self.register_buffer(name, tensor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.reshape(self.inputs, -1).contiguous()  # images come as columns of a transposed batch
+        weights = self.values.index_select(0, self.value).to(x.dtype)
+        out = WeightedSums.apply(x, weights, self.entry, self.starts, self.by_entry, self.unit, self.entry_starts)
+        return out if self.bias is None else out + self.bias.index_select(0, self.unit_row)[:, None]
+
+
+def starts(of: Tensor, count: int) -> Tensor:
+    """Where the entries of 0 ... count - 1 start in `of`, which is sorted; with the end, [count + 1]."""
+    return torch.searchsorted(of, torch.arange(count + 1))
+
+
+def weighted_sums(x: Tensor, weights: Tensor, row: Tensor, starts: Tensor) -> Tensor:
+    """out[i] = sum over k from starts[i] to starts[i + 1] of weights[k] * x[row[k]]: a sparse matrix times x."""
+    return F.embedding_bag(row, x, starts, mode="sum", per_sample_weights=weights, include_last_offset=True)
+
+
+class WeightedSums(torch.autograd.Function):
+    """`weighted_sums`, whose gradient to x is one, too: PyTorch's own adds it up row by row, ten times slower."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weights: Tensor, row: Tensor, starts: Tensor, by_row: Tensor, reader: Tensor, row_starts: Tensor) -> Tensor:
+        ctx.save_for_backward(by_row, reader, row_starts)
+        with torch.enable_grad():  # PyTorch's gradient to the weights is as fast as can be
+            ctx.weights = weights.detach().requires_grad_()
+            ctx.sums = weighted_sums(x.detach(), ctx.weights, row, starts)
+        return ctx.sums.detach()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        by_row, reader, row_starts = ctx.saved_tensors
+        gradient, to_x = gradient.contiguous(), None
+        if ctx.needs_input_grad[0]:
+            to_x = weighted_sums(gradient, ctx.weights.detach()[by_row], reader, row_starts)
+        to_weights, = torch.autograd.grad(ctx.sums, ctx.weights, gradient)
+        return to_x, to_weights, None, None, None, None, None
+
+
 class MapConv(LiveLayer):
     """A convolution over whole maps of the live channels: map [B, C, H, W] -> map [B, C', H', W'].
 
@@ -349,7 +410,7 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
     Raises TypeError on a layer that is not known here.
     """
     graph, alive, need = trace(network, shape), pruning.masks(network), needed(network, shape)
-    by_units = units_are_cheaper(network, graph, alive, need)
+    by_units, by_sums = units_are_cheaper(network, graph, alive, need)
     named, layouts, layers = names(graph), {}, {}
     for node in list(graph.nodes):
         if node.op == "output":
@@ -370,6 +431,10 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
             layer, layout = LiveLinear(module, mask, rows, *sources), Layout("units", rows, full)
         elif isinstance(module, nn.Conv2d) and not by_units:
             layer, layout = MapConv(module, mask, rows, *sources, full[1:]), maps
+        elif node in by_sums:
+            units = live.flatten().nonzero().flatten()
+            units = units[(units % math.prod(full[1:])).argsort(stable=True)]  # what looks at the same place, one after the other
+            layer, layout = SparseConv(module, mask, rows, *sources, units, full[1:]), Layout("units", units, full)
         elif isinstance(module, nn.Conv2d) and node.args[0].op == "placeholder":
             layer = PatchConv(module, mask, rows, *sources, positions, full[1:])
             layout = Layout("units", grid(rows, positions, full), full)
@@ -398,24 +463,44 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
 # pruners, 28x28 and 32x32, one thread, float32.
 FEW_PAIRS = (30, 4)
 
+# A term of a sum costs as much as so many of a product (`SparseConv`), and the first one as much as so many more. Measured likewise.
+DEAR = (4, 12_000)
 
-def units_are_cheaper(network: nn.Module, graph: fx.Graph, alive: dict[str, Tensor], need: dict[str, Tensor]) -> bool:
-    """Whether to compute single positions (`PatchConv`, `TapConv`) rather than whole maps of live channels.
 
-    A TapConv reads the same positions of every channel, which only a PatchConv leaves, and only a chain of
-    convolutions, linear layers and activations has single positions at all.
+def sums_are_cheaper(mask: Tensor, outputs: Tensor, products: Tensor) -> bool:
+    """Whether a convolution's live `outputs` [C, H, W] are better summed one by one (`SparseConv`) than found among so many `products`."""
+    terms = (mask.flatten(1).sum(1) * outputs.flatten(1).sum(1)).sum()
+    return bool(DEAR[0] * (terms + DEAR[1]) < products)
+
+
+def units_are_cheaper(
+    network: nn.Module, graph: fx.Graph, alive: dict[str, Tensor], need: dict[str, Tensor]
+) -> tuple[bool, set[fx.Node]]:
+    """Whether to compute single positions (`PatchConv`, `TapConv`, `SparseConv`) rather than whole maps of live channels.
+
+    With it the convolutions that are to be a `SparseConv`. A TapConv reads the same positions of every channel, which only a
+    PatchConv leaves, and only a chain of convolutions, linear layers and activations has single positions at all.
     """
+    nothing = False, set()
     if any(n.target in ADDITIONS or isinstance(layer_of(network, n), BY_CHANNEL) for n in graph.nodes):
-        return False
+        return nothing
     convolutions = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d)]
     if len(convolutions) > 2 or any(n.args[0].op != "placeholder" for n in convolutions[:1]):
-        return False
+        return nothing
+    by_sums = set()
     for first, later in zip(convolutions, convolutions[1:]):
-        pairs = alive[f"{later.target}.weight"][need[later.target].any((1, 2))].any(1)  # [channels, height, width of the kernel]
-        share = need[first.target].any(0).double().mean()
-        if pairs.sum() * share >= FEW_PAIRS[0] + FEW_PAIRS[1] * pairs.any((1, 2)).sum():
-            return False
-    return True
+        inputs, outputs, mask = need[first.target], need[later.target], alive[f"{later.target}.weight"]
+        pairs = mask[outputs.any((1, 2))].any(1)  # [channels, height, width of the kernel]
+        positions = inputs.any(0)
+        if sums_are_cheaper(mask, outputs, pairs.sum() * inputs.any((1, 2)).sum() * positions.sum()):
+            by_sums.add(later)
+        elif pairs.sum() * positions.double().mean() >= FEW_PAIRS[0] + FEW_PAIRS[1] * pairs.any((1, 2)).sum():
+            return nothing
+    for first in convolutions[:1] if len(by_sums) == len(convolutions) - 1 else ():
+        mask, outputs = alive[f"{first.target}.weight"], need[first.target]
+        if sums_are_cheaper(mask, outputs, outputs.any((1, 2)).sum() * mask.any(0).sum() * outputs.any(0).sum()):
+            by_sums.add(first)
+    return True, by_sums
 
 
 def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:

@@ -10,17 +10,20 @@ from conftest import SHAPE, count, generator, labelled, model, pruned_networks, 
 from hypothesis import given
 from torch import nn
 
-from sharedlabel import data, live, models, pruning
+from sharedlabel import data, live, models, pruning, training
 
-# Both ways to compute a convolution: single positions whatever their number, and whole maps however few.
-WAYS = pytest.mark.parametrize("few_pairs", [(10**9, 0), (-1, 0)], ids=["units", "maps"])
+# The ways to compute a convolution: products at single positions whatever their number, whole maps however few, and single sums.
+USUAL = {"FEW_PAIRS": live.FEW_PAIRS, "DEAR": live.DEAR}
+WAYS = pytest.mark.parametrize("way", [
+    {"FEW_PAIRS": (10**9, 0), "DEAR": (10**9, 0)}, {"FEW_PAIRS": (-1, 0), "DEAR": (10**9, 0)}, {"FEW_PAIRS": (-1, 0), "DEAR": (0, 0)},
+], ids=["units", "maps", "sums"])
 EXACT = dict(rtol=0, atol=1e-10)
 # Before and in a BatchNorm some gradients are 0 but for rounding, which Adam's usual 1e-8 would make a step of.
 BATCHNORM_EPS = 1e-3
 
 
-def build(network: nn.Module, shape: tuple, few_pairs: tuple = live.FEW_PAIRS) -> live.LiveNetwork:
-    with mock.patch.object(live, "FEW_PAIRS", few_pairs):
+def build(network: nn.Module, shape: tuple, way: dict = USUAL) -> live.LiveNetwork:
+    with mock.patch.multiple(live, **way):
         return live.build(network, shape)
 
 
@@ -54,8 +57,8 @@ def gradient_of(parameter: nn.Parameter) -> torch.Tensor:
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
-def check_outputs_and_gradients(network: nn.Module, shape: tuple, few_pairs: tuple = live.FEW_PAIRS) -> None:
-    small = build(network, shape, few_pairs)
+def check_outputs_and_gradients(network: nn.Module, shape: tuple, way: dict = USUAL) -> None:
+    small = build(network, shape, way)
     images, labels = batch_for(network, shape)
     expected, outputs = network(images), small(columns(images, small))
     torch.testing.assert_close(outputs, expected)
@@ -81,9 +84,9 @@ def three_adam_steps(network: nn.Module, images: torch.Tensor, labels: torch.Ten
         optimizer.step()
 
 
-def check_training(network: nn.Module, shape: tuple, few_pairs: tuple = live.FEW_PAIRS, eps: float = 1e-8) -> None:
+def check_training(network: nn.Module, shape: tuple, way: dict = USUAL, eps: float = 1e-8) -> None:
     """Three steps of the masked network, and three of the live one written back into the network that it came from."""
-    small = build(network, shape, few_pairs)
+    small = build(network, shape, way)
     fresh = copy.deepcopy(network)
     images, labels = batch_for(network, shape)
     three_adam_steps(network, images, labels, eps)
@@ -101,14 +104,14 @@ def check_training(network: nn.Module, shape: tuple, few_pairs: tuple = live.FEW
 
 @WAYS
 @given(case=pruned_networks())
-def test_any_small_network_has_the_masked_ones_outputs_and_gradients(few_pairs, case):
-    check_outputs_and_gradients(*case, few_pairs)
+def test_any_small_network_has_the_masked_ones_outputs_and_gradients(way, case):
+    check_outputs_and_gradients(*case, way)
 
 
 @WAYS
 @given(case=pruned_networks())
-def test_training_any_small_network_is_training_the_masked_one(few_pairs, case):
-    check_training(*case, few_pairs)
+def test_training_any_small_network_is_training_the_masked_one(way, case):
+    check_training(*case, way)
 
 
 @given(case=pruned_residual_networks())
@@ -188,26 +191,55 @@ def test_training_the_papers_networks_is_training_the_masked_ones(name):
     check_training(pruned(name).double(), SHAPE, eps=1e-8 if name in ("fc", "conv") else BATCHNORM_EPS)
 
 
+@pytest.mark.parametrize("pruner, rho, kinds", [
+    ("random", 2.0, ["SparseConv", "SparseConv"]), ("synflow", 3.5, ["PatchConv", "TapConv"]), ("synflow", 0.5, ["MapConv", "MapConv"]),
+])
+def test_a_convolution_is_computed_the_way_that_is_cheapest_for_its_weights(pruner, rho, kinds):
+    network = model("conv", shape=(1, 28, 28), classes=10)
+    pruning.prune(network, pruner, rho, (torch.ones(1, 1, 28, 28), None), 10, generator())
+    layers = live_layers(build(network, (1, 28, 28))).values()
+    assert [type(layer).__name__ for layer in layers] == [*kinds, "LiveLinear"]
+
+
 @WAYS
-def test_three_convolutions_in_a_row(few_pairs):
+def test_every_way_trains_under_bfloat16_autocast(way):
+    """Its gradients are those of float32 to the three digits or so that bfloat16 holds."""
+    network, shape = sequential(
+        (2, 6, 6), nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3),
+        _2=range(0, 144, 5),
+    )
+    small = build(network.float(), shape, way)
+    images = columns(torch.randn(16, *shape, generator=generator(7)), small)
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        small.zero_grad()
+        with training.precise(precision, torch.device("cpu")):
+            outputs = small(images)
+        F.cross_entropy(outputs.float(), torch.arange(16) % 3).backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in small.parameters()]))
+    assert (gradients[1] - gradients[0]).norm() < 0.05 * gradients[0].norm()
+
+
+@WAYS
+def test_three_convolutions_in_a_row(way):
     torch.manual_seed(0)
     case = sequential(
         (1, 5, 5), nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 2), nn.ReLU(), nn.Conv2d(3, 2, 2), nn.ReLU(),
         nn.Flatten(), nn.Linear(2, 2), _2=[0, 5, 13, 22, 30], _4=[0, 6, 9, 15, 20],
     )
-    check_outputs_and_gradients(*case, few_pairs)
+    check_outputs_and_gradients(*case, way)
 
 
 @WAYS
-def test_a_weight_that_finds_only_padding_is_not_mistaken_for_another(few_pairs):
+def test_a_weight_that_finds_only_padding_is_not_mistaken_for_another(way):
     """The upper left output alone is read; there, the second channel's upper left tap looks past the edge."""
     torch.manual_seed(0)
     case = sequential(
         (1, 4, 4), nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1), nn.ReLU(),
         nn.Flatten(), nn.Linear(16, 2), _2=[4, 9], _5=[0, 16],
     )
-    check_training(*case, few_pairs)
-    small = build(*case, few_pairs)
+    check_training(*case, way)
+    small = build(*case, way)
     assert live_layers(small)["2"].index.tolist() == [4]
 
 
@@ -232,7 +264,7 @@ def test_a_unit_that_nothing_reaches_still_emits_its_bias_and_learns():
     network, shape = sequential((2, 1, 1), nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), _1=[0, 1])
     with torch.no_grad():
         network[1].bias.fill_(0.7)
-    small = build(network, shape, 0)
+    small = build(network, shape)
     assert live_layers(small)["1"].rows.tolist() == [0, 1]
     images, labels = batch_for(network, shape)
     three_adam_steps(small, columns(images, small), labels)
@@ -241,7 +273,7 @@ def test_a_unit_that_nothing_reaches_still_emits_its_bias_and_learns():
 
 
 @WAYS
-def test_a_map_that_nothing_reaches_still_emits_its_bias_and_learns(few_pairs):
+def test_a_map_that_nothing_reaches_still_emits_its_bias_and_learns(way):
     torch.manual_seed(1)
     case = sequential(
         (1, 4, 4), nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(),
@@ -249,7 +281,7 @@ def test_a_map_that_nothing_reaches_still_emits_its_bias_and_learns(few_pairs):
     )
     with torch.no_grad():
         case[0][0].bias.fill_(0.7)
-    check_training(*case, few_pairs)
+    check_training(*case, way)
 
 
 def test_needed_by_hand():
@@ -259,13 +291,13 @@ def test_needed_by_hand():
     need = live.needed(network, shape)
     assert need["0"].flatten().nonzero().flatten().tolist() == [1]
     assert need["input_1"].flatten().nonzero().flatten().tolist() == [1, 5]  # taps (0, 0) and (1, 1)
-    assert build(network, shape, 100).columns.tolist() == [1, 5]
+    assert build(network, shape).columns.tolist() == [1, 5]
 
 
 def test_a_dead_end_is_dropped():
     layers = nn.Flatten(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)
     network, shape = sequential((3, 1, 1), *layers, _1=[0, 4, 8], _3=[0, 4])
-    small = build(network, shape, 0)
+    small = build(network, shape)
     assert small.columns.tolist() == [0, 1]
     assert live_layers(small)["1"].index.tolist() == [0, 4]
 
