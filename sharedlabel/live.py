@@ -13,6 +13,7 @@ matrix needs them, so no step computes or updates a pruned weight.
 """
 import math
 import operator
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -272,50 +273,64 @@ class SparseConv(LiveLayer):
         unit, value = (unit_row[:, None] == out).nonzero(as_tuple=True)
         entry, inside = reads(module, source.full, channel[value], dy[value], dx[value], y[unit], x[unit])
         unit, value, entry = unit[inside], value[inside], source.lookup()[entry[inside]]
-        by_entry = entry.argsort(stable=True)
-        self.inputs = len(source.order)
-        for name, tensor in {
-            "value": value, "unit_row": unit_row, "entry": entry, "starts": starts(unit, len(units)),  # the sums of the units
-            "by_entry": by_entry, "unit": unit[by_entry], "entry_starts": starts(entry[by_entry], self.inputs),  # and of their gradients
-        }.items():
-            self.register_buffer(name, tensor)
+        order = (unit * len(source.order) + entry).argsort()
+        self.sums = Sums(value[order], entry[order], unit[order], (len(units), len(source.order)))
+        self.register_buffer("unit_row", unit_row)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.reshape(self.inputs, -1).contiguous()  # images come as columns of a transposed batch
-        weights = self.values.index_select(0, self.value).to(x.dtype)
-        out = WeightedSums.apply(x, weights, self.entry, self.starts, self.by_entry, self.unit, self.entry_starts)
+        # images come as the columns of a transposed batch, and a sparse product knows no bfloat16
+        x = x.reshape(self.sums.pattern.shape[1], -1).contiguous().to(self.values.dtype)
+        out = SparseProduct.apply(x, self.values, self.sums)
         return out if self.bias is None else out + self.bias.index_select(0, self.unit_row)[:, None]
 
 
-def starts(of: Tensor, count: int) -> Tensor:
-    """Where the entries of 0 ... count - 1 start in `of`, which is sorted; with the end, [count + 1]."""
-    return torch.searchsorted(of, torch.arange(count + 1))
+class Sums(nn.Module):
+    """A sparse matrix whose entries are shared `values`: entry k is values[value[k]], in row[k] and column[k], row by row."""
+
+    def __init__(self, value: Tensor, column: Tensor, row: Tensor, shape: tuple[int, int]):
+        super().__init__()
+        across = column.argsort(stable=True)
+        starts, across_starts = (torch.searchsorted(of, torch.arange(count + 1)) for of, count in zip((row, column[across]), shape))
+        with warnings.catch_warnings(action="ignore"):  # CSR is "in beta state"
+            pattern = torch.sparse_csr_tensor(starts, column, torch.zeros(len(column)), shape)
+        for name, tensor in {
+            "value": value, "column": column, "starts": starts, "pattern": pattern,
+            "across_value": value[across], "across_row": row[across], "across_starts": across_starts,  # the matrix transposed
+        }.items():
+            self.register_buffer(name, tensor, persistent=False)
+
+    def times(self, x: Tensor, values: Tensor) -> Tensor:
+        return weighted_sums(x, values.index_select(0, self.value), self.column, self.starts)
+
+    def transposed_times(self, x: Tensor, values: Tensor) -> Tensor:
+        return weighted_sums(x, values.index_select(0, self.across_value), self.across_row, self.across_starts)
+
+    def correlations(self, x: Tensor, gradient: Tensor, count: int) -> Tensor:
+        """The gradient to the `count` values, where `gradient` is that to `times(x, values)`."""
+        products = torch.sparse.sampled_addmm(self.pattern.to(x.dtype), gradient, x.t(), beta=0.0)
+        return x.new_zeros(count).index_add(0, self.value, products.values())
 
 
 def weighted_sums(x: Tensor, weights: Tensor, row: Tensor, starts: Tensor) -> Tensor:
-    """out[i] = sum over k from starts[i] to starts[i + 1] of weights[k] * x[row[k]]: a sparse matrix times x."""
+    """out[i] = sum over k from starts[i] to starts[i + 1] of weights[k] * x[row[k]]."""
     return F.embedding_bag(row, x, starts, mode="sum", per_sample_weights=weights, include_last_offset=True)
 
 
-class WeightedSums(torch.autograd.Function):
-    """`weighted_sums`, whose gradient to x is one, too: PyTorch's own adds it up row by row, ten times slower."""
+class SparseProduct(torch.autograd.Function):
+    """`Sums.times`, with gradients that are sparse products themselves: PyTorch's own are added up ten times slower."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weights: Tensor, row: Tensor, starts: Tensor, by_row: Tensor, reader: Tensor, row_starts: Tensor) -> Tensor:
-        ctx.save_for_backward(by_row, reader, row_starts)
-        with torch.enable_grad():  # PyTorch's gradient to the weights is as fast as can be
-            ctx.weights = weights.detach().requires_grad_()
-            ctx.sums = weighted_sums(x.detach(), ctx.weights, row, starts)
-        return ctx.sums.detach()
+    def forward(ctx, x: Tensor, values: Tensor, sums: Sums) -> Tensor:
+        ctx.save_for_backward(x, values)
+        ctx.sums = sums
+        return sums.times(x, values)
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        by_row, reader, row_starts = ctx.saved_tensors
-        gradient, to_x = gradient.contiguous(), None
-        if ctx.needs_input_grad[0]:
-            to_x = weighted_sums(gradient, ctx.weights.detach()[by_row], reader, row_starts)
-        to_weights, = torch.autograd.grad(ctx.sums, ctx.weights, gradient)
-        return to_x, to_weights, None, None, None, None, None
+        x, values = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        to_x = ctx.sums.transposed_times(gradient, values) if ctx.needs_input_grad[0] else None
+        return to_x, ctx.sums.correlations(x, gradient, len(values)), None
 
 
 class MapConv(LiveLayer):
