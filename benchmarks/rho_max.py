@@ -64,13 +64,7 @@ def start(case: str, seed: int) -> tuple[nn.Module, tuple, torch.Generator]:
 
 def bears(case: str, way: str, rho: float, seed: int) -> bool:
     """Whether the network is still connected at rho."""
-    network, batch, stream = start(case, seed)
-    pruner, rounds = WAYS[way]
-    try:
-        pruning.prune(network, pruner, rho, batch, rounds, stream)
-    except pruning.LayerCollapse:
-        return False
-    return True
+    return lost_at(case, way, rho, seed) is None
 
 
 def total(network: nn.Module) -> int:
@@ -84,13 +78,14 @@ def theoretical(case: str) -> tuple[float, int]:
     return math.log10(total(network) / least) + 1e-9, least  # rounded down it would leave a weight more
 
 
-def first_loss(case: str, way: str, seed: int) -> float:
-    """The rho that one pruning towards the theoretical maximum had reached when it lost the last path; 0 where it has one round."""
-    pruner, rounds = WAYS[way]
-    if rounds == 1:
-        return 0.0
+def lost_at(case: str, way: str, rho: float, seed: int) -> float | None:
+    """The rho that a pruning to `rho` had reached before the round in which it lost the last path; None where it kept one.
+
+    What is lost is lost for good, so the rounds that would follow are not made.
+    """
     network, batch, stream = start(case, seed)
-    score, left = pruning.PRUNERS[pruner], []
+    (pruner, rounds), left = WAYS[way], [total(network)]
+    score = pruning.PRUNERS[pruner]
 
     def watched(network, weights, batch, generator):
         alive = {name: weight != 0 for name, weight in weights.items()}
@@ -101,17 +96,17 @@ def first_loss(case: str, way: str, seed: int) -> float:
 
     try:
         with patch.dict(pruning.PRUNERS, {pruner: watched}):
-            pruning.prune(network, pruner, theoretical(case)[0], batch, generator=stream)
+            pruning.prune(network, pruner, rho, batch, rounds, stream)
     except pruning.LayerCollapse:
         return math.log10(total(network) / left[-1])
-    return theoretical(case)[0]
+    return None
 
 
 def search(case: str, way: str, seed: int, step: float) -> float:
     """rho_max, as the module's docstring defines it; the grid is the theoretical maximum less whole steps."""
     most, _ = theoretical(case)
-    reached = first_loss(case, way, seed)
-    if reached == most:
+    reached = lost_at(case, way, most, seed)
+    if reached is None:
         return most
 
     def borne(below: int) -> bool:
