@@ -163,7 +163,8 @@ class LinearisedHead(LSTMHead):
 
     For scoring alone. SynFlow wants a positively homogeneous network; with absolute weights an LSTM's gates
     saturate, its gradients vanish, and whole layers collapse or tie. This copy has the same parameters by
-    the same names, and a flow through every one of them, the recurrent weights only where the sequence has a second image.
+    the same names, and a flow through every one of them; but where the sequence is one image, nothing goes round, and there is
+    nothing to forget (c = f 0 + i g), so that recurrent weights and forget gates, which can do nothing there, have none.
     """
 
     @classmethod
@@ -176,6 +177,7 @@ class LinearisedHead(LSTMHead):
             gates = F.linear(step, lstm.weight_ih_l0, lstm.bias_ih_l0) + lstm.bias_hh_l0
             if hidden is not None:
                 gates = gates + F.linear(hidden, lstm.weight_hh_l0)
-            hidden = gates.unflatten(-1, (4, -1)).sum(-2)
+            i, _, g, o = gates = gates.unflatten(-1, (4, -1)).unbind(-2)
+            hidden = torch.stack((i, g, o) if x.shape[1] == 1 else gates, -2).sum(-2)
             total = total + self.classify(hidden)
         return total / x.shape[1]
