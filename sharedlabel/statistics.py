@@ -162,6 +162,16 @@ def judge(low: float, high: float) -> str:
     return "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
 
 
+def judge_each(found: pd.DataFrame) -> list[str]:
+    """The verdict on every difference of a `summary`, of a claim that all of them are positive.
+
+    One `holds` by its own 95 % interval, as the claim needs every one of them. As a single failure refutes it, and one of many
+    may seem to fail by chance, one `fails` only if it is negative and significant at 5 % among them all (`holm`).
+    """
+    surely = (found["mean"] < 0) & (holm(p_values(found)) < 0.05)
+    return ["holds" if low > 0 else "fails" if refuted else "cannot tell" for low, refuted in zip(found["low"], surely)]
+
+
 def judge_little(low: float, high: float, little: float) -> str:
     """Whether a difference with this 95 % interval is one of less than `little` either way; without an interval (nan) nobody can tell."""
     return "holds" if -little < low and high < little else "fails" if low > little or high < -little else "cannot tell"

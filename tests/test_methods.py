@@ -232,6 +232,17 @@ def test_a_head_learns_and_its_record_counts_both_parts(folder, method, given):
     assert found["random", 5]["n_accuracy"] > 0.25  # guessing gives 0.1
 
 
+@pytest.mark.parametrize("head_rho", [0.0, 2.5])
+def test_of_single_images_the_lstm_and_its_control_are_the_same_to_the_last_bit(folder, head_rho):
+    """So they share initial weights, data in its order, pruning, loss and stopping; all that is left for larger tuples is sharing."""
+    lstm, control = (execute(method, folder, **CNN, **HEAD | {"train_n": 1, "n": [1], "head_rho": head_rho, "head_max_epochs": 3})
+                     for method in ("cnn_lstm", "head_control"))
+    assert lstm["epochs"] == control["epochs"] and lstm["measures"] == control["measures"]
+    paths = [records.path(record["params"], folder / "results") for record in (lstm, control)]
+    one, other = map(records.load_checkpoint, paths)
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_a_head_without_its_cnn_says_how_to_make_it(tmp_path):
     with pytest.raises(papermill.PapermillExecutionError, match=r"papermill notebooks/methods/baseline.ipynb out.ipynb .*-p rho 1.0"):
         execute("cnn_lstm", tmp_path, **CNN, **HEAD)

@@ -176,6 +176,16 @@ def test_verdicts_need_an_interval_that_leaves_out_zero():
     assert statistics.judge_all([]) == "cannot tell"
 
 
+def test_one_failure_of_many_has_to_be_more_than_chance():
+    """Ten cells that all are surely behind by their own intervals, one of them by far: that one alone refutes a claim about all."""
+    cells = {"far": [-9.0, -9.1, -9.2], "ahead": [4.0, 5.0, 6.0]} | {f"near {i}": [-1.0, -1.5, -2.0] for i in range(9)}
+    found = statistics.summary(pd.DataFrame([{"cell": cell, "x": x} for cell, xs in cells.items() for x in xs]), "x", ["cell"])
+    assert (found.loc[found["cell"] != "ahead", "high"] < 0).all()
+    told = dict(zip(found["cell"], statistics.judge_each(found)))
+    assert told == {"far": "fails", "ahead": "holds"} | {f"near {i}": "cannot tell" for i in range(9)}
+    assert statistics.judge_each(found[found["cell"] == "near 0"]) == ["fails"]
+
+
 def test_plausible_means_follow_the_intervals_and_go_together_as_the_seeds_do():
     values = np.array([[1.0, -1.0], [2.0, -2.0], [6.0, -6.0]])
     drawn = statistics.plausible(values, count=40_000)
