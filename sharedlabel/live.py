@@ -5,7 +5,7 @@ channels and units, and, where no BatchNorm needs whole maps for its statistics,
 is left computes the same function with the same gradients, so training it is training the pruned
 network. A unit that no live weight reaches, but that is read, still emits its bias and keeps learning:
 it stays. Live weights are held as one vector of values a layer and placed where a small dense
-matrix needs them, so no step computes or updates a pruned weight.
+matrix needs them, or summed one by one where they are few, so no step computes or updates a pruned weight.
 
     live = build(network, shape)             # a pruned network -> a small one over live weights only
     images.gather(live.columns)              # the input pixels it reads, gathered once before training
@@ -145,7 +145,7 @@ class LiveLayer(nn.Module):
     Live are the weights from live `inputs` (units or channels) to live rows: one that finds nothing but padding
     wherever its live outputs look is none, and does not learn.
 
-    A subclass computes with a small dense matrix and says in `at` where in it the values go.
+    A subclass computes with a small dense matrix and says in `at` where in it the values go (`SparseConv` needs none).
     """
 
     def __init__(self, module: nn.Module, mask: Tensor, rows: Tensor, inputs: Tensor):
@@ -279,7 +279,7 @@ class SparseConv(LiveLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         # images come as the columns of a transposed batch, and a sparse product knows no bfloat16
-        x = x.reshape(self.sums.pattern.shape[1], -1).contiguous().to(self.values.dtype)
+        x = x.reshape(self.sums.shape[1], -1).contiguous().to(self.values.dtype)
         out = SparseProduct.apply(x, self.values, self.sums)
         return out if self.bias is None else out + self.bias.index_select(0, self.unit_row)[:, None]
 
@@ -291,10 +291,9 @@ class Sums(nn.Module):
         super().__init__()
         across = column.argsort(stable=True)
         starts, across_starts = (torch.searchsorted(of, torch.arange(count + 1)) for of, count in zip((row, column[across]), shape))
-        with warnings.catch_warnings(action="ignore"):  # CSR is "in beta state"
-            pattern = torch.sparse_csr_tensor(starts, column, torch.zeros(len(column)), shape)
+        self.shape = shape
         for name, tensor in {
-            "value": value, "column": column, "starts": starts, "pattern": pattern,
+            "value": value, "column": column, "starts": starts,
             "across_value": value[across], "across_row": row[across], "across_starts": across_starts,  # the matrix transposed
         }.items():
             self.register_buffer(name, tensor, persistent=False)
@@ -307,7 +306,9 @@ class Sums(nn.Module):
 
     def correlations(self, x: Tensor, gradient: Tensor, count: int) -> Tensor:
         """The gradient to the `count` values, where `gradient` is that to `times(x, values)`."""
-        products = torch.sparse.sampled_addmm(self.pattern.to(x.dtype), gradient, x.t(), beta=0.0)
+        with warnings.catch_warnings(action="ignore"):  # CSR is "in beta state"
+            pattern = torch.sparse_csr_tensor(self.starts, self.column, x.new_zeros(len(self.column)), self.shape, check_invariants=False)
+        products = torch.sparse.sampled_addmm(pattern, gradient, x.t(), beta=0.0)
         return x.new_zeros(count).index_add(0, self.value, products.values())
 
 
@@ -427,7 +428,8 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
     graph, alive, need = trace(network, shape), pruning.masks(network), needed(network, shape)
     by_units, by_sums = units_are_cheaper(network, graph, alive, need)
     named, layouts, layers = names(graph), {}, {}
-    for node in list(graph.nodes):
+    nodes = list(graph.nodes)
+    for node in nodes:
         if node.op == "output":
             continue
         full, live, module = node.meta["shape"], need[named[node]], layer_of(network, node)
@@ -448,7 +450,8 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
             layer, layout = MapConv(module, mask, rows, *sources, full[1:]), maps
         elif node in by_sums:
             units = live.flatten().nonzero().flatten()
-            units = units[(units % math.prod(full[1:])).argsort(stable=True)]  # what looks at the same place, one after the other
+            if any(isinstance(layer_of(network, n), (nn.Conv2d, nn.Linear)) for n in nodes[nodes.index(node) + 1 :]):  # not the outputs
+                units = units[(units % math.prod(full[1:])).argsort(stable=True)]  # what looks at the same place, one after the other
             layer, layout = SparseConv(module, mask, rows, *sources, units, full[1:]), Layout("units", units, full)
         elif isinstance(module, nn.Conv2d) and node.args[0].op == "placeholder":
             layer = PatchConv(module, mask, rows, *sources, positions, full[1:])
@@ -478,7 +481,8 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
 # pruners, 28x28 and 32x32, one thread, float32.
 FEW_PAIRS = (30, 4)
 
-# A term of a sum costs as much as so many of a product (`SparseConv`), and the first one as much as so many more. Measured likewise.
+# A term of a sum (`SparseConv`) costs as much as so many terms of a product, and a sparse product by itself as much as so many terms
+# of a sum. Measured likewise.
 DEAR = (4, 12_000)
 
 

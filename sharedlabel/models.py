@@ -177,7 +177,7 @@ class LinearisedHead(LSTMHead):
             gates = F.linear(step, lstm.weight_ih_l0, lstm.bias_ih_l0) + lstm.bias_hh_l0
             if hidden is not None:
                 gates = gates + F.linear(hidden, lstm.weight_hh_l0)
-            i, _, g, o = gates = gates.unflatten(-1, (4, -1)).unbind(-2)
-            hidden = torch.stack((i, g, o) if x.shape[1] == 1 else gates, -2).sum(-2)
+            i, f, g, o = gates.unflatten(-1, (4, -1)).unbind(-2)
+            hidden = torch.stack((i, g, o) if x.shape[1] == 1 else (i, f, g, o), -2).sum(-2)
             total = total + self.classify(hidden)
         return total / x.shape[1]

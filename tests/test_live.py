@@ -203,7 +203,8 @@ def test_a_convolution_is_computed_the_way_that_is_cheapest_for_its_weights(prun
 
 @WAYS
 def test_every_way_trains_under_bfloat16_autocast(way):
-    """Its gradients are those of float32 to the three digits or so that bfloat16 holds."""
+    """Its gradients are those of float32 but for what three layers of rounding to two or three digits make."""
+    torch.manual_seed(0)
     network, shape = sequential(
         (2, 6, 6), nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3),
         _2=range(0, 144, 5),
@@ -217,7 +218,7 @@ def test_every_way_trains_under_bfloat16_autocast(way):
             outputs = small(images)
         F.cross_entropy(outputs.float(), torch.arange(16) % 3).backward()
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in small.parameters()]))
-    assert (gradients[1] - gradients[0]).norm() < 0.05 * gradients[0].norm()
+    assert (gradients[1] - gradients[0]).norm() < 0.1 * gradients[0].norm()
 
 
 @WAYS
@@ -228,6 +229,25 @@ def test_three_convolutions_in_a_row(way):
         nn.Flatten(), nn.Linear(2, 2), _2=[0, 5, 13, 22, 30], _4=[0, 6, 9, 15, 20],
     )
     check_outputs_and_gradients(*case, way)
+
+
+@WAYS
+def test_a_network_that_ends_in_a_convolution_gives_its_map_in_order(way):
+    torch.manual_seed(0)
+    case = sequential((1, 5, 5), nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 2), nn.Flatten(), _2=[0, 5, 13, 22])
+    check_outputs_and_gradients(*case, way)
+
+
+def test_a_product_may_come_before_sums():
+    """SNIP's masks are like that: the first convolution whole, few weights left in the second."""
+    torch.manual_seed(0)
+    case = sequential(
+        (2, 9, 9), nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(324, 3),
+        _2=range(0, 144, 19), _5=range(0, 972, 7),
+    )
+    way = {"FEW_PAIRS": (10**9, 0), "DEAR": (4, 0)}
+    assert [type(layer).__name__ for layer in live_layers(build(*case, way)).values()] == ["PatchConv", "SparseConv", "LiveLinear"]
+    check_training(*case, way)
 
 
 @WAYS
