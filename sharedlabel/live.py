@@ -478,7 +478,7 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
 
 # Single positions are faster while a layer's live (output channel, tap) pairs, times the share of positions that are live, stay
 # below a + b * its output channels: they cost by the pair, whole maps by the channel. Measured on Conv, rho 1 to 2.5, several
-# pruners, 28x28 and 32x32, one thread, float32.
+# pruners, 28x28 and 32x32, one thread, float32 (benchmarks/convolutions.py has some of it).
 FEW_PAIRS = (30, 4)
 
 # A term of a sum (`SparseConv`) costs as much as so many terms of a product, and a sparse product by itself as much as so many terms

@@ -1,0 +1,81 @@
+"""Which way of computing a live convolution is cheapest, and is it the one that is chosen?
+
+    .venv/bin/python benchmarks/convolutions.py     # about two minutes; rewrites benchmarks/convolutions.md
+
+Milliseconds of one training step of Conv on MNIST's shape, 64 images, one thread, processor time, by three ways to compute its two
+convolutions (`sharedlabel.live`): products at single positions (`PatchConv`, `TapConv`), whole maps (`MapConv`), and sparse
+products (`SparseConv`). The ways are timed in turn, the median of seven rounds. `chosen` is what `live.build` takes by the rule whose
+constants (`FEW_PAIRS`, `DEAR`) come from such measurements; the first convolution may be of another kind than the second.
+SNIP and GraSP score noise, one image a class.
+"""
+import statistics
+import time
+from pathlib import Path
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+
+from sharedlabel import data, live, models, pruning
+
+SHAPE, CLASSES, BATCH, ROUNDS, STEPS = (1, 28, 28), 10, 64, 7, 3
+CASES = [  # pruner, rho, rounds of pruning
+    ("synflow", 3.5, 100), ("synflow", 3.0, 100), ("synflow", 2.0, 100), ("synflow", 1.0, 100), ("magnitude", 1.0, 100),
+    ("random", 2.0, 100), ("random", 1.0, 100), ("snip", 2.0, 100), ("snip", 1.0, 100), ("snip", 2.0, 1), ("grasp", 1.0, 100),
+]
+NEVER, ALWAYS = 10**9, -1
+WAYS = {
+    "positions": {"FEW_PAIRS": (NEVER, 0), "DEAR": (NEVER, 0)}, "maps": {"FEW_PAIRS": (ALWAYS, 0), "DEAR": (NEVER, 0)},
+    "sparse": {"DEAR": (0, 0)}, "chosen": {"DEAR": live.DEAR},
+}
+
+
+def step(small: live.LiveNetwork, rows: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    F.cross_entropy(small(rows), torch.arange(BATCH) % CLASSES).backward()
+    optimizer.step()
+
+
+def measure(pruner: str, rho: float, rounds: int) -> str:
+    """One row of the table."""
+    stream = data.stream(0, "convolutions")
+    network = models.build("conv", SHAPE, CLASSES, data.stream(0, "initialisation"))
+    batch = torch.randn(CLASSES, *SHAPE, generator=stream), torch.arange(CLASSES)
+    try:
+        pruning.prune(network, pruner, rho, batch, rounds, stream)
+    except pruning.LayerCollapse:
+        return f"| {pruner}, rho {rho:g}{', at once' if rounds == 1 else ''} | collapsed | | | | |"
+    images, sides, times = torch.randn(BATCH, *SHAPE, generator=stream).flatten(1), {}, {way: [] for way in WAYS}
+    for way, constants in WAYS.items():
+        with mock.patch.multiple(live, **constants):
+            small = live.build(network, SHAPE)
+        sides[way] = small, images[:, small.columns], torch.optim.Adam(small.parameters(), fused=True)
+    for _ in range(ROUNDS):
+        for way, side in sides.items():
+            step(*side)  # which brings its own back into the cache
+            started = time.process_time()
+            for _ in range(STEPS):
+                step(*side)
+            times[way].append((time.process_time() - started) / STEPS * 1e3)
+    kinds = [type(layer).__name__ for layer in sides["chosen"][0].layers.children() if isinstance(layer, live.LiveLayer)][:2]
+    left = pruning.masks(network)["2.weight"].sum()
+    milliseconds = " | ".join(f"{statistics.median(times[way]):.3g}" for way in WAYS)
+    return f"| {pruner}, rho {rho:g}{', at once' if rounds == 1 else ''} | {left} | {milliseconds} ({', '.join(kinds)}) |"
+
+
+def main() -> None:
+    data.device("cpu")
+    lines = [
+        f"# Ways to compute a convolution\n\nWritten by `benchmarks/convolutions.py` (what is measured: its docstring), torch "
+        f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread.\n",
+        "Milliseconds a training step.\n",
+        "| Conv, MNIST, pruned by | weights of the second convolution | positions | maps | sparse | chosen |", "|---|---|---|---|---|---|",
+    ]
+    for case in CASES:
+        lines.append(measure(*case))
+        print(lines[-1], flush=True)
+    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
