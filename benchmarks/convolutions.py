@@ -5,7 +5,7 @@
 Milliseconds of one training step of Conv on MNIST's shape, 64 images, one thread, processor time, by three ways to compute its two
 convolutions (`sharedlabel.live`): products at single positions (`PatchConv`, `TapConv`), whole maps (`MapConv`), and sparse
 products (`SparseConv`). The ways are timed in turn, the median of seven rounds. `chosen` is what `live.build` takes by the rule whose
-constants (`FEW_PAIRS`, `DEAR`) come from such measurements; the first convolution may be of another kind than the second.
+constants (`FEW_PAIRS`, `DEAR`) come from such measurements; it keeps to products where the gain would be small.
 SNIP and GraSP score noise, one image a class.
 """
 import statistics
@@ -57,7 +57,7 @@ def measure(pruner: str, rho: float, rounds: int) -> str:
             for _ in range(STEPS):
                 step(*side)
             times[way].append((time.process_time() - started) / STEPS * 1e3)
-    kinds = [type(layer).__name__ for layer in sides["chosen"][0].layers.children() if isinstance(layer, live.LiveLayer)][:2]
+    kinds = [type(layer).__name__ for layer in sides["chosen"][0].layers.modules() if isinstance(layer, live.LiveLayer)][:2]
     left = pruning.masks(network)["2.weight"].sum()
     milliseconds = " | ".join(f"{statistics.median(times[way]):.3g}" for way in WAYS)
     return f"| {pruner}, rho {rho:g}{', at once' if rounds == 1 else ''} | {left} | {milliseconds} ({', '.join(kinds)}) |"

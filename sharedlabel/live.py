@@ -426,7 +426,7 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
     Raises TypeError on a layer that is not known here.
     """
     graph, alive, need = trace(network, shape), pruning.masks(network), needed(network, shape)
-    by_units, by_sums = units_are_cheaper(network, graph, alive, need)
+    way = cheapest_way(network, graph, alive, need)
     named, layouts, layers = names(graph), {}, {}
     nodes = list(graph.nodes)
     for node in nodes:
@@ -442,13 +442,13 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
         sources = [layouts[source] for source in node.all_input_nodes]
         layer, layout = None, None
         if node.op == "placeholder":
-            columns = live.flatten().nonzero().flatten() if by_units else torch.arange(live.numel())
-            layout = Layout("units" if by_units else "map", columns, full)
+            columns = torch.arange(live.numel()) if way == "maps" else live.flatten().nonzero().flatten()
+            layout = Layout("map" if way == "maps" else "units", columns, full)
         elif isinstance(module, nn.Linear):
             layer, layout = LiveLinear(module, mask, rows, *sources), Layout("units", rows, full)
-        elif isinstance(module, nn.Conv2d) and not by_units:
+        elif isinstance(module, nn.Conv2d) and way == "maps":
             layer, layout = MapConv(module, mask, rows, *sources, full[1:]), maps
-        elif node in by_sums:
+        elif isinstance(module, nn.Conv2d) and way == "sums":
             units = live.flatten().nonzero().flatten()
             if any(isinstance(layer_of(network, n), (nn.Conv2d, nn.Linear)) for n in nodes[nodes.index(node) + 1 :]):  # not the outputs
                 units = units[(units % math.prod(full[1:])).argsort(stable=True)]  # what looks at the same place, one after the other
@@ -473,7 +473,7 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
         if layer is not None:
             node.op, node.target, node.args, node.kwargs = "call_module", named[node], tuple(node.all_input_nodes), {}
             layers[named[node]] = layer
-    return LiveNetwork(fx.GraphModule(layers, graph), columns, None if by_units else shape)
+    return LiveNetwork(fx.GraphModule(layers, graph), columns, shape if way == "maps" else None)
 
 
 # Single positions are faster while a layer's live (output channel, tap) pairs, times the share of positions that are live, stay
@@ -486,40 +486,27 @@ FEW_PAIRS = (30, 4)
 DEAR = (4, 12_000)
 
 
-def sums_are_cheaper(mask: Tensor, outputs: Tensor, products: Tensor) -> bool:
-    """Whether a convolution's live `outputs` [C, H, W] are better summed one by one (`SparseConv`) than found among so many `products`."""
-    terms = (mask.flatten(1).sum(1) * outputs.flatten(1).sum(1)).sum()
-    return bool(DEAR[0] * (terms + DEAR[1]) < products)
+def cheapest_way(network: nn.Module, graph: fx.Graph, alive: dict[str, Tensor], need: dict[str, Tensor]) -> str:
+    """How to compute the convolutions: whole "maps" of live channels (`MapConv`), or single entries of them.
 
-
-def units_are_cheaper(
-    network: nn.Module, graph: fx.Graph, alive: dict[str, Tensor], need: dict[str, Tensor]
-) -> tuple[bool, set[fx.Node]]:
-    """Whether to compute single positions (`PatchConv`, `TapConv`, `SparseConv`) rather than whole maps of live channels.
-
-    With it the convolutions that are to be a `SparseConv`. A TapConv reads the same positions of every channel, which only a
-    PatchConv leaves, and only a chain of convolutions, linear layers and activations has single positions at all.
+    These as products at live "positions" (`PatchConv`, `TapConv`), or as "sums" one by one (`SparseConv`). A TapConv reads the
+    same positions of every channel, which only a PatchConv leaves, and only a chain of convolutions, linear layers and
+    activations has single entries at all.
     """
-    nothing = False, set()
-    if any(n.target in ADDITIONS or isinstance(layer_of(network, n), BY_CHANNEL) for n in graph.nodes):
-        return nothing
     convolutions = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d)]
+    if any(n.target in ADDITIONS or isinstance(layer_of(network, n), BY_CHANNEL) for n in graph.nodes):
+        return "maps"
     if len(convolutions) > 2 or any(n.args[0].op != "placeholder" for n in convolutions[:1]):
-        return nothing
-    by_sums = set()
-    for first, later in zip(convolutions, convolutions[1:]):
-        inputs, outputs, mask = need[first.target], need[later.target], alive[f"{later.target}.weight"]
-        pairs = mask[outputs.any((1, 2))].any(1)  # [channels, height, width of the kernel]
-        positions = inputs.any(0)
-        if sums_are_cheaper(mask, outputs, pairs.sum() * inputs.any((1, 2)).sum() * positions.sum()):
-            by_sums.add(later)
-        elif pairs.sum() * positions.double().mean() >= FEW_PAIRS[0] + FEW_PAIRS[1] * pairs.any((1, 2)).sum():
-            return nothing
-    for first in convolutions[:1] if len(by_sums) == len(convolutions) - 1 else ():
-        mask, outputs = alive[f"{first.target}.weight"], need[first.target]
-        if sums_are_cheaper(mask, outputs, outputs.any((1, 2)).sum() * mask.any(0).sum() * outputs.any(0).sum()):
-            by_sums.add(first)
-    return True, by_sums
+        return "maps"
+    if len(convolutions) < 2:
+        return "positions"
+    inputs, outputs, mask = need[convolutions[0].target], need[convolutions[1].target], alive[f"{convolutions[1].target}.weight"]
+    pairs, positions = mask[outputs.any((1, 2))].any(1), inputs.any(0)  # [channels, height, width of the kernel], [H, W]
+    terms = (mask.flatten(1).sum(1) * outputs.flatten(1).sum(1)).sum()
+    if DEAR[0] * (terms + DEAR[1]) < pairs.sum() * inputs.any((1, 2)).sum() * positions.sum():
+        return "sums"
+    few = pairs.sum() * positions.double().mean() < FEW_PAIRS[0] + FEW_PAIRS[1] * pairs.any((1, 2)).sum()
+    return "positions" if few else "maps"
 
 
 def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:

@@ -238,18 +238,6 @@ def test_a_network_that_ends_in_a_convolution_gives_its_map_in_order(way):
     check_outputs_and_gradients(*case, way)
 
 
-def test_a_product_may_come_before_sums():
-    """SNIP's masks are like that: the first convolution whole, few weights left in the second."""
-    torch.manual_seed(0)
-    case = sequential(
-        (2, 9, 9), nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(324, 3),
-        _2=range(0, 144, 19), _5=range(0, 972, 7),
-    )
-    way = {"FEW_PAIRS": (10**9, 0), "DEAR": (4, 0)}
-    assert [type(layer).__name__ for layer in live_layers(build(*case, way)).values()] == ["PatchConv", "SparseConv", "LiveLinear"]
-    check_training(*case, way)
-
-
 @WAYS
 def test_a_weight_that_finds_only_padding_is_not_mistaken_for_another(way):
     """The upper left output alone is read; there, the second channel's upper left tap looks past the edge."""
