@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 
-from sharedlabel import data, live, models, pruning
+from sharedlabel import data, live, live_layers, models, pruning
 
 SHAPE, CLASSES, BATCH, ROUNDS, STEPS = (1, 28, 28), 10, 64, 7, 3
 CASES = [  # pruner, rho, rounds of pruning
@@ -57,7 +57,7 @@ def measure(pruner: str, rho: float, rounds: int) -> str:
             for _ in range(STEPS):
                 step(*side)
             times[way].append((time.process_time() - started) / STEPS * 1e3)
-    kinds = [type(layer).__name__ for layer in sides["chosen"][0].layers.modules() if isinstance(layer, live.LiveLayer)][:2]
+    kinds = [type(layer).__name__ for layer in sides["chosen"][0].layers.modules() if isinstance(layer, live_layers.LiveLayer)][:2]
     left = pruning.masks(network)["2.weight"].sum()
     milliseconds = " | ".join(f"{statistics.median(times[way]):.3g}" for way in WAYS)
     return f"| {pruner}, rho {rho:g}{', at once' if rounds == 1 else ''} | {left} | {milliseconds} ({', '.join(kinds)}) |"

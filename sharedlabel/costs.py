@@ -12,7 +12,10 @@ from sharedlabel import live, pruning
 
 
 def part(network: nn.Module, shape: tuple[int, ...], rho: float, keep_biases: bool = False) -> dict[str, int]:
-    """A record's entry for one part of the network, before it is pruned; `macs_live` is 0 until it is."""
+    """A record's entry for one part of the network, a CNN or a head, before it is pruned to rho; `macs_live` is 0 until it is.
+
+    `shape` as in `macs_dense`; with `keep_biases` those of a head all stay. ValueError if `network` is pruned already.
+    """
     sizes = {name: w.numel() for name, w in pruning.weights(network).items()}
     kept = sum(size for name, size in sizes.items() if keep_biases and pruning.is_bias(name))
     total = sum(sizes.values())
@@ -46,6 +49,7 @@ def macs_dense(network: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def count(layer: nn.Module, size: tuple[int, ...]) -> int:
+    """ptflops' MACs of one layer, for an input of this size (without a batch)."""
     macs, _ = get_model_complexity_info(layer, tuple(size), backend="pytorch", as_strings=False, print_per_layer_stat=False)
     return int(macs)
 
@@ -69,7 +73,8 @@ def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:
 def macs_head(alive: dict[str, Tensor], need: dict[str, Tensor], n: int) -> int:
     """MACs of a live LSTM head over a sequence of n embeddings, arguments as in `macs_live`.
 
-    Its recurrent weights are used between two images, so n - 1 times, and never where it reads each image alone.
+    Its recurrent weights are used between two images, so n - 1 times, and never where it reads each image alone. Of masks
+    that keep everything it is the dense cost of an n-tuple; that of a CNN is n times `macs_dense`.
     """
     recurrent = {name: mask for name, mask in alive.items() if name.endswith("weight_hh_l0")}
     return n * macs_live(alive, need) - macs_live(recurrent, need)

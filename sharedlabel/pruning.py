@@ -2,13 +2,14 @@
 
 A score is a function of the network, its weights as masked so far (by parameter name), a batch and a
 random stream, and gives one tensor a weight tensor: the higher, the sooner kept. To add a pruner, write
-such a function and name it in `PRUNERS`.
+such a function and name it in `PRUNERS`. Scores by loss or flow set the network's mode for their pass; `prune` leaves it training.
 Prunable are the weights of convolutions and linear layers; biases and BatchNorm are neither counted
 nor pruned. Of an LSTM head every parameter is, biases included. (That alone gives the paper's totals.)
 Masks are put on the modules with `torch.nn.utils.prune`, so that a pruned network is an ordinary one of
 PyTorch's ecosystem.
 """
 import contextlib
+import copy
 import math
 
 import torch
@@ -84,12 +85,12 @@ def remaining(total: int, rho: float) -> int:
 
 
 def random(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-    """A standard Gaussian for every weight (Appendix C.2)."""
+    """A standard Gaussian for every weight (Appendix C.2), in float32; no pass, so no BatchNorm."""
     return {name: torch.randn(w.shape, generator=generator) for name, w in weights.items()}
 
 
 def magnitude(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-    """The absolute value of the weight (Han et al. 2015)."""
+    """The absolute value of the weight (Han et al. 2015), in the weight's precision; no pass, so no BatchNorm."""
     return {name: w.abs() for name, w in weights.items()}
 
 
@@ -127,7 +128,8 @@ def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, genera
     """SynFlow (Tanaka et al. 2020): |theta * dR/dtheta| with R = 1^T f(1) on absolute weights.
 
     R must be positively homogeneous in every layer for the score's sums to be conserved from layer to
-    layer, hence: evaluation mode, every bias and BatchNorm's mean out of the pass, float64. Only the shape of the batch is used.
+    layer, hence: evaluation mode, every bias and BatchNorm's mean out of the pass, its weights absolute, too, float64. Only the
+    shape of the batch is used.
     An LSTM head is not homogeneous, so its score is that of a linearised copy (`models.LinearisedHead`); its
     biases, which are prunable, take part as weights of an input that is always 1. So it keeps the head connected far beyond
     Table 2's rho, but not to the maximum as in a network without prunable biases (benchmarks/rho_max.md): a bias
@@ -135,8 +137,9 @@ def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, genera
     they are kept whole, they are out of the pass as a network's are.
     """
     absolute, state = leaves(network, {name: w.double().abs() for name, w in weights.items()}, torch.float64)
-    fixed = state.keys() - weights.keys()
-    state |= {name: torch.zeros_like(state[name]) for name in fixed if is_bias(name) or name.endswith("running_mean")}
+    for name in state.keys() - weights.keys():
+        out = is_bias(name) or name.endswith("running_mean")
+        state[name] = torch.zeros_like(state[name]) if out else state[name].abs()
     ones = torch.ones((1, *batch[0].shape[1:]), dtype=torch.float64)
     scored = models.LinearisedHead.like(network) if isinstance(network, models.LSTMHead) else network
     flow = functional_call(scored.eval(), state, (ones,)).sum()
@@ -147,7 +150,9 @@ def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, genera
 PRUNERS = {"random": random, "magnitude": magnitude, "snip": snip, "grasp": grasp, "synflow": synflow}
 
 
-def leaves(network: nn.Module, weights: dict[str, Tensor], dtype: torch.dtype = torch.float32):
+def leaves(
+    network: nn.Module, weights: dict[str, Tensor], dtype: torch.dtype = torch.float32
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(weights to differentiate by, the whole state for `functional_call`), the network's own tensors untouched."""
     inputs = {name: w.detach().to(dtype).requires_grad_() for name, w in weights.items()}
     state = dict(inputs)
@@ -158,11 +163,14 @@ def leaves(network: nn.Module, weights: dict[str, Tensor], dtype: torch.dtype = 
 
 
 def complete(network: nn.Module, batch: Batch) -> Batch:
-    """The batch, if it has every class: a score by loss would otherwise prune what tells the others apart."""
+    """The batch, if it has every class: a score by loss would otherwise prune what tells the others apart.
+
+    ValueError where it is empty or lacks one of the classes, as many as the last layer has outputs.
+    """
     images, labels = batch
     if labels is None or not len(labels):
         raise ValueError("batch: it is empty; SNIP and GraSP need images of every class")
-    classes = list(prunable(network).values())[-1][0].out_features
+    classes = len(list(weights(network).values())[-1])
     missing = sorted(set(range(classes)) - set(labels.tolist()))
     if missing:
         raise ValueError(f"batch: it has no image of class {', '.join(map(str, missing))}; SNIP and GraSP need every class")
@@ -173,7 +181,7 @@ def keep_top(scores: dict[str, Tensor], alive: dict[str, Tensor], count: int) ->
     """Masks of exactly the `count` best-scored weights among the `alive` ones, over all layers together.
 
     Ties are real (symmetric weights), so they are broken by position rather than all kept or all lost;
-    a weight that is not alive never comes back.
+    a weight that is not alive never comes back. FloatingPointError where a score of one that is alive is not finite.
     """
     flat = torch.cat([scores[name][alive[name]] for name in alive])
     if not flat.isfinite().all():
@@ -198,11 +206,14 @@ def prune(
     computed anew (the paper runs "the pruning algorithm for 100 iterations"). The network is left in
     training mode. `generator` is for the random pruner. With `keep_biases` those of an LSTM head stay whole, and `total` counts
     the others.
-    Raises ValueError on an unknown pruner, and LayerCollapse (the network is then as it was) where rho
-    leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
+    Raises ValueError on an unknown pruner, on no iteration, on a network that is pruned already and on a batch that the
+    pruner cannot use (`complete`), FloatingPointError on a score that is not finite, and LayerCollapse (the network is then
+    as it was) where rho leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
     """
     if pruner not in PRUNERS:
         raise ValueError(f"pruner: {pruner!r} is unknown; allowed: {', '.join(PRUNERS)}")
+    if iterations < 1:
+        raise ValueError(f"iterations: {iterations} is not allowed; it takes at least one to prune")
     if is_pruned(network):
         raise ValueError("the network is pruned already; build it anew and prune it to the larger rho")
     whole = masks(network)
@@ -266,14 +277,16 @@ def check_bearable(network: nn.Module, total: int, rho: float) -> None:
 def connected(network: nn.Module, alive: dict[str, Tensor], shape: tuple[int, ...]) -> bool:
     """Whether any input of `shape` reaches any output through the weights that are left.
 
-    With weights 1 where alive, no biases and an input of ones, every activation counts the paths that
-    reach it, whatever the layers are; a layer that keeps a weight nobody reaches does not help.
+    With weights 1 where alive, no biases, fresh BatchNorms and an input of ones, every activation counts the paths that
+    reach it, whatever the layers are; a layer that keeps a weight nobody reaches does not help. `network` is not pruned itself.
     """
     if isinstance(network, models.LSTMHead):
         return head_connected(alive)
-    training = network.training
-    scores = synflow(network, alive, (torch.empty(1, *shape), None))
-    network.train(training)
+    plain = copy.deepcopy(network)
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    scores = synflow(plain, alive, (torch.empty(1, *shape), None))
     return any(bool(score.any()) for score in scores.values())
 
 

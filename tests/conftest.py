@@ -103,14 +103,20 @@ def fill(network: nn.Module, draw) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=generator(draw(st.integers(0, 99)) + 100 * i)))
 
 
-def mask_at_random(network: nn.Module, shape: tuple, draw) -> nn.Module:
-    """Dead ends and units that nothing reaches come of themselves; some path is left."""
+def masks_at_random(network: nn.Module, draw) -> dict[str, Tensor]:
+    """Dead ends and units that nothing reaches come of themselves, and networks without any path."""
     masks = {}
     for name, weight in pruning.weights(network).items():
         density, seed = draw(st.sampled_from([0.05, 0.2, 0.5, 1.0])), draw(st.integers(0, 99))
         masks[name] = torch.rand(weight.shape, generator=generator(seed)) < density
         for row in draw(st.sets(st.integers(0, len(weight) - 1), max_size=1)):
             masks[name][row] = False
+    return masks
+
+
+def mask_at_random(network: nn.Module, shape: tuple, draw) -> nn.Module:
+    """The network under random masks; some path is left."""
+    masks = masks_at_random(network, draw)
     assume(pruning.connected(network, masks, shape))
     pruning.put_masks(network, masks)
     return network

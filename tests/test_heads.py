@@ -247,4 +247,6 @@ def test_a_heads_live_macs_by_hand():
 
 
 def test_live_macs_of_a_head_are_the_dense_ones_where_nothing_is_pruned():
-    assert costs.macs_live(pruning.masks(head()), live_head.needed(head())) == costs.macs_dense(head(), (1, 10))
+    alive, need, dense = pruning.masks(head()), live_head.needed(head()), costs.macs_dense(head(), (1, 10))
+    assert costs.macs_live(alive, need) == dense
+    assert costs.macs_head(alive, need, 5) == 5 * dense - 800 * 200  # the first image has none before it

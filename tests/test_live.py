@@ -10,7 +10,7 @@ from conftest import SHAPE, count, generator, labelled, model, pruned_networks, 
 from hypothesis import given
 from torch import nn
 
-from sharedlabel import data, live, models, pruning, training
+from sharedlabel import data, live, live_layers, models, pruning, training
 
 # The ways to compute a convolution: products at single positions whatever their number, whole maps however few, and single sums.
 USUAL = {"FEW_PAIRS": live.FEW_PAIRS, "DEAR": live.DEAR}
@@ -43,8 +43,8 @@ def columns(images: torch.Tensor, small: live.LiveNetwork) -> torch.Tensor:
     return images.flatten(1)[:, small.columns]
 
 
-def live_layers(small: live.LiveNetwork) -> dict[str, live.LiveLayer]:
-    return {name: layer for name, layer in small.layers.named_modules() if isinstance(layer, live.LiveLayer)}
+def layers_of(small: live.LiveNetwork) -> dict[str, live_layers.LiveLayer]:
+    return {name: layer for name, layer in small.layers.named_modules() if isinstance(layer, live_layers.LiveLayer)}
 
 
 def batch_for(network: nn.Module, shape: tuple) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,21 +57,27 @@ def gradient_of(parameter: nn.Parameter) -> torch.Tensor:
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
+def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """To the last digits of the largest entry, however small that is, unless it is 0 but for rounding."""
+    scale = expected.abs().max().clamp(min=1e-7) if len(expected) else 1
+    torch.testing.assert_close(found / scale, expected / scale)
+
+
 def check_outputs_and_gradients(network: nn.Module, shape: tuple, way: dict = USUAL) -> None:
     small = build(network, shape, way)
     images, labels = batch_for(network, shape)
     expected, outputs = network(images), small(columns(images, small))
-    torch.testing.assert_close(outputs, expected)
+    assert_close(outputs, expected)
     F.cross_entropy(expected, labels).backward()
     F.cross_entropy(outputs, labels).backward()
     for name, (module, _) in pruning.prunable(network).items():
-        layer = live_layers(small)[name.removesuffix(".weight")]
+        layer = layers_of(small)[name.removesuffix(".weight")]
         gradient = pruning.dense(module).grad.flatten()
-        torch.testing.assert_close(gradient_of(layer.values), gradient[layer.index])
+        assert_close(gradient_of(layer.values), gradient[layer.index])
         gradient[layer.index] = 0
         assert not gradient.any(), f"{name}: a weight that learns is missing from the live network"
         if module.bias is not None:
-            torch.testing.assert_close(gradient_of(layer.bias), module.bias.grad[layer.rows])
+            assert_close(gradient_of(layer.bias), module.bias.grad[layer.rows])
             module.bias.grad[layer.rows] = 0
             assert not module.bias.grad.any(), f"{name}: a bias that learns is missing from the live network"
 
@@ -177,7 +183,7 @@ def test_with_batchnorm_float32_rounds_no_worse_than_the_masked_network(name, rh
         outputs = each(x)
         F.cross_entropy(outputs, labels).backward()
         found[each] = {"outputs": outputs.detach().double()}
-    for key, layer in live_layers(small).items():
+    for key, layer in layers_of(small).items():
         found[small][key] = gradient_of(layer.values).double()
         for each in (exact, masked):
             found[each][key] = pruning.dense(each.get_submodule(key)).grad.flatten()[layer.index].double()
@@ -192,13 +198,15 @@ def test_training_the_papers_networks_is_training_the_masked_ones(name):
 
 
 @pytest.mark.parametrize("pruner, rho, kinds", [
-    ("random", 2.0, ["SparseConv", "SparseConv"]), ("synflow", 3.5, ["PatchConv", "TapConv"]), ("synflow", 0.5, ["MapConv", "MapConv"]),
+    ("random", 2.0, ["SparseConv", "SparseConv"]), ("snip", 2.0, ["SparseConv", "SparseConv"]),
+    ("synflow", 3.5, ["PatchConv", "TapConv"]), ("synflow", 0.5, ["MapConv", "MapConv"]), ("magnitude", 1.0, ["MapConv", "MapConv"]),
 ])
-def test_a_convolution_is_computed_the_way_that_is_cheapest_for_its_weights(pruner, rho, kinds):
-    network = model("conv", shape=(1, 28, 28), classes=10)
-    pruning.prune(network, pruner, rho, (torch.ones(1, 1, 28, 28), None), 10, generator())
-    layers = live_layers(build(network, (1, 28, 28))).values()
+def test_at_its_real_size_a_convolution_is_computed_the_way_that_its_weights_call_for(pruner, rho, kinds):
+    network, shape = model("conv", shape=(1, 28, 28), classes=10).double(), (1, 28, 28)
+    pruning.prune(network, pruner, rho, labelled(10, shape, 10), 10, generator())
+    layers = layers_of(build(network, shape)).values()
     assert [type(layer).__name__ for layer in layers] == [*kinds, "LiveLinear"]
+    check_outputs_and_gradients(network, shape)
 
 
 @WAYS
@@ -248,7 +256,7 @@ def test_a_weight_that_finds_only_padding_is_not_mistaken_for_another(way):
     )
     check_training(*case, way)
     small = build(*case, way)
-    assert live_layers(small)["2"].index.tolist() == [4]
+    assert layers_of(small)["2"].index.tolist() == [4]
 
 
 class RectifiedBeside(nn.Module):
@@ -273,10 +281,10 @@ def test_a_unit_that_nothing_reaches_still_emits_its_bias_and_learns():
     with torch.no_grad():
         network[1].bias.fill_(0.7)
     small = build(network, shape)
-    assert live_layers(small)["1"].rows.tolist() == [0, 1]
+    assert layers_of(small)["1"].rows.tolist() == [0, 1]
     images, labels = batch_for(network, shape)
     three_adam_steps(small, columns(images, small), labels)
-    assert live_layers(small)["1"].bias[1] != 0.7
+    assert layers_of(small)["1"].bias[1] != 0.7
     check_training(network, shape)
 
 
@@ -307,14 +315,14 @@ def test_a_dead_end_is_dropped():
     network, shape = sequential((3, 1, 1), *layers, _1=[0, 4, 8], _3=[0, 4])
     small = build(network, shape)
     assert small.columns.tolist() == [0, 1]
-    assert live_layers(small)["1"].index.tolist() == [0, 4]
+    assert layers_of(small)["1"].index.tolist() == [0, 4]
 
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_every_live_value_is_a_weight_that_the_mask_keeps(name):
     network = pruned(name)
     values = 0
-    for layer_name, layer in live_layers(live.build(network, SHAPE)).items():
+    for layer_name, layer in layers_of(live.build(network, SHAPE)).items():
         module = network.get_submodule(layer_name)
         assert module.weight_mask.flatten()[layer.index].all()
         assert len(layer.index.unique()) == len(layer.index)
@@ -326,8 +334,8 @@ def test_every_live_value_is_a_weight_that_the_mask_keeps(name):
 @pytest.mark.parametrize("name", models.MODELS)
 def test_nothing_but_live_values_biases_and_batchnorms_is_learned(name):
     small = live.build(pruned(name), SHAPE)
-    expected = [layer.values for layer in live_layers(small).values()]
-    expected += [layer.bias for layer in live_layers(small).values() if layer.bias is not None]
+    expected = [layer.values for layer in layers_of(small).values()]
+    expected += [layer.bias for layer in layers_of(small).values() if layer.bias is not None]
     for layer in small.modules():
         if isinstance(layer, nn.BatchNorm2d):
             expected += [layer.weight, layer.bias]
@@ -380,7 +388,43 @@ def test_an_unknown_layer_is_refused_by_name(layer, name):
         live.build(network, (3, 4, 4))
 
 
+@pytest.mark.parametrize("network, name", [
+    (models.LSTMHead(4, 2), "LSTM"), (nn.Sequential(nn.Flatten(2), nn.GRU(16, 4)), "GRU"),
+    (nn.Sequential(nn.Conv2d(3, 3, 1), nn.MaxPool2d(2, return_indices=True)), "MaxPool2d"),
+    (nn.Sequential(nn.Linear(4, 2)), "Linear"), (nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten(2)), "Flatten"),
+])
+def test_a_layer_of_another_shape_or_several_outputs_is_refused_by_name(network, name):
+    shape = (3, 4) if name == "LSTM" else (3, 4, 4)
+    with pytest.raises(TypeError, match=rf"^layer '.*' \({name}\) is not one that the live network knows how to shrink$"):
+        live.needed(network, shape)
+
+
+class Tied(nn.Module):
+    """Two layers, one after the other, that are one (`again`), or have one weight."""
+
+    def __init__(self, layer: nn.Module, other: nn.Module | None = None):
+        super().__init__()
+        self.first, self.relu, self.second, self.flatten, self.last = layer, nn.ReLU(), other or layer, nn.Flatten(), nn.Linear(48, 2)
+
+    def forward(self, x):
+        return self.last(self.flatten(self.second(self.relu(self.first(self.relu(x))))))
+
+
+def tied_weight() -> Tied:
+    network = Tied(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
+    network.second.weight = network.first.weight
+    return network
+
+
+@pytest.mark.parametrize("network", [Tied(nn.Conv2d(3, 3, 1)), Tied(nn.BatchNorm2d(3)), tied_weight()])
+def test_weights_that_two_layers_share_are_refused_by_name(network):
+    kind = type(network.first).__name__
+    with pytest.raises(TypeError, match=rf"^layer '.*' \({kind}\) shares a tensor with 'first', which the live network would part$"):
+        live.build(network, (3, 4, 4))
+
+
 @pytest.mark.parametrize("function, name", [
+    (lambda x: x.view(x.size(0), -1), "size"), (lambda x: (x, x), "output"),
     (F.relu, "relu"), (torch.sigmoid, "sigmoid"), (lambda x: x.sigmoid(), "sigmoid"),
     (lambda x: x * 2, "mul"), (lambda x: x + 1, "add"), (lambda x: x + x, "add"),
 ])

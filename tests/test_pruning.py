@@ -4,19 +4,19 @@ import math
 
 import pytest
 import torch
-from conftest import CLASSES, count, generator, labelled, model, small_networks, total
+from conftest import CLASSES, count, generator, labelled, masks_at_random, model, small_networks, total
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 from torchvision.models import resnet
 
-from sharedlabel import models, pruning
+from sharedlabel import live, models, pruning
 
 MODELS = pytest.mark.parametrize("name", models.MODELS)
 PRUNERS = pytest.mark.parametrize("pruner", pruning.PRUNERS)
 
-MODEST = 0.25  # every pruner leaves every network connected at this rho; SNIP, magnitude and others do not at 1
+MODEST = 0.25  # in a few rounds every pruner leaves every network connected at this rho; SNIP, magnitude and others do not at 1
 
 
 def prune(network: nn.Module, pruner: str = "synflow", rho: float = MODEST, **settings) -> dict[str, torch.Tensor]:
@@ -246,13 +246,15 @@ def test_synflow_scores_in_float64(name):
 
 
 @MODELS
-def test_synflow_does_not_see_biases(name):
+def test_synflow_sees_no_biases_no_batchnorms_means_and_no_signs(name):
     network = model(name)
     before = scores(network, (3, 8, 8))
     with torch.no_grad():
-        for parameter, tensor in network.named_parameters():
-            if parameter.endswith("bias"):
+        for key, tensor in network.state_dict().items():
+            if key.endswith(("bias", "running_mean")):
                 tensor.add_(3.0)
+            elif key.endswith("weight"):
+                tensor.neg_()
     assert same(before, scores(network, (3, 8, 8)))
 
 
@@ -268,7 +270,7 @@ def test_scoring_leaves_weights_biases_and_statistics_as_they_are(name, pruner):
 
 @PRUNERS
 def test_pruning_changes_no_bias_and_no_batchnorm(pruner):
-    network = model("wideresnet20") if "wideresnet20" in models.MODELS else model("conv")
+    network = model("wideresnet20")
     before = state(network)
     prune(network, pruner, iterations=1)
     after = state(network)
@@ -304,6 +306,45 @@ def test_synflow_connects_wherever_any_mask_could(case, data):
 
 
 # ---- layer collapse
+
+
+@given(case=small_networks(), data=st.data())
+def test_a_network_is_connected_where_some_input_is_live(case, data):
+    """Found the other way round: `live.needed` goes backwards from the outputs."""
+    network, shape = case
+    masks = masks_at_random(network, data.draw)
+    found = pruning.connected(network, masks, shape)
+    pruning.put_masks(network, masks)
+    assert found == live.needed(network, shape)["input_1"].any()
+
+
+@pytest.mark.parametrize("factor", [-1.0, 0.0])
+def test_what_batchnorm_has_learned_disconnects_nothing(factor):
+    network = model("wideresnet20")
+    with torch.no_grad():
+        network.bn1.weight.mul_(factor)
+        network.bn1.running_mean.add_(3.0)
+    assert pruning.connected(network, pruning.masks(network), (3, 8, 8))
+
+
+def test_synflow_removes_whole_residual_branches_of_resnet18_and_keeps_it_connected():
+    """At Table 1's rho of 4.5, as a network whose every layer must keep a weight would have collapsed."""
+    network = model("resnet18", shape=(3, 32, 32), classes=10)
+    masks = prune(network, rho=4.5, shape=(3, 32, 32), iterations=10)
+    blocks = [name for name, module in network.named_modules() if isinstance(module, resnet.BasicBlock)]
+    removed = [name for name in blocks if not (masks[f"{name}.conv1.weight"].any() or masks[f"{name}.conv2.weight"].any())]
+    assert removed and all(name.endswith(".1") for name in removed)  # those around which an identity leads
+    assert live.needed(network, (3, 32, 32))["x"].any()
+
+
+@pytest.mark.parametrize("name, pruner, rho", [
+    ("fc", "magnitude", 1.0), ("fc", "grasp", 2.5), ("conv", "random", 3.0), ("conv", "magnitude", 2.0),
+])
+def test_pruners_that_lose_mnists_networks_are_found_out(name, pruner, rho):
+    """Far beyond what benchmarks/rho_max.md says that they bear."""
+    network = model(name, shape=(1, 28, 28), classes=10)
+    with pytest.raises(pruning.LayerCollapse, match=f"^{pruner} at rho {rho} left no path"):
+        pruning.prune(network, pruner, rho, labelled(10, (1, 28, 28), 10), 10, generator(2))
 
 
 @MODELS
@@ -363,3 +404,8 @@ def test_a_pruned_network_is_not_pruned_again():
 def test_an_unknown_pruner_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match=f"pruner: 'synfow' is unknown; allowed: {', '.join(pruning.PRUNERS)}"):
         prune(model("fc"), "synfow")
+
+
+def test_no_iteration_is_refused():
+    with pytest.raises(ValueError, match="iterations: 0 is not allowed"):
+        prune(model("fc"), iterations=0)
