@@ -5,7 +5,9 @@
 Milliseconds of one training step of Conv on MNIST's shape, 64 images, one thread, processor time, by three ways to compute its two
 convolutions (`sharedlabel.live`): products at single positions (`PatchConv`, `TapConv`), whole maps (`MapConv`), and sparse
 products (`SparseConv`). The ways are timed in turn, the median of seven rounds. `chosen` is what `live.build` takes by the rule whose
-constants (`FEW_PAIRS`, `DEAR`) come from such measurements; it keeps to products where the gain would be small.
+constants (`FEW_PAIRS`, `DEAR`) come from such measurements. It sees to it that nothing takes many times as long as it must, and
+leaves SynFlow's rows at rho 2 and more to products, as the records were made, though sums would take a quarter less at 2 and 3.
+(The committed table is of a slower machine than that of benchmarks/speed.md.)
 SNIP and GraSP score noise, one image a class.
 """
 import statistics
