@@ -7,8 +7,8 @@ not count against either side; live and dense are timed in turn. Images are nois
 shape: no time here depends on what they show.
 
 An epoch is 54,000 images on MNIST (a tenth is held out) and 45,000 on CIFAR: the median step times as many steps, without
-evaluation; its dense side is the masked network. Inference is from uint8 images to logits, picking the pixels that the live network reads included;
-its dense side is the network before pruning, without masks. FLOPs are two a multiply-accumulate of a
+evaluation; its dense side is the masked network. Inference is from uint8 images to logits, picking the pixels that the live
+network reads included; its dense side is the network before pruning, without masks. FLOPs are two a multiply-accumulate of a
 weight, of one image (`sharedlabel.costs`): what a time could shrink to if nothing else cost any. An LSTM
 head reads tuples of five embeddings, 64 tuples a batch; its numbers, too, are for so many images.
 
