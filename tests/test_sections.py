@@ -1,6 +1,7 @@
 """The section notebooks with claims on methods, on made-up records whose verdicts are known; nbval executes them on the real ones."""
 import json
 import re
+import shutil
 
 import numpy as np
 import papermill
@@ -114,6 +115,48 @@ def test_why_ours_differ_is_asked_of_epochs_stopping_and_batches(said):
 
 def test_what_is_missing_is_counted(said):
     assert "of the study table_1 (params/table_1.yaml), 0 of 149 runs are in" in said
+
+
+# ---- appendix C.2
+
+
+@pytest.fixture(scope="module")
+def pruners(tmp_path_factory) -> str:
+    """What the notebook prints where, on FC at 1.5, SynFlow is ahead of random, behind SNIP at n = 1 alone, and magnitude collapses."""
+    folder = tmp_path_factory.mktemp("pruners")
+    drawn = parameters.check("baseline", {"dataset": "mnist", "model": "conv", "rho": 3.5, "seed": 0})
+    for suffix in (".json", ".safetensors"):  # the network that is drawn is a real one
+        real = records.path(parameters.result_params("baseline", drawn), "results").with_suffix(suffix)
+        copied = folder / real.relative_to(ROOT)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(real, copied)
+    for seed, noise in enumerate((-0.4, -0.1, 0.0, 0.2, 0.3)):
+        for pruner, accuracies in {
+            "synflow": {1: 90 + noise, 5: 99.9}, "snip": {1: 95 - noise, 5: 99.95}, "random": {1: 70 + 3 * noise, 5: 80 - noise},
+            "magnitude": None,
+        }.items():
+            given = {"dataset": "mnist", "model": "fc", "rho": 1.5, "seed": seed, "pruner": pruner}
+            if accuracies:
+                write(folder / "results", "baseline", accuracies, {"train_loss": [1.0], "validation_loss": [1.0]}, **given)
+            else:
+                params = parameters.result_params("baseline", parameters.check("baseline", given))
+                network = {"cnn": {"params_total": 119400, "params_remaining": 3776, "macs_dense": 119400, "macs_live": 0}}
+                records.save({
+                    "params": params, "status": "layer_collapse", "collapse": "no path", "network": network, "measures": [], "epochs": {},
+                    "provenance": {"versions": {}, "device": "cpu", "seconds": 1.0, "commit": "", "time": ""},
+                }, folder / "results")
+    return executed("appendix_c_2", folder)
+
+
+@pytest.mark.parametrize("line", [
+    "5 runs  5 runs, 5 collapsed  5 runs     -  5 runs         -          -\n",
+    "MNIST, FC, n = 1: of 3 comparisons surely better in 2, surely worse in 1, undecided in 0, 0 of them at the ceiling; "
+    "median margin +0.200 -> fails: worse than SNIP at 1.5 by 0.050 (p = 0.000)",
+    "MNIST, FC, n = 5: of 3 comparisons surely better in 2, surely worse in 0, undecided in 1, 1 of them at the ceiling; "
+    "median margin +0.199 -> not refuted",
+])
+def test_appendix_c_2_says(pruners, line):
+    assert line in pruners
 
 
 # ---- section 5.3 and appendix A.3
