@@ -56,7 +56,9 @@ rule run:
         # YAML, not JSON: papermill reads YAML 1.1, to which JSON's 1e-05 is a string.
         given=lambda wildcards: yaml.safe_dump(RUNS[wildcards.name]["given"], default_flow_style=True, width=10**6).strip(),
     threads: 1  # snakemake hands it on as OMP_NUM_THREADS
-    resources: mem_mb=4000, runtime=720  # what a cluster is asked for; minutes
+    resources:  # what a cluster is asked for: its memory, and minutes; Tiny ImageNet is 1.3 GB of pixels, and a run of it may take days
+        mem_mb=lambda wildcards: 8000 if wildcards.dataset == "tinyimagenet" else 4000,
+        runtime=lambda wildcards: 5760 if wildcards.dataset == "tinyimagenet" else 1440,
     shell:
         "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} {PAPERMILL} --no-progress-bar notebooks/methods/{params.method}.ipynb"
         " runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"

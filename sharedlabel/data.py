@@ -4,6 +4,8 @@ A data set is small enough to lie in memory whole, so there are no loaders and n
 an indexing operation. Splits and every other random choice take their numbers from `stream`, one
 independent generator a purpose, so that (for example) all methods see the same test tuples.
 """
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -35,6 +37,20 @@ class DataError(RuntimeError):
     """A data set is missing or damaged; the message says which files belong where."""
 
 
+@contextlib.contextmanager
+def alone(lock: Path):
+    """Waits until no other process is in here, so that of several runs that start at once one makes what all of them read.
+
+    A process that is killed lets go. In a folder that nobody can write to, nothing is made, and nobody waits.
+    """
+    with contextlib.suppress(OSError):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") if os.access(lock.parent, os.W_OK) else contextlib.nullcontext() as file:
+        if file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @dataclass(frozen=True)
 class Images:
     """Labelled images and the affine map that normalises them.
@@ -62,7 +78,7 @@ class Images:
         return int(self.labels.max()) + 1
 
     def batch(self, index: Tensor | slice) -> Tensor:
-        """Normalised images [B, ...] in the precision of `scale`."""
+        """Normalised images [B, C, H, W], or [B, D] of picked columns, in the precision of `scale`."""
         return torch.addcmul(self.shift, self.pixels[index].to(self.scale.dtype), self.scale)
 
     def subset(self, index: Tensor) -> "Images":
@@ -91,7 +107,7 @@ class CropFlip(Images):
 
     def batch(self, index: Tensor | slice) -> Tensor:
         (_, height, width), device = self.shape, self.labels.device
-        row = torch.arange(len(self), device=device)[index]
+        row = index if isinstance(index, Tensor) else torch.arange(len(self), device=device)[index]
         row = row.view(*row.shape, *[1] * self.columns.dim())
         down, right = torch.randint(-PADDING, PADDING + 1, (2, *row.shape), generator=self.generator).to(device)
         mirrored = torch.randint(2, row.shape, generator=self.generator).bool().to(device)
@@ -128,8 +144,9 @@ def stream(seed: int, purpose: str) -> torch.Generator:
 def device(name: str = "auto") -> torch.device:
     """The device to compute on: `auto` takes a GPU where there is one.
 
-    On a CPU a run computes with one thread: networks this small gain nothing from a second, a grid
-    fills the cores with runs instead, and the same run gives the same bytes whatever the machine is doing.
+    On a CPU a run computes with one thread, as it does what it does there before a GPU: networks this small gain nothing from a second, a
+    grid fills the cores with runs instead, and the same run gives the same bytes whatever the machine is doing (a GPU's sums may
+    differ in their last digits). On a GPU float32 means float32, not TF32. ValueError where there is no such device.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ValueError(f"device: {name!r} is unknown; allowed: auto, cpu, cuda, cuda:N (N counts GPUs from 0)")
@@ -137,9 +154,13 @@ def device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device: {name!r} was asked for, but torch sees no GPU here; use 'auto' or 'cpu'")
-    if name == "cpu":
-        torch.set_num_threads(1)
-    return torch.device(name)
+    found = torch.device(name)
+    if found.type == "cuda":
+        if (found.index or 0) >= torch.cuda.device_count():
+            raise ValueError(f"device: {name!r} was asked for, but torch sees {torch.cuda.device_count()} here, counted from 0")
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.set_num_threads(1)
+    return found
 
 
 def root() -> Path:
@@ -150,7 +171,7 @@ def root() -> Path:
 def load(name: str) -> tuple[Images, Images]:
     """Training and test set of `name`, one of `DATASETS`, normalised by the training set's statistics.
 
-    Raises DataError where files are missing (and cannot be downloaded) or damaged.
+    Raises ValueError on another name, DataError where files are missing (and cannot be downloaded) or damaged.
     """
     if name not in DATASETS:
         raise ValueError(f"dataset: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
@@ -217,17 +238,18 @@ def _mnist():
     from torchvision.datasets import MNIST
 
     folder = root() / "MNIST" / "raw"
-    if not all((folder / name).exists() for name in MNIST_MD5):
-        try:
-            MNIST(root(), download=True)
-        except Exception as error:
-            raise DataError(
-                f"mnist: not found, and the download failed ({error}). Put these files into {folder}, "
-                f"or point SHAREDLABEL_DATA at the folder that holds MNIST/: {', '.join(MNIST_MD5)}"
-            ) from error
-    for name, md5 in MNIST_MD5.items():
-        if hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
-            raise DataError(f"mnist: {folder / name} is damaged (its md5 is not {md5}); delete it and fetch it again")
+    with alone(root() / "MNIST.lock"):
+        if not all((folder / name).exists() for name in MNIST_MD5):
+            try:
+                MNIST(root(), download=True)
+            except Exception as error:
+                raise DataError(
+                    f"mnist: not found, and the download failed ({error}). Put these files into {folder}, "
+                    f"or point SHAREDLABEL_DATA at the folder that holds MNIST/: {', '.join(MNIST_MD5)}"
+                ) from error
+        for name, md5 in MNIST_MD5.items():
+            if hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
+                raise DataError(f"mnist: {folder / name} is damaged (its md5 is not {md5}); delete it and fetch it again")
     sets = (MNIST(root(), train=train) for train in (True, False))
     return [(each.data[:, None].contiguous(), each.targets) for each in sets]
 
@@ -246,9 +268,10 @@ def _cifar100():
 
 def _cifar(kind, name: str):
     folder, files = root() / kind.base_folder, dict((*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])))
-    there = all((folder / file).exists() for file in files)
     try:  # torchvision compares the files with their md5 sums
-        sets = [kind(root(), train=train, download=not there) for train in (True, False)]
+        with alone(root() / f"{kind.base_folder}.lock"):
+            there = all((folder / file).exists() for file in files)
+            sets = [kind(root(), train=train, download=not there) for train in (True, False)]
     except Exception as error:
         damaged = [str(folder / f) for f in files if there and hashlib.md5((folder / f).read_bytes()).hexdigest() != files[f]]
         if damaged:

@@ -10,12 +10,20 @@ def standard(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def average_same_label(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of each label's mean output in the batch, averaged over the labels there (section 4.2)."""
-    present, of = labels.unique(return_inverse=True)
-    sums = outputs.new_zeros(len(present), outputs.shape[1]).index_add(0, of, outputs)
-    return F.cross_entropy(sums / torch.bincount(of)[:, None], present)
+    """Cross entropy of each label's mean output in the batch, averaged over the labels there (section 4.2); [B, l], [B] -> scalar.
+
+    Nothing here depends on which labels are there but its values, so that a GPU need not be waited for.
+    """
+    classes = outputs.shape[1]
+    sums = outputs.new_zeros(classes, classes).index_add(0, labels, outputs)
+    counts = outputs.new_zeros(classes).index_add(0, labels, outputs.new_ones(len(labels)))
+    present = (counts > 0).to(outputs.dtype)
+    return F.cross_entropy(sums / counts.clamp(min=1)[:, None], torch.arange(classes, device=labels.device), weight=present)
 
 
 def balanced(outputs: Tensor, labels: Tensor, lam: float = 0.5) -> Tensor:
-    """(1 - lambda) * average same-label loss + lambda * standard loss (section 4.2); lambda = 1 is the standard loss."""
+    """(1 - lambda) * average same-label loss + lambda * standard loss (section 4.2); [B, l], [B] -> scalar.
+
+    lambda = 1 is the standard loss.
+    """
     return (1 - lam) * average_same_label(outputs, labels) + lam * standard(outputs, labels)

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -235,6 +236,14 @@ def study(name_or_path: str | Path) -> list[dict]:
 def run_names(name_or_path: str | Path) -> list[str]:
     """The names of a study's runs, in its order."""
     return [records.run_name(result_params(run["method"], without(run, "method"))) for run in study(name_or_path)]
+
+
+def progress(name: str, there: Iterable[str], results: str) -> str:
+    """How much of a study lies in `results`, where the runs `there` are, and what makes the others: a line to print."""
+    names = run_names(name)
+    found = len(set(names) & set(there))
+    others = f"; the others: make grid STUDY={name}" if found < len(names) else ""
+    return f"of the study {name} (params/{name}.yaml), {found} of {len(names)} runs are in {results!r}{others}"
 
 
 def expand(block: dict, where: str, results: str) -> list[dict]:

@@ -5,7 +5,6 @@ each appears whole, by rename, and what is there is not made again. The publishe
 validation images are the test set. Pillow decodes the JPEGs; torchvision, which needs it, brings it along.
 """
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -25,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sharedlabel.data import DataError
+from sharedlabel.data import DataError, alone
 
 NAME = "tiny-imagenet-200"
 SIDE = 64  # pixels
@@ -55,8 +54,7 @@ def load(root: Path, edition: Edition) -> list[tuple[Tensor, Tensor]]:
     cache = root / f"{NAME}.safetensors"
     found = cached(cache, edition)
     if found is None:
-        root.mkdir(parents=True, exist_ok=True)
-        with alone(root / f"{NAME}.lock"):  # of several runs that start at once, one makes what all of them read
+        with alone(root / f"{NAME}.lock"):
             found = cached(cache, edition)
             if found is None:
                 folder = root / NAME
@@ -65,14 +63,6 @@ def load(root: Path, edition: Edition) -> list[tuple[Tensor, Tensor]]:
                 found = decode(folder, edition)
                 keep(cache, found, edition)
     return [(found[f"{part}.pixels"], found[f"{part}.labels"]) for part in ("train", "test")]
-
-
-@contextlib.contextmanager
-def alone(lock: Path):
-    """Waits until no other process is in here; a process that is killed lets go."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 # ---- the zip
@@ -157,7 +147,7 @@ def decode(folder: Path, edition: Edition) -> dict[str, Tensor]:
     training = {name: list((folder / "train" / name / "images").glob("*.JPEG")) for name in classes}
     validation = {name: [] for name in classes}
     for line in (folder / "val" / "val_annotations.txt").read_text().splitlines():
-        image, name = line.split("\t")[:2]
+        image, name, *_ = f"{line}\t".split("\t")
         if name in validation and (folder / "val" / "images" / image).exists():
             validation[name].append(folder / "val" / "images" / image)
     if len(classes) != edition.classes:

@@ -67,26 +67,42 @@ def precise(precision: str, device: torch.device) -> contextlib.AbstractContextM
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether a GPU's memory was too small, in any of the words that PyTorch and cuBLAS have for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "ALLOC_FAILED" in str(error)
+
+
 @contextlib.contextmanager
-def fits(batch_size: int, by: str):
-    """MemoryError, which names half the batch size and `by` what it is set, where a GPU's memory does not hold what is done in here."""
+def fits(set_by: tuple[str, int] | None):
+    """MemoryError, which says what to try, where a GPU's memory does not hold what is done in here; see `train`."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise MemoryError(
-            f"the GPU's memory does not hold a batch of {batch_size}; try {max(1, batch_size // 2)} ({by}), or fewer runs at once"
-        ) from error
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        smaller = f"try {set_by[0]} {max(1, set_by[1] // 2)}, or" if set_by else "have"
+        raise MemoryError(f"the GPU's memory does not hold a training batch; {smaller} fewer runs at once") from error
 
 
 @torch.no_grad()
 def outputs(network: nn.Module, images: Images, precision: str = "float32", chosen: Tensor | None = None) -> Tensor:
-    """The network's outputs for all images, [N, l], or for the tuples `chosen` [T, n] of them, [T, l], in evaluation mode."""
+    """The network's outputs for all images, [N, l], or for the tuples `chosen` [T, n] of them, [T, l], in evaluation mode.
+
+    Where a GPU's memory does not hold so many at once as usual, half as many are tried, down to one.
+    """
     device = images.labels.device
-    batch_size = EVALUATED_AT_ONCE[device.type]
-    index = torch.arange(len(images)) if chosen is None else chosen
+    at_once = EVALUATED_AT_ONCE[device.type]
+    index = (torch.arange(len(images)) if chosen is None else chosen).to(device)
     network.eval()
-    with fits(batch_size, "EVALUATED_AT_ONCE in sharedlabel/training.py"), precise(precision, device):
-        parts = [network(images.batch(part)) for part in index.to(device).split(batch_size)]
+    while True:
+        try:
+            with precise(precision, device):
+                parts = [network(images.batch(part)) for part in index.split(at_once)]
+            break
+        except RuntimeError as error:
+            if at_once == 1 or not out_of_memory(error):
+                raise
+            at_once //= 2
     network.train()
     return torch.cat(parts).float()
 
@@ -104,6 +120,7 @@ def train(
     network: nn.Module, epoch: Callable[[], Iterable[tuple[Tensor, Tensor]]], loss: Callable[[Tensor, Tensor], Tensor],
     validate: Callable[[], float], watch: Callable[[], dict[str, float]], *,
     learning_rate: float, max_epochs: int, patience: int, min_improvement: float, precision: str = "float32",
+    set_by: tuple[str, int] | None = None,
 ) -> dict:
     """Train until `validate()` has not improved by the fraction `min_improvement` for `patience` epochs.
 
@@ -112,7 +129,7 @@ def train(
     `epoch` yields the batches of one epoch; `watch` gives what else belongs into the learning curve.
     Returns the record's `epochs`: the curves by name, one entry an epoch, `best` (counted from 1) and
     why training `stopped`. Raises FloatingPointError at the first epoch whose loss is not finite, MemoryError where a
-    GPU's memory does not hold a batch.
+    GPU's memory does not hold a batch, which says to halve what the batch's size is `set_by`: a parameter and its value.
     """
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=learning_rate, fused=True)
     device = next(network.parameters()).device
@@ -121,7 +138,7 @@ def train(
     for number in range(1, max_epochs + 1):
         total, count = torch.zeros((), device=device), 0
         for x, y in epoch():
-            with fits(len(y), "halve batch_size, tuple_size or head_batch_size, as the method has it"):
+            with fits(set_by):
                 with precise(precision, device):
                     out = network(x)
                 step_loss = loss(out.float() if precision != "float32" else out, y)

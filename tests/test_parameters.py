@@ -304,6 +304,22 @@ def test_the_two_studies_of_table_1_are_its_seven_rows():
     assert {(run["dataset"], run["model"], run["rho"]) for run in found} == {(row[0], row[1], float(row[3])) for row in rows}
 
 
+def test_the_studies_of_table_2_are_its_rows():
+    """LSTM and control at the stated head rho and unpruned, on either CNN, for every n; balanced alone at its own rho."""
+    lines = [line.split(",") for line in (ROOT / "paper" / "table_2.csv").read_text().splitlines()[1:]]
+    alone = {(data, model, float(rho)) for data, model, method, _, _, rho, *_ in lines if method == "balanced"}
+    heads = {(data, model, float(rho), cnn, float(head)) for data, model, method, cnn, _, rho, head, *_ in lines if method == "cnn_lstm"}
+    found = [run for name in ("table_2", "table_2_cifar", "table_2_tinyimagenet") for run in parameters.study(name)]
+    assert alone <= {(run["dataset"], run["model"], run["rho"]) for run in found if run["method"] == "balanced"}
+    for method, sizes in (("cnn_lstm", {2, 5, 7, 15, 40}), ("head_control", {1, 2, 5, 7, 15, 40})):
+        runs = [run for run in found if run["method"] == method]
+        for head_rho in ("stated", "unpruned"):
+            rows = {row if head_rho == "stated" else (*row[:4], 0.0) for row in heads}
+            for row in rows:
+                own = [run for run in runs if (run["dataset"], run["model"], run["rho"], run["cnn_method"], run["head_rho"]) == row]
+                assert {run["train_n"] for run in own} == sizes, (method, row)
+
+
 WRONG_BLOCKS = [
     ({"rhoo": 2.0}, ["rhoo", "rho, "]),
     ({"rho": [1, -1]}, ["rho: -1.0", ">= 0"]),

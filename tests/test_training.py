@@ -119,18 +119,24 @@ class TooLarge(nn.Module):
 
 
 def test_a_gpu_whose_memory_is_too_small_to_train_names_the_batch_size_to_try():
-    said = r"^the GPU's memory does not hold a batch of 16; try 8 \(halve batch_size, tuple_size or head_batch_size, as .*\), or fewer runs"
-    with pytest.raises(MemoryError, match=said):
-        train(TooLarge(15), validate=told(1.0))
+    for set_by, said in ((("tuple_size", 8), "try tuple_size 4, or fewer runs at once"), (None, "have fewer runs at once")):
+        with pytest.raises(MemoryError, match=f"^the GPU's memory does not hold a training batch; {said}$"):
+            train(TooLarge(15), validate=told(1.0), set_by=set_by)
 
 
-def test_a_gpu_whose_memory_is_too_small_to_evaluate_names_what_to_lower():
-    with pytest.raises(MemoryError, match=r"does not hold a batch of 64; try 32 \(EVALUATED_AT_ONCE in sharedlabel/training.py\)"):
-        train(TooLarge(16))
+def test_what_else_goes_wrong_in_training_is_told_as_it_is():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        train(nn.Linear(3, 2))
 
 
-def test_a_batch_that_fits_is_trained_on(monkeypatch):
-    monkeypatch.setitem(training.EVALUATED_AT_ONCE, "cpu", 16)
+def test_a_gpu_whose_memory_is_too_small_to_evaluate_is_given_fewer_images_at_once():
+    network, images = TooLarge(16), toy()
+    torch.testing.assert_close(training.outputs(network, images), training.outputs(network.network, images))
+    with pytest.raises(torch.OutOfMemoryError):
+        training.outputs(TooLarge(0), images)
+
+
+def test_a_batch_that_fits_is_trained_on():
     assert train(TooLarge(16), max_epochs=1)["best"] == 1
 
 
