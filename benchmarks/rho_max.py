@@ -24,7 +24,7 @@ one would do; it falls a few weights short on ResNet-18 and WideResNet-20. The h
 an output without the input: they take the place of weights that would, and SynFlow falls three weights short there.
 
 GraSP in 100 rounds empties the first layer of the residual networks, however little a round prunes: of the 432 weights of
-WideResNet-20's, four are left after 16 rounds of a pruning that has taken a fifth of all weights.
+WideResNet-20's, four are left after 15 rounds of a pruning that has taken a fifth of all weights.
 
 What is found is kept in benchmarks/rho_max.json as it comes, and not searched again: stop whenever you like, the same
 command goes on. Delete that file after a change of the pruners.
