@@ -11,14 +11,14 @@ leaves SynFlow's rows at rho 2 and more to products, as the records were made, t
 SNIP and GraSP score noise, one image a class.
 """
 import statistics
-import time
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import torch
-import torch.nn.functional as F
 
 from sharedlabel import data, live, live_layers, models, pruning
+from timing import seconds, train_step
 
 SHAPE, CLASSES, BATCH, ROUNDS, STEPS = (1, 28, 28), 10, 64, 7, 3
 CASES = [  # pruner, rho, rounds of pruning
@@ -32,10 +32,9 @@ WAYS = {
 }
 
 
-def step(small: live.LiveNetwork, rows: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad()
-    F.cross_entropy(small(rows), torch.arange(BATCH) % CLASSES).backward()
-    optimizer.step()
+def steps(small: live.LiveNetwork, rows: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+    for _ in range(STEPS):
+        train_step(small, optimizer, rows, torch.arange(BATCH) % CLASSES)
 
 
 def measure(pruner: str, rho: float, rounds: int) -> str:
@@ -54,11 +53,8 @@ def measure(pruner: str, rho: float, rounds: int) -> str:
         sides[way] = small, images[:, small.columns], torch.optim.Adam(small.parameters(), fused=True)
     for _ in range(ROUNDS):
         for way, side in sides.items():
-            step(*side)  # which brings its own back into the cache
-            started = time.process_time()
-            for _ in range(STEPS):
-                step(*side)
-            times[way].append((time.process_time() - started) / STEPS * 1e3)
+            steps(*side)  # which bring their own back into the cache
+            times[way].append(seconds(partial(steps, *side)) / STEPS * 1e3)
     kinds = [type(layer).__name__ for layer in sides["chosen"][0].layers.modules() if isinstance(layer, live_layers.LiveLayer)][:2]
     left = pruning.masks(network)["2.weight"].sum()
     milliseconds = " | ".join(f"{statistics.median(times[way]):.3g}" for way in WAYS)

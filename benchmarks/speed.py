@@ -23,14 +23,13 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from sharedlabel import costs, data, live, live_head, models, pruning, training
+from timing import seconds, train_step
 
 CASES = {  # name: data shape, classes, images an epoch, model, rho, precision
     "MNIST FC, rho 2.5": ((1, 28, 28), 10, 54_000, "fc", 2.5, "float32"),
@@ -47,20 +46,9 @@ CASES = {  # name: data shape, classes, images an epoch, model, rho, precision
 BATCH, ROUNDS = 64, 7
 
 
-def step(network: torch.nn.Module, optimizer, images: data.Images, precision: str) -> None:
+def step(network: torch.nn.Module, optimizer: torch.optim.Optimizer, images: data.Images, precision: str) -> None:
     index = torch.randint(len(images), (BATCH,))
-    with training.precise(precision, torch.device("cpu")):
-        outputs = network(images.batch(index))
-    loss = F.cross_entropy(outputs.float(), images.labels[index])
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-
-
-def seconds(action) -> float:
-    started = time.process_time()
-    action()
-    return time.process_time() - started
+    train_step(network, optimizer, images.batch(index), images.labels[index], precision)
 
 
 def in_turn(quick, dense) -> list[float]:

@@ -11,14 +11,13 @@ earlier. Two runs at a time on two cores take half as long together. A graph's s
 import argparse
 import functools
 import statistics
-import time
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sharedlabel import ROOT, data, live, live_head, models, parameters, pruning, records, training
+from sharedlabel import ROOT, data, live, live_head, models, parameters, pruning, records
+from timing import seconds, train_step
 
 SETS = {  # classes, side of an image, training images
     "mnist": (10, 28, 60_000), "cifar10": (10, 32, 50_000), "cifar100": (100, 32, 50_000), "tinyimagenet": (200, 64, 100_000),
@@ -29,29 +28,15 @@ STEPS = 9
 where = torch.device("cpu")
 
 
-def seconds(action) -> float:
-    clock = time.process_time if where.type == "cpu" else time.perf_counter
-    started = clock()
-    action()
-    if where.type == "cuda":
-        torch.cuda.synchronize()
-    return clock() - started
-
-
 def step_seconds(network: nn.Module, x: Tensor, classes: int, precision: str = "float32") -> float:
     """The median training step of a live network on the batch x."""
     network, x, labels = network.to(where), x.to(where), (torch.arange(len(x)) % classes).to(where)
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=1e-4, fused=True)
 
     def step() -> None:
-        with training.precise(precision, where):
-            outputs = network(x)
-        loss = F.cross_entropy(outputs.float(), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        train_step(network, optimizer, x, labels, precision, where)
 
-    return statistics.median([seconds(step) for _ in range(STEPS + 2)][2:])
+    return statistics.median([seconds(step, where) for _ in range(STEPS + 2)][2:])
 
 
 @functools.cache
