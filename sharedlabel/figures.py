@@ -33,7 +33,7 @@ LABELS = {
 }
 NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet",
          "fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20",
-         "random": "Random", "magnitude": "Magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow",
+         "random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow",
          "snip_once": "SNIP at once", "grasp_once": "GraSP at once",
          "baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain",
          "lstm_balanced": "CNN-LSTM on balanced CNN", "lstm_baseline": "CNN-LSTM on baseline CNN",
@@ -42,8 +42,8 @@ NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100"
          "alone_baseline": "head alone, per image (baseline CNN)", "mean_baseline": "head alone, tuple's mean (baseline CNN)",
          "balanced_table_2": "balanced at Table 2's ρ"}
 METHODS = ("baseline", "balanced", "freeze_retrain")
-VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron", "alone_balanced", "balanced_table_2",
-            "mean_balanced", "alone_baseline", "mean_baseline")  # what section 5.3 compares (`variants`)
+VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron", "alone_balanced", "mean_balanced",
+            "balanced_table_2", "alone_baseline", "mean_baseline")  # what section 5.3 compares (`variants`)
 PRUNINGS = (*pruning.PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
 NAMED = {"pruning": PRUNINGS, "method": METHODS, "variant": VARIANTS, "order": methods.ORDERS}  # in the order of their colours
 COLOURS = dict(zip(VARIANTS, itertools.cycle(PALETTE)))
@@ -61,7 +61,9 @@ def cases(table: pd.DataFrame, by: list[str] = statistics.CASE) -> list[tuple]:
 
 
 def title(case: tuple) -> str:
-    return ", ".join([NAMES[case[0]], NAMES[case[1]], *(f"{name} = {rho:g}" for name, rho in zip(("ρ", "head ρ"), case[2:]))])
+    """A case, row or panel in words; a head at ρ = 0 is an unpruned one."""
+    rhos = [f"{name} = {rho:g}" for name, rho in zip(("ρ", "head ρ"), case[2:])]
+    return ", ".join([NAMES[case[0]], NAMES[case[1]], *rhos]) + (" (unpruned)" if case[3:] == (0,) else "")
 
 
 def panels(table: pd.DataFrame, width: float = 5.6, height: float = 4.2, rows: int = 1):
@@ -92,11 +94,15 @@ def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str) -> None
 
 
 def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.15, **how) -> None:
-    """One of `curves`; `how` is its colour, marker and label, `band` the opacity of its interval."""
+    """One of `curves`; `how` is its colour, marker and label, `band` the opacity of its interval.
+
+    On a logarithmic axis an interval that reaches below zero is not drawn: twelve such bands would hide all else.
+    """
     found = statistics.summary(table, y, [along])
     at = found[along] if x == along else found[along].map(table.groupby(along)[x].mean())
     ax.plot(at, found["mean"], markersize=5, linewidth=1.4, **how)
-    ax.fill_between(at, found["low"], found["high"], color=how["color"], alpha=band, linewidth=0)
+    low = found["low"].where(found["low"] > 0) if ax.get_yscale() == "log" else found["low"]
+    ax.fill_between(at, low, found["high"], color=how["color"], alpha=band, linewidth=0)
 
 
 def by_method(table: pd.DataFrame, y: str, width: float = 5.2, height: float = 4.0):
@@ -176,8 +182,8 @@ def by_case(table: pd.DataFrame, x: str, y: str, by: str, along: str, xscale: st
     """One panel a case of `curves`, the legend beside the last."""
     figure, axes = panels(table)
     for ax, case in zip(axes[0], cases(table)):
-        curves(ax, select(table, case), x, y, by, along)
         ax.set(xscale=xscale, yscale=yscale, title=title(case))
+        curves(ax, select(table, case), x, y, by, along)
         frame(ax)
         ax.legend(title={"rho": "ρ", "n": "n"}[by], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
@@ -191,10 +197,12 @@ def select(table: pd.DataFrame, case: tuple) -> pd.DataFrame:
 
 
 def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:
-    """A ring at rho* of every n."""
+    """A ring at rho* of every n, where it lies inside the range of rho: an end says that it may lie beyond."""
     means = table.groupby(["n", "rho"])[value].mean()
+    ends = table["rho"].min(), table["rho"].max()
     for spot in statistics.sweet_spots(table, value).itertuples():
-        ax.plot(spot.best, means[spot.n, spot.best], "o", markersize=13, markerfacecolor="none", markeredgecolor="crimson", zorder=5)
+        if spot.best not in ends:
+            ax.plot(spot.best, means[spot.n, spot.best], "o", markersize=13, markerfacecolor="none", markeredgecolor="crimson", zorder=5)
 
 
 def numbers(
@@ -204,8 +212,7 @@ def numbers(
     text = []
     for case in cases(table, by):
         found = statistics.summary(select(table, case), value, [rows, columns])
-        half = (found["high"] - found["mean"]).map(lambda h: "" if pd.isna(h) else f"±{h:.{digits}f}")
-        found["shown"] = found["mean"].map(lambda m: f"{m:.{digits}f}") + half
+        found["shown"] = statistics.in_words(found, f".{digits}f")
         text.append(f"{title(case)}: {value}\n{found.pivot(index=rows, columns=columns, values='shown').fillna('-').to_string()}")
     return "\n\n".join(text)
 

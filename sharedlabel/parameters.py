@@ -8,9 +8,10 @@ import itertools
 import json
 import math
 import shlex
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from torch import Tensor
 
@@ -57,6 +58,22 @@ def defaults(method: str) -> dict:
     assignments = ast.parse("".join(cell["source"])).body
     found = {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
     return {name: float(value) if name in FLOATS and type(value) is int else value for name, value in found.items()}
+
+
+def usual(name: str):
+    """The default value of a parameter, in the notebooks that have it."""
+    return next(found[name] for method in methods() if name in (found := defaults(method)))
+
+
+def as_usual(table: pd.DataFrame, names: Iterable[str], but: Container[str] = ()) -> pd.DataFrame:
+    """The runs of a table (`records.load`) whose parameters `names`, those in `but` excepted, are the usual ones.
+
+    A method that has no parameter of a name has it nan, which is as usual.
+    """
+    for name in names:
+        if name not in but:
+            table = table[table[name].isna() | (table[name] == usual(name))]
+    return table
 
 
 def check(method: str, given: dict, where: str = "the parameters cell, papermill's -p or -y, or the study's YAML") -> dict:

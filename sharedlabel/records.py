@@ -133,6 +133,14 @@ def load(results: str | Path = "results") -> pd.DataFrame:
     return gather(results, rows_of)
 
 
+def distinct(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The table as it is, if no two of its runs have the same `keys`; else ValueError: a mean over seeds would mix what differs in more."""
+    twice = table[table.duplicated(keys, keep=False)]
+    if len(twice):
+        raise ValueError(f"runs that differ in more than {', '.join(keys)} cannot be averaged: {', '.join(sorted(set(twice['run'])))}")
+    return table
+
+
 def curves(results: str | Path = "results") -> pd.DataFrame:
     """The learning curves of all records below `results` as one table: a row a run and epoch.
 

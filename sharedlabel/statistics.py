@@ -25,6 +25,12 @@ def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     return found.assign(low=found["mean"] - half, high=found["mean"] + half, seeds=found["count"]).drop(columns=["sem", "count"])
 
 
+def in_words(found: pd.DataFrame, how: str = "+.1f") -> list[str]:
+    """The means of a `summary` and half their intervals, where there is one: "+1.2±0.3"."""
+    halves = found["high"] - found["mean"]
+    return [f"{mean:{how}}" + ("" if np.isnan(half) else f"±{half:{how.lstrip('+')}}") for mean, half in zip(found["mean"], halves)]
+
+
 def ahead(table: pd.DataFrame, value: str, by: str, reference: str, cells: list[str]) -> pd.DataFrame:
     """How far level `reference` of column `by` lies above every other level, in pairs: columns `cells`, `by` and `summary`'s.
 
@@ -180,6 +186,11 @@ def judge_little(low: float, high: float, little: float) -> str:
 def judge_all(verdicts: list[str]) -> str:
     """The verdict on a claim about all of them: one failure is enough to fail it."""
     return "fails" if "fails" in verdicts else "holds" if set(verdicts) == {"holds"} else "cannot tell"
+
+
+def counts(verdicts: list[str]) -> str:
+    """How often each verdict was given."""
+    return ", ".join(f"{verdicts.count(word)} {word}" for word in ("holds", "fails", "cannot tell"))
 
 
 def plausible(values: np.ndarray, count: int = 4000, seed: int = 0) -> np.ndarray:

@@ -21,7 +21,7 @@ def closed():
 def test_a_pruner_looks_the_same_whichever_others_are_there():
     alone, among = (figures.looks(pd.DataFrame({"pruning": names}), "pruning") for names in (["synflow"], ["snip", "synflow", "random"]))
     assert alone == among[-1:]
-    assert [label for *_, label in among] == ["Random", "SNIP", "SynFlow"]
+    assert [label for *_, label in among] == ["random", "SNIP", "SynFlow"]
 
 
 def test_a_method_keeps_its_colour_among_the_variants():
@@ -44,7 +44,7 @@ def test_a_panel_has_a_head_rho_in_its_title_and_all_panels_one_legend():
         for head_rho, variant in ((0.0, "baseline"), (3.75, "lstm_balanced"), (3.75, "baseline")) for n in (2, 5)
     ])
     figure, axes = figures.by_panel(table, "per_cent", by="variant")
-    assert [ax.get_title() for ax in axes] == ["MNIST, Conv, ρ = 3.75, head ρ = 0", "MNIST, Conv, ρ = 3.75, head ρ = 3.75"]
+    assert [ax.get_title() for ax in axes] == ["MNIST, Conv, ρ = 3.75, head ρ = 0 (unpruned)", "MNIST, Conv, ρ = 3.75, head ρ = 3.75"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["baseline", "CNN-LSTM on balanced CNN"]
 
 
@@ -66,6 +66,16 @@ def test_frame_takes_the_curves_and_not_their_intervals():
     ax.fill_between([1, 2], [-9, -9], [9, 9])
     figures.frame(ax)
     assert ax.get_ylim() == pytest.approx((2.9, 4.1))
+
+
+def test_only_a_sweet_spot_inside_the_range_is_ringed():
+    table = pd.DataFrame([
+        {"rho": rho, "n": n, "seed": seed, "gain": value + seed / 100}
+        for n, values in ((1, (1, 3, 2)), (2, (1, 2, 3))) for rho, value in zip((1.0, 2.0, 3.0), values) for seed in (0, 1)
+    ])
+    ax = plt.figure().subplots()
+    figures.mark_sweet_spots(ax, table, "gain")
+    assert [tuple(line.get_xydata()[0]) for line in ax.get_lines()] == [(2.0, pytest.approx(3.005))]
 
 
 def test_times_read_by_hand():

@@ -2,6 +2,7 @@
 import json
 import shlex
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -375,3 +376,9 @@ def test_an_unknown_study_is_refused_and_the_known_ones_are_named():
     message = refusal(parameters.study, "minst")
     known = [file.stem for file in (ROOT / "params").glob("*.yaml")]
     assert all(part in message for part in ("study: 'minst'", "params/", *known))
+
+
+def test_runs_as_usual_have_the_notebooks_defaults_or_no_such_parameter():
+    table = pd.DataFrame({"lam": [0.5, 0.0, None, 0.5], "order": [None, None, None, "random"]})
+    assert list(parameters.as_usual(table, ["lam", "order"]).index) == [0, 2]
+    assert list(parameters.as_usual(table, ["lam", "order"], but=["lam"]).index) == [0, 1, 2]

@@ -187,6 +187,13 @@ def test_the_learning_curves_have_a_row_a_run_and_epoch(tmp_path):
     assert table.loc[first, "n_accuracy_80"].tolist() == [0.5, 0.75] and math.isnan(table.loc[(second, 1), "n_accuracy_80"])
 
 
+def test_runs_that_a_mean_would_mix_are_named():
+    table = pd.DataFrame({"run": ["a", "b", "c"], "rho": [1.0, 2.0, 2.0], "seed": [0, 0, 0]})
+    assert records.distinct(table[:2], ["rho", "seed"]).equals(table[:2])
+    with pytest.raises(ValueError, match="differ in more than rho, seed cannot be averaged: b, c"):
+        records.distinct(table, ["rho", "seed"])
+
+
 @pytest.mark.parametrize("read", [records.load, records.curves])
 @pytest.mark.parametrize("text", ["", "{half", "[]", "3", '{"params": {}}', '{"params": [], "network": {}}'])
 def test_a_damaged_record_is_named(tmp_path, text, read):

@@ -35,6 +35,16 @@ def by_pruner(values: dict) -> pd.DataFrame:
     ])
 
 
+def test_a_mean_in_words_has_half_its_interval_where_it_has_one():
+    found = statistics.summary(pd.DataFrame({"n": [1, 1, 2], "v": [1.0, 2.0, -0.5]}), "v", ["n"])
+    assert statistics.in_words(found) == ["+1.5±6.4", "-0.5"]
+    assert statistics.in_words(found, ".2f") == ["1.50±6.35", "-0.50"]
+
+
+def test_verdicts_are_counted():
+    assert statistics.counts(["holds", "fails", "holds"]) == "2 holds, 1 fails, 0 cannot tell"
+
+
 def test_paired_differences_are_taken_seed_by_seed():
     mine = {1.0: {0: 5.0, 1: 9.0, 2: 1.0, 3: 2.0}, 2.0: {0: 1.0}}
     table = by_pruner({"mine": mine, "other": {1.0: {1: 8.0, 0: 3.0, 2: -2.0}, 2.0: {0: 4.0}}})
