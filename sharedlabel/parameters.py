@@ -68,10 +68,10 @@ def usual(name: str):
 def as_usual(table: pd.DataFrame, names: Iterable[str], but: Container[str] = ()) -> pd.DataFrame:
     """The runs of a table (`records.load`) whose parameters `names`, those in `but` excepted, are the usual ones.
 
-    A method that has no parameter of a name has it nan, which is as usual.
+    A method that has no parameter of a name has it nan, which is as usual; so is a name that no run has.
     """
     for name in names:
-        if name not in but:
+        if name not in but and name in table:
             table = table[table[name].isna() | (table[name] == usual(name))]
     return table
 

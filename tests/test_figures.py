@@ -68,6 +68,16 @@ def test_frame_takes_the_curves_and_not_their_intervals():
     assert ax.get_ylim() == pytest.approx((2.9, 4.1))
 
 
+@pytest.mark.parametrize(("scale", "drawn"), [("linear", [1.0, 2.0]), ("log", [1.0])])
+def test_an_interval_that_reaches_below_zero_is_not_drawn_on_a_logarithmic_axis(scale, drawn):
+    table = pd.DataFrame({"rho": [1.0, 1.0, 2.0, 2.0], "gain": [5.0, 5.1, 0.1, 9.0]})
+    ax = plt.figure().subplots()
+    ax.set_yscale(scale)
+    figures.curve(ax, table, "rho", "gain", "rho", color="C0")
+    corners = [corner for path in ax.collections[0].get_paths() for corner in path.vertices]
+    assert sorted({x for x, _ in corners}) == drawn
+
+
 def test_only_a_sweet_spot_inside_the_range_is_ringed():
     table = pd.DataFrame([
         {"rho": rho, "n": n, "seed": seed, "gain": value + seed / 100}

@@ -382,3 +382,4 @@ def test_runs_as_usual_have_the_notebooks_defaults_or_no_such_parameter():
     table = pd.DataFrame({"lam": [0.5, 0.0, None, 0.5], "order": [None, None, None, "random"]})
     assert list(parameters.as_usual(table, ["lam", "order"]).index) == [0, 2]
     assert list(parameters.as_usual(table, ["lam", "order"], but=["lam"]).index) == [0, 1, 2]
+    assert parameters.as_usual(table[["lam"]], ["order"]).equals(table[["lam"]])
