@@ -2,15 +2,20 @@
 
     .venv/bin/python benchmarks/times.py                           # all studies but `digits`, half an hour; rewrites times.md
     .venv/bin/python benchmarks/times.py table_2 section_5_1       # these rows; the others stay as they are
+    .venv/bin/python benchmarks/times.py --all --at-once 16 --device cuda table_1 table_2      # how far is a GPU from half an hour?
 
-For every kind of run that has no record yet, its network is pruned and the median of a few training steps is timed, processor
-time, one thread, on noise of the data set's shape (on a GPU by the clock, `--device cuda`). That times the steps of an epoch times
-the most epochs it may train, and pruning, is what the run takes at most; evaluation, a tenth or so, is left out. Most runs stop
-earlier. Two runs at a time on two cores take half as long together. A graph's step is taken for its CNN's.
+For every kind of run that has no record yet (`--all`: of any run), its network is pruned and the median of a few training steps is
+timed, processor time, one thread, on noise of the data set's shape. That times the steps of an epoch times the most epochs it may
+train, and pruning, is what the run takes at most; evaluation, a tenth or so, is left out. Most runs stop earlier. A graph's step is
+taken for its CNN's. On a GPU, and where several processes time the same steps side by side (`--at-once`), the clock counts, and the
+hours of a study are those of all its runs divided among the processes: what sharing a processor or a GPU costs is in them.
 """
 import argparse
 import functools
+import multiprocessing
 import statistics
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -26,6 +31,21 @@ STEPS = 9
 
 
 where = torch.device("cpu")
+others = None  # a barrier at which the processes that time side by side wait for each other
+
+
+def beside(device: torch.device, barrier) -> None:
+    """Make this process one of several that time the same steps side by side."""
+    global where, others
+    where, others = device, barrier
+    torch.set_num_threads(1)
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Seconds that `action` takes here, begun together with the others."""
+    if others:
+        others.wait(timeout=600)  # ends all of them where one has failed
+    return seconds(action, where, by_the_clock=others is not None)
 
 
 def step_seconds(network: nn.Module, x: Tensor, classes: int, precision: str = "float32") -> float:
@@ -36,7 +56,7 @@ def step_seconds(network: nn.Module, x: Tensor, classes: int, precision: str = "
     def step() -> None:
         train_step(network, optimizer, x, labels, precision, where)
 
-    return statistics.median([seconds(step, where) for _ in range(STEPS + 2)][2:])
+    return statistics.median([timed(step) for _ in range(STEPS + 2)][2:])
 
 
 @functools.cache
@@ -48,7 +68,7 @@ def cnn_seconds(
     shape = (data.CHANNELS[dataset], side, side)
     network = models.build(model, shape, classes, data.stream(0, "initialisation"))
     batch = torch.randn(classes, *shape), torch.arange(classes)
-    pruned = seconds(lambda: pruning.prune(network, pruner, rho, batch, iterations, data.stream(0, "pruning")))
+    pruned = timed(lambda: pruning.prune(network, pruner, rho, batch, iterations, data.stream(0, "pruning")))
     small = live.build(network, shape)
     small = live.freeze(small, free)[1] if free else small
     return pruned, step_seconds(small, torch.randn(batch_size, len(small.columns)), classes, precision)
@@ -83,39 +103,70 @@ def run_seconds(run: dict) -> float:
     return pruned + step * images / run["head_batch_size"] * run["head_max_epochs"]
 
 
-def row(study: str) -> str:
-    """A line of the table."""
+def hours(study: str, every: bool) -> list[float]:
+    """What each run of the study takes at most, or each that has no record yet."""
     runs = parameters.study(study)
-    missing = [run for run in runs if not records.path(parameters.result_params(run["method"], run), run["results"]).exists()]
-    hours = sorted(run_seconds(run) / 3600 for run in missing)
-    each = f"{hours[len(hours) // 2]:.2f}, {hours[-1]:.2f}" if hours else "-"
-    return f"| `{study}` | {len(missing)} of {len(runs)} | {sum(hours):.1f} | {each} |"
+    if not every:
+        runs = [run for run in runs if not records.path(parameters.result_params(run["method"], run), run["results"]).exists()]
+    return [run_seconds(run) / 3600 for run in runs]
+
+
+def row(study: str, every: bool, at_once: int) -> str:
+    """A line of the table."""
+    if at_once == 1:
+        found = hours(study, every)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(at_once, context, beside, (where, context.Barrier(at_once))) as pool:
+            found = [statistics.mean(each) for each in zip(*pool.map(hours, [study] * at_once, [every] * at_once))]
+    found.sort()
+    count = f"all {len(found)}" if every else f"{len(found)} missing of {len(parameters.study(study))}"
+    each = f"{found[len(found) // 2]:.2f}, {found[-1]:.2f}" if found else "-"
+    return f"| `{study}` | {count} | {device_name()} | {at_once} | {sum(found) / at_once:.1f} | {each} |"
+
+
+def device_name() -> str:
+    return torch.backends.cpu.get_cpu_capability() if where.type == "cpu" else torch.cuda.get_device_name(where)
+
+
+def key(line: str) -> tuple[str, ...]:
+    """What a line is about; a new one takes the place of an old one."""
+    study, count, device, at_once, *_ = (cell.strip() for cell in line.strip("|").split("|"))
+    return study, count[:3], device, at_once
 
 
 def main() -> None:
     known = sorted(file.stem for file in (ROOT / "params").glob("*.yaml") if file.stem != "digits")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"of {', '.join(known)}; none: all of them")
+    parser.add_argument("--all", action="store_true", help="every run, not only those that have no record yet")
+    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="so many processes time the same steps side by side")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     arguments = parser.parse_args()
     chosen = arguments.studies or known
     if set(chosen) - set(known):
         parser.error(f"{', '.join(set(chosen) - set(known))}: not a study; there are {', '.join(known)}")
+    if arguments.at_once < 1:
+        parser.error(f"--at-once {arguments.at_once}: at least one process")
     global where
     where = data.device(arguments.device)
     file = Path(__file__).with_suffix(".md")
-    rows = {line.split("`")[1]: line for line in file.read_text().splitlines() if line.startswith("| `")} if file.exists() else {}
+    lines = [line for line in file.read_text().splitlines() if line.startswith("| `")] if file.exists() else []
+    rows = {key(line): line for line in lines}
     for study in chosen:
-        rows[study] = row(study)
-        print(rows[study], flush=True)
+        line = row(study, arguments.all, arguments.at_once)
+        print(line, flush=True)
+        rows.pop(key(line), None)
+        if " 0 missing" not in line:
+            rows[key(line)] = line
         file.write_text("\n".join([
-            "# How long what is missing takes, at most\n",
-            f"Written by `benchmarks/times.py` (what is estimated: its docstring), torch {torch.__version__}, "
-            f"{torch.backends.cpu.get_cpu_capability() if where.type == 'cpu' else torch.cuda.get_device_name()}, hours of one process.\n",
-            "| study | runs missing | all of them | a run: median, longest |", "|---|---|---|---|",
-            *(rows[name] for name in known if name in rows),
+            "# How long a study takes, at most\n",
+            f"Written by `benchmarks/times.py` (what is estimated: its docstring), torch {torch.__version__}, hours.\n",
+            "| study | runs | device | processes at once | all of them | a run: median, longest |", "|---|---|---|---|---|---|",
+            *(rows[each] for each in sorted(rows)),
         ]) + "\n")
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main()
