@@ -23,6 +23,7 @@ from sharedlabel import live, methods, pruning, statistics
 MARKERS = "osD^vP*X<>hd"
 PALETTE = sns.color_palette("colorblind")
 PALETTE[8] = (0.15, 0.15, 0.15)  # in place of a yellow that is hard to see on white
+PALETTE += [(0.36, 0.2, 0.58), (0.45, 0.45, 0.1)]  # as many as there are markers: no two variants look alike
 LABELS = {
     "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
     "n_accuracy": "n-accuracy", "information_gain": "information gain (bits)", "log_error": "log2(1 − n-accuracy)",

@@ -120,3 +120,9 @@ def test_the_survivors_are_counted_as_pruning_left_them():
         assert f"{int(maps.any((1, 2)).sum())} of 32 channels,\n{int(maps.sum())} positions" in told
     labels = [ax.get_ylabel() for ax in figure.axes]
     assert [f"class {i}" for i in range(10)] == [label for label in labels if label.startswith("class")]
+
+
+def test_no_two_variants_of_a_figure_look_alike():
+    found = figures.looks(pd.DataFrame({"variant": figures.VARIANTS}), "variant")
+    assert len(found) == len(figures.VARIANTS)
+    assert len({tuple(colour) for _, colour, _, _ in found}) == len({marker for _, _, marker, _ in found}) == len(found)
