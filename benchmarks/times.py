@@ -129,10 +129,10 @@ def device_name() -> str:
     return torch.backends.cpu.get_cpu_capability() if where.type == "cpu" else torch.cuda.get_device_name(where)
 
 
-def key(line: str) -> tuple[str, ...]:
+def key(line: str) -> tuple[str, bool, str, int]:
     """What a line is about; a new one takes the place of an old one."""
     study, count, device, at_once, *_ = (cell.strip() for cell in line.strip("|").split("|"))
-    return study, count[:3], device, at_once
+    return study, count.split()[0] == "all", device, int(at_once)
 
 
 def main() -> None:
