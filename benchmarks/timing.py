@@ -24,7 +24,7 @@ def train_step(
 
 
 def seconds(action: Callable[[], object], device: torch.device = CPU, by_the_clock: bool = False) -> float:
-    """Processor time of this process on a CPU, which other processes disturb less, unless `by_the_clock`; on a GPU by the clock, to the end of its work."""
+    """Processor time of this process, which other processes disturb less; `by_the_clock` real time, as on a GPU to the end of its work."""
     clock = time.process_time if device.type == "cpu" and not by_the_clock else time.perf_counter
     started = clock()
     action()
