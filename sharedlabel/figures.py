@@ -46,7 +46,7 @@ METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron", "alone_balanced", "mean_balanced",
             "balanced_table_2", "alone_baseline", "mean_baseline")  # what section 5.3 compares (`variants`)
 PRUNINGS = (*pruning.PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
-NAMED = {"pruning": PRUNINGS, "method": METHODS, "variant": VARIANTS, "order": methods.ORDERS}  # in the order of their colours
+NAMED = {"pruning": PRUNINGS, "method": METHODS, "variant": VARIANTS, "order": (*methods.ORDERS, "alone_balanced")}  # in the order of their colours
 COLOURS = dict(zip(VARIANTS, itertools.cycle(PALETTE)))
 
 
@@ -167,9 +167,10 @@ def variants(table: pd.DataFrame) -> pd.Series:
     return found
 
 
-def frame(ax) -> None:
-    """Fit the y axis to the curves: an interval of three seeds can be far wider than anything possible."""
+def frame(ax, bands: bool = False) -> None:
+    """Fit the y axis to the curves: an interval of three seeds can be far wider than anything possible. With `bands` to these, too."""
     heights = [height for line in ax.get_lines() for height in line.get_ydata()]
+    heights += [height for band in ax.collections for path in band.get_paths() for height in path.vertices[:, 1]] if bands else []
     if len(set(heights)) < 2:
         return
     low, high = min(heights), max(heights)

@@ -112,14 +112,21 @@ def pass_between(network: live.LiveNetwork, n: int, share: float = 0.5) -> None:
         network.layers.set_submodule(name, nn.Sequential(layer, Passing(n, share, dim)))
 
 
-class Copies(nn.Module):
-    """Appendix B's second architecture: tuples [T, n, D] -> logits [T, l], the mean over the copies of one network (`pass_between`)."""
+def check_built_for(n: int, x: Tensor) -> None:
+    """ValueError where tuples x [T, n', ...] are not of the n images that a graph network was built for."""
+    if x.shape[1] != n:
+        raise ValueError(f"n: tuples of {x.shape[1]} images; this graph network was built for {n}")
 
-    def __init__(self, cnn: nn.Module):
+
+class Copies(nn.Module):
+    """Appendix B's second architecture: tuples [T, n, D] -> logits [T, l], the mean over the n copies of one network (`pass_between`)."""
+
+    def __init__(self, cnn: nn.Module, n: int):
         super().__init__()
-        self.cnn = cnn
+        self.cnn, self.n = cnn, n
 
     def forward(self, x: Tensor) -> Tensor:
+        check_built_for(self.n, x)
         return self.cnn(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
 
 
@@ -129,10 +136,11 @@ class Joined(nn.Module):
     classifier: the live part of a network over [n * d] features, which reads its `columns` of them.
     """
 
-    def __init__(self, cnn: nn.Module, classifier: live.LiveNetwork):
+    def __init__(self, cnn: nn.Module, classifier: live.LiveNetwork, n: int):
         super().__init__()
-        self.cnn, self.classifier = cnn, classifier
+        self.cnn, self.classifier, self.n = cnn, classifier, n
 
     def forward(self, x: Tensor) -> Tensor:
+        check_built_for(self.n, x)
         embeddings = self.cnn(x.flatten(0, 1)).unflatten(0, x.shape[:2]).flatten(1)
         return self.classifier(embeddings[:, self.classifier.columns])

@@ -113,6 +113,11 @@ def check(method: str, given: dict, where: str = "the parameters cell, papermill
             f"cnn_training: {params['cnn_training']!r} is for networks whose embeddings are their logits, fc and conv; "
             f"allowed for {params['model']}: frozen (set in {where})"
         )
+    for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
+        if params.get("cnn_training", "frozen") != "frozen" and params[name] != only:
+            raise ParameterError(
+                f"{name}: {params[name]!r} is for a frozen CNN; allowed with cnn_training {params['cnn_training']}: {only!r} (set in {where})"
+            )
     if "architecture" in params and params["n"] != [params["train_n"]]:
         raise ParameterError(
             f"n: {params['n']} is not allowed; a graph network is built for train_n = {params['train_n']} images, "

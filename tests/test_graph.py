@@ -26,7 +26,7 @@ def columns(x: torch.Tensor, small: live.LiveNetwork) -> torch.Tensor:
 def copies(name: str, share: float) -> tuple[methods.Copies, torch.Tensor]:
     small = live.build(pruned(name), SHAPE)
     methods.pass_between(small, N, share)
-    return methods.Copies(small).eval(), columns(tuples(), small)
+    return methods.Copies(small, N).eval(), columns(tuples(), small)
 
 
 def passed(network, x: torch.Tensor, share: float) -> torch.Tensor:
@@ -78,7 +78,7 @@ def joined(name: str) -> tuple[methods.Joined, torch.Tensor, torch.nn.Sequential
     features = small(x[0]).shape[1]
     classifier = models.second_classifier(N * features, 4)
     pruning.prune(classifier, "synflow", 0.7, (torch.empty(1, N, 1, features), None), iterations=3)
-    return methods.Joined(small, live.build(classifier.double(), (N, 1, features))), x, classifier
+    return methods.Joined(small, live.build(classifier.double(), (N, 1, features)), N), x, classifier
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -99,6 +99,13 @@ def test_the_second_classifiers_counts():
 def test_a_graph_network_reads_the_n_that_it_is_built_for():
     with pytest.raises(parameters.ParameterError, match=r"n: \[2, 5\] is not allowed; .* built for train_n = 5 images, .* \[5\]"):
         parameters.check("graph", {"n": [2, 5]})
+
+
+@pytest.mark.parametrize("images", [2, 4, 2 * N])
+def test_a_graph_network_refuses_tuples_of_another_n(images):
+    for network, x in (copies("fc", 0.5), joined("fc")[:2]):
+        with pytest.raises(ValueError, match=f"n: tuples of {images} images; this graph network was built for {N}"):
+            network(x.repeat(1, 2, 1)[:, :images])
 
 
 @pytest.mark.parametrize("architecture", ["embedding", "neuron"])

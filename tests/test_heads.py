@@ -6,7 +6,7 @@ from conftest import count, fill, generator, total
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedlabel import costs, live_head, models, pruning, records
+from sharedlabel import costs, data, live_head, models, pruning, records
 
 EXACT = dict(rtol=0, atol=1e-10)
 PRUNERS = pytest.mark.parametrize("pruner", pruning.PRUNERS)
@@ -114,6 +114,20 @@ def test_synflow_leaves_the_head_connected(rho, n):
     x = tuples(n=n)[0].requires_grad_()
     network(x).sum().backward()
     assert x.grad.any()
+
+
+@pytest.mark.parametrize("n, lost", [(2, []), (15, []), (40, [4, 6])])
+def test_at_table_2s_rho_a_few_heads_scored_on_long_sequences_lose_every_path(n, lost):
+    """As it is: SynFlow gives 14 of 31 weights to what goes round, and nothing may be left of what comes in or goes out."""
+    found = []
+    for seed in (3, 4, 6):  # seeds as the notebooks have them
+        with models.initialised_by(data.stream(seed, "head initialisation")):
+            network = models.LSTMHead(10, 10)
+        try:
+            pruning.prune(network, "synflow", 3.75, tuples(n=n))
+        except pruning.LayerCollapse:
+            found.append(seed)
+    assert found == lost
 
 
 def test_synflows_flow_through_the_linearised_head_is_conserved_for_one_image():

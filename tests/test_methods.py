@@ -186,6 +186,14 @@ def test_only_a_cnn_whose_embeddings_are_its_logits_learns_on():
         parameters.check("cnn_lstm", {"dataset": "cifar10", "model": "resnet18", "cnn_training": "fine_tune"})
 
 
+@pytest.mark.parametrize("given, allowed", [({"standardised": True}, "False"), ({"precision": "bfloat16"}, "'float32'")])
+@pytest.mark.parametrize("how", ["fine_tune", "end_to_end"])
+def test_what_is_for_embeddings_computed_once_is_refused_where_the_cnn_learns_on(how, given, allowed):
+    (name, value), = given.items()
+    with pytest.raises(parameters.ParameterError, match=f"{name}: {value!r} is for a frozen CNN; allowed with cnn_training {how}: {allowed} "):
+        parameters.check("cnn_lstm", given | {"cnn_training": how})
+
+
 # ---- the notebooks, on digits
 
 CNN = {"dataset": "digits", "rho": 1.0, "max_epochs": 5, "learning_rate": 2e-3, "prune_iterations": 20, "tuples_per_class": 20}
