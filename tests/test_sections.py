@@ -181,6 +181,7 @@ def save_heads(results) -> None:
         run("balanced", {1: 40, 2: 50 - 2 * noise, 5: 55})
         run("balanced", {2: 59, 5: 69}, rho=3.5)
         run("baseline", {2: 48 + noise, 5: 54})
+        run("baseline", {2: 95 - noise, 5: 97}, rho=3.0, macs=5000)  # ahead of the unpruned LSTM, and far cheaper
         run("cnn_lstm", {3: 99.2 + noise / 4}, train_n=3, head_rho=1.0)  # near 100 % no order has room to be ahead
         run("cnn_lstm", {3: 99 + noise / 4}, train_n=3, head_rho=1.0, order="random")
         for pruner, swapped in (("synflow", 0), ("magnitude", 20)):  # magnitude's LSTM is behind its control
@@ -244,6 +245,13 @@ def test_the_sweep_of_the_heads_rho_is_in_pairs(told):
     assert re.search(r"CNN-LSTM minus head alone, per image +30.1±1.4 +2.0±0.0 +-9.9±1.4\n", sweep)
     assert re.search(r"CNN-LSTM minus head alone, tuple's mean +29.9±1.4 +0.9±2.7 +-10.1±1.4\n", sweep)
     assert "n = 5, seeds" not in told  # there, too, the LSTM has three rho, but not its controls
+
+
+def test_a_head_is_held_against_a_larger_cnn_that_costs_no_more(told):
+    costs, pruned, unpruned = re.split(r"head ρ = (?:3.75|0 \(unpruned\))\n", told[told.index("ρ is the CNN's where logits are averaged"):])
+    assert re.search(r"averaged logits, SynFlow 3.75 +47 +80 +3 +48.1±2.8 +54.1±1.5\n +3.00 +261 +10000 +3 +95.0±0.1", costs)
+    assert re.search(r"CNN-LSTM on balanced CNN minus averaged logits, SynFlow, ρ = 3.75 +\+1.9±1.4 holds +-1.0±0.0 fails", pruned)
+    assert re.search(r"CNN-LSTM on balanced CNN minus averaged logits, SynFlow, ρ = 3 +-4.9±1.4 fails +-4.0±0.0 fails", unpruned)
 
 
 def test_the_order_under_another_pruner_is_told_pair_by_pair(told):
