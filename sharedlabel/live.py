@@ -244,6 +244,12 @@ def write_back(live: LiveNetwork, network: nn.Module) -> None:
                     module.bias[layer.rows] = layer.bias
 
 
+def check_free(layers: int, free: int) -> None:
+    """Raise ValueError unless 1 <= `free` <= the number of `layers` with weights."""
+    if not 1 <= free <= layers:
+        raise ValueError(f"free_layers: {free!r} is not allowed; this network has from 1 to {layers} layers to leave free")
+
+
 def freeze(live: LiveNetwork, free: int) -> tuple[LiveNetwork, LiveNetwork]:
     """Freeze all but the last `free` layers with weights: their values, biases and statistics stay as they are.
 
@@ -253,8 +259,7 @@ def freeze(live: LiveNetwork, free: int) -> tuple[LiveNetwork, LiveNetwork]:
     """
     *nodes, output = live.layers.graph.nodes  # in the order of computation
     weighted = [i for i, node in enumerate(nodes) if isinstance(layer_of(live.layers, node), live_layers.LiveLayer)]
-    if not 1 <= free <= len(weighted):
-        raise ValueError(f"free_layers: {free!r} is not allowed; this network has from 1 to {len(weighted)} layers to leave free")
+    check_free(len(weighted), free)
     first, place = weighted[-free], {node: i for i, node in enumerate([*nodes, output])}
     for node in nodes[1:first]:
         layer_of(live.layers, node).requires_grad_(False)

@@ -188,7 +188,7 @@ def starting_point(method: str, params: dict) -> dict[str, Tensor]:
     """The checkpoint of the run that `needs` names, read from `params["results"]`.
 
     FileNotFoundError, naming the command that makes it, where that run has no record there; ValueError where what lies
-    there is the record of another run.
+    there is the record of another run; LayerCollapse where that run's network collapsed, and so has nothing to start from.
     """
     run, results = needs(method, params), params["results"]
     before = run.pop("method")
@@ -203,10 +203,13 @@ def starting_point(method: str, params: dict) -> dict[str, Tensor]:
             f"this run starts from {record.stem}, which has no record in {results}; a grid makes it first, by hand it is "
             f"papermill notebooks/methods/{before}.ipynb out.ipynb {' '.join(told)}"
         )
-    found, wanted = json.loads(record.read_text())["params"], result_params(before, run)
+    known = json.loads(record.read_text())
+    found, wanted = known["params"], result_params(before, run)
     other = [f"{name} {found.get(name)!r}, not {wanted[name]!r}" for name in wanted if found.get(name) != wanted[name]]
     if other:
         raise ValueError(f"{record} is the record of another run: {'; '.join(other)}")
+    if known["status"] == "layer_collapse":
+        raise pruning.LayerCollapse(known["collapse"])
     return records.load_checkpoint(record)
 
 

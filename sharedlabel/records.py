@@ -18,7 +18,7 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from sharedlabel import ROOT
+from sharedlabel import ROOT, pruning
 
 # Parameters that methods got after the first records were committed, and the value that those records had without saying so.
 # With that value they are in no name and in no record, so that an old record keeps its name and is found as done.
@@ -105,6 +105,21 @@ def live_tensors(live: nn.Module) -> dict[str, Tensor]:
     """A live network as a sparse checkpoint: `values` at `index` and `bias` at `rows` of every layer, BatchNorm whole."""
     kept = {name: t for name, t in live.layers.state_dict().items() if name.rpartition(".")[2] in KEPT}
     return {name: (t if t.is_floating_point() else t.int()).cpu().contiguous() for name, t in kept.items()}
+
+
+def masks(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The bool masks of `network`'s weights that a sparse checkpoint was trained with, by parameter name; a dead weight is pruned, too.
+
+    Who starts from a checkpoint takes these and does not prune again: a score by loss is a sum in float32, which
+    another processor rounds otherwise, and so may keep another weight. ValueError where the checkpoint is another network's.
+    """
+    chosen = {name: torch.zeros_like(w, dtype=torch.bool) for name, w in pruning.weights(network).items()}
+    index = {f"{name.removesuffix('index')}weight": t.long() for name, t in tensors.items() if name.endswith(".index")}
+    if index.keys() != chosen.keys() or any(len(at) and at.max() >= chosen[name].numel() for name, at in index.items()):
+        raise ValueError("the checkpoint is of another network")
+    for name, at in index.items():
+        chosen[name].view(-1)[at] = True
+    return chosen
 
 
 def restore(live: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -36,6 +36,29 @@ def test_a_restored_network_gives_the_trained_ones_outputs(name, tmp_path):
     assert torch.equal(outputs(trained), outputs(fresh))
 
 
+@pytest.mark.parametrize("name", ("fc", "conv", "resnet18", "wideresnet20"))
+def test_a_checkpoint_says_what_was_pruned(name):
+    trained, network = pruned(name), model(name, seed=1)  # whose own pruning would keep others
+    train(trained)
+    tensors = records.live_tensors(trained)
+    pruning.put_masks(network, records.masks(network, tensors))
+    again = live.build(network, SHAPE)
+    records.restore(again, tensors)
+    assert torch.equal(outputs(trained), outputs(again))
+    live.write_back(again, network)
+    torch.testing.assert_close(network.eval()(labelled()[0]), outputs(trained), rtol=1e-4, atol=1e-5)
+
+
+def test_masks_of_another_networks_checkpoint_are_refused():
+    tensors = records.live_tensors(pruned("fc"))
+    first = next(name for name in tensors if name.endswith(".index"))
+    for other in (model("conv"), model("wideresnet20")):
+        with pytest.raises(ValueError, match="the checkpoint is of another network"):
+            records.masks(other, tensors)
+    with pytest.raises(ValueError, match="the checkpoint is of another network"):
+        records.masks(model("fc"), tensors | {first: tensors[first] + 10**6})
+
+
 def test_a_checkpoint_of_another_mask_or_network_is_refused():
     for other in (pruned("fc", seed=1), pruned("conv")):
         with pytest.raises(ValueError, match="pruned differently"):

@@ -1,10 +1,12 @@
 """Heads over tuples: who reads what, in which order, and that the control shares nothing."""
 import json
+import shutil
 
 import papermill
 import pytest
 import torch
 from conftest import generator, labelled, model
+from safetensors import torch as safetensors
 from torch import nn
 
 from sharedlabel import ROOT, costs, data, embeddings, live, live_head, losses, methods, models, parameters, pruning, records, training
@@ -181,6 +183,15 @@ def test_a_record_that_is_another_runs_is_refused_by_name(tmp_path):
         parameters.starting_point("cnn_lstm", params)
 
 
+def test_a_cnn_that_collapsed_is_nothing_to_start_from(tmp_path):
+    params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
+    before = parameters.without(parameters.needs("head_control", params), "method")
+    record = {"params": parameters.result_params("baseline", before), "status": "layer_collapse", "collapse": "no path is left"}
+    records.save(record, tmp_path)
+    with pytest.raises(pruning.LayerCollapse, match="no path is left"):
+        parameters.starting_point("head_control", params)
+
+
 def test_only_a_cnn_whose_embeddings_are_its_logits_learns_on():
     with pytest.raises(parameters.ParameterError, match="cnn_training: 'fine_tune' is for networks .* fc and conv"):
         parameters.check("cnn_lstm", {"dataset": "cifar10", "model": "resnet18", "cnn_training": "fine_tune"})
@@ -249,6 +260,19 @@ def test_of_single_images_the_lstm_and_its_control_are_the_same_to_the_last_bit(
     paths = [records.path(record["params"], folder / "results") for record in (lstm, control)]
     one, other = map(records.load_checkpoint, paths)
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("method, given", [("head_control", HEAD | {"train_n": 5, "head_max_epochs": 1}), ("freeze_retrain", {})])
+def test_a_moved_study_goes_on_although_another_processor_would_prune_otherwise(folder, tmp_path, method, given):
+    """It starts from the weights that the CNN's record names. Here the CNN keeps one that pruning it here would not."""
+    shutil.copytree(folder / "results", tmp_path / "results")
+    file = next((tmp_path / "results").rglob("*baseline*.safetensors"))
+    tensors = safetensors.load_file(file)
+    kept = set(tensors["2.index"].tolist())
+    at, other = next((at, other) for at in sorted(kept) for other in range(at // 9 * 9, at // 9 * 9 + 9) if other not in kept)  # of one kernel
+    tensors["2.index"] = torch.tensor(sorted(kept - {at} | {other}), dtype=torch.int32)
+    safetensors.save_file(tensors, file)
+    assert execute(method, tmp_path, **CNN, **given)["status"] == "ok"
 
 
 def test_a_head_without_its_cnn_says_how_to_make_it(tmp_path):
