@@ -1,8 +1,8 @@
 ## make study              a fresh small study on handwritten digits, from training to figures; ends with the one file to open
 ## make test               all tests, the section notebooks against their committed outputs among them
 ## make grid STUDY=mnist   every run of params/mnist.yaml that has no record yet in results/; stop it whenever you like,
-##                         the same command goes on.  CORES=8: that many runs at once.  FORCE=1: runs that are done, too.
-##                         FLAGS="...": anything else for snakemake, as --dry-run; on a cluster, after
+##                         the same command goes on.  STUDY="table_1 table_1_large": both.  CORES=8: that many runs at once.
+##                         FORCE=1: runs that are done, too.  FLAGS="...": anything else for snakemake, as --dry-run; on a cluster, after
 ##                         .venv/bin/pip install -e .[slurm], FLAGS="--executor slurm --jobs 100"
 ## make sections           the section notebooks executed anew from results/, and the README's figure; after new records
 ## make lab                JupyterLab with the notebooks
@@ -31,7 +31,7 @@ test: venv
 	$(BIN) pytest $(FLAGS)
 
 grid: named venv
-	$(SNAKEMAKE) --config study=$(STUDY)
+	$(SNAKEMAKE) --config study="$(STUDY)"
 
 named:
 	@test -n "$(STUDY)" || { echo "make grid STUDY=NAME, where NAME is one of: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }

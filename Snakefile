@@ -1,5 +1,6 @@
 # The only scheduler: one papermill execution for every run of a study whose record does not exist.
 #   make grid STUDY=mnist       or, from anywhere:   snakemake --snakefile PATH/Snakefile --config study=mnist
+# Several studies, as STUDY="table_1 table_1_large", are one grid.
 # How snakemake treats records, failures and kills is set, each with its reason, in profiles/default/config.yaml.
 import shlex
 import sys
@@ -25,11 +26,14 @@ def add(given):
 
 
 try:
-    results = [add(run).parents[2] for run in parameters.study(config.get("study", "--config study=NAME"))]
+    names = shlex.split(str(config.get("study", "'--config study=NAME'")))
+    found = {add(run).parents[2] for name in names for run in parameters.study(name)}
+    if len(found) > 1:
+        raise parameters.ParameterError(f"{' '.join(names)}: their records go to different folders, {' and '.join(sorted(map(str, found)))}")
 except parameters.ParameterError as error:
     sys.exit(str(error))  # before anything is trained
 
-RESULTS = results[0]  # RESULTS/DATASET/MODEL/NAME.json
+(RESULTS,) = found  # RESULTS/DATASET/MODEL/NAME.json
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill"  # of the environment that runs snakemake, kernel included
 
 
@@ -57,7 +61,7 @@ rule run:
         given=lambda wildcards: yaml.safe_dump(RUNS[wildcards.name]["given"], default_flow_style=True, width=10**6).strip(),
     threads: 1  # snakemake hands it on as OMP_NUM_THREADS
     resources:  # what a cluster is asked for: its memory, and minutes; Tiny ImageNet is 1.3 GB of pixels, and a run of it may take days
-        mem_mb=lambda wildcards: 8000 if wildcards.dataset == "tinyimagenet" else 4000,
+        mem_mb=lambda wildcards: 4000 if wildcards.dataset in ("digits", "mnist") else 8000,
         runtime=lambda wildcards: 5760 if wildcards.dataset == "tinyimagenet" else 1440,
     shell:
         "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} {PAPERMILL} --no-progress-bar notebooks/methods/{params.method}.ipynb"

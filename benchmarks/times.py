@@ -2,12 +2,14 @@
 
     .venv/bin/python benchmarks/times.py                           # all studies but `digits`, half an hour; rewrites times.md
     .venv/bin/python benchmarks/times.py table_2 section_5_1       # these rows; the others stay as they are
-    .venv/bin/python benchmarks/times.py --all --at-once 16 --device cuda table_1 table_2      # how far is a GPU from half an hour?
+    .venv/bin/python benchmarks/times.py --all --at-once 16 --device cuda table_1 table_1_large table_2 table_2_cifar table_2_tinyimagenet
+                                                                   # how far is a GPU from all of both tables in half an hour?
 
 For every kind of run that has no record yet (`--all`: of any run), its network is pruned and the median of a few training steps is
 timed, processor time, one thread, on noise of the data set's shape. That times the steps of an epoch times the most epochs it may
-train, and pruning, is what the run takes at most; evaluation, a tenth or so, is left out. Most runs stop earlier. A graph's step is
-taken for its CNN's. On a GPU, and where several processes time the same steps side by side (`--at-once`), the clock counts, and the
+train, and pruning, is what the run takes at most; evaluation, a tenth or so, is left out. Most runs stop earlier. Starting a run is left
+out, too: Python, its notebook and the data are some 10 seconds of a core, which where training is quick is the most of it. A graph's
+step is taken for its CNN's. On a GPU, and where several processes time the same steps side by side (`--at-once`), the clock counts, and the
 hours of a study are those of all its runs divided among the processes: what sharing a processor or a GPU costs is in them.
 """
 import argparse

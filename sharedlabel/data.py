@@ -20,6 +20,7 @@ from sharedlabel import ROOT, tuples
 
 CHANNELS = {"digits": 1, "mnist": 1, "cifar10": 3, "cifar100": 3, "tinyimagenet": 3}  # of an image
 DATASETS = tuple(CHANNELS)
+LARGEST_TUPLE = {"digits": 87, "mnist": 892, "cifar10": 1000, "cifar100": 100, "tinyimagenet": 50}  # test images of the smallest class
 
 AUGMENTATIONS = ("none", "crop_flip")
 PADDING = 4  # pixels that a random crop may move by, as on CIFAR in He et al. 2015
@@ -41,11 +42,12 @@ class DataError(RuntimeError):
 def alone(lock: Path):
     """Waits until no other process is in here, so that of several runs that start at once one makes what all of them read.
 
-    A process that is killed lets go. In a folder that nobody can write to, nothing is made, and nobody waits.
+    A process that is killed lets go. Where the folder, or another user's lock, cannot be written to, nobody waits.
     """
     with contextlib.suppress(OSError):
         lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") if os.access(lock.parent, os.W_OK) else contextlib.nullcontext() as file:
+    ours = os.access(lock if lock.exists() else lock.parent, os.W_OK)
+    with lock.open("w") if ours else contextlib.nullcontext() as file:
         if file:
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -90,7 +92,9 @@ class Images:
     def gather(self, columns: Tensor) -> "Images":
         """The images as rows [N, D] of the flattened pixels `columns` (int64 [D]): those a live network reads."""
         scale, shift = (t.expand(self.shape).flatten()[columns] for t in (self.scale, self.shift))
-        return Images(self.pixels.flatten(1)[:, columns], self.labels, scale, shift)
+        pixels = self.pixels.flatten(1)
+        whole = torch.equal(columns, torch.arange(pixels.shape[1], device=columns.device))  # then there is no need for a second copy of all
+        return Images(pixels if whole else pixels[:, columns], self.labels, scale, shift)
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def stream(seed: int, purpose: str) -> torch.Generator:
 
 
 def device(name: str = "auto") -> torch.device:
-    """The device to compute on: `auto` takes a GPU where there is one.
+    """The device to compute on: `auto` takes a GPU where there is one; of several, one by the process's number, which spreads a grid's runs.
 
     On a CPU a run computes with one thread, as it does what it does there before a GPU: networks this small gain nothing from a second, a
     grid fills the cores with runs instead, and the same run gives the same bytes whatever the machine is doing (a GPU's sums may
@@ -151,7 +155,7 @@ def device(name: str = "auto") -> torch.device:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ValueError(f"device: {name!r} is unknown; allowed: auto, cpu, cuda, cuda:N (N counts GPUs from 0)")
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = f"cuda:{os.getpid() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device: {name!r} was asked for, but torch sees no GPU here; use 'auto' or 'cpu'")
     found = torch.device(name)
@@ -268,15 +272,18 @@ def _cifar100():
 
 def _cifar(kind, name: str):
     folder, files = root() / kind.base_folder, dict((*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])))
+
+    def there() -> bool:
+        return all((folder / file).exists() for file in files)
+
     try:  # torchvision compares the files with their md5 sums
         with alone(root() / f"{kind.base_folder}.lock"):
-            there = all((folder / file).exists() for file in files)
-            sets = [kind(root(), train=train, download=not there) for train in (True, False)]
+            sets = [kind(root(), train=train, download=not there()) for train in (True, False)]
     except Exception as error:
-        damaged = [str(folder / f) for f in files if there and hashlib.md5((folder / f).read_bytes()).hexdigest() != files[f]]
+        damaged = [str(folder / f) for f in files if there() and hashlib.md5((folder / f).read_bytes()).hexdigest() != files[f]]
         if damaged:
             raise DataError(f"{name}: {', '.join(damaged)} is damaged (by its md5); delete it and fetch it again") from error
-        if there:
+        if there():
             raise
         raise DataError(
             f"{name}: not found, and the download failed ({error}). Put these files into {folder}, "

@@ -174,20 +174,22 @@ def needs(method: str, params: dict) -> dict | None:
     """The run that a run of `method` starts from (its `method` and all its parameters), None where it starts afresh.
 
     It has the same parameters, as far as both notebooks know them, and its own notebook's revision. A head starts from
-    the CNN of its `cnn_method`, whichever n that was measured at, unless the two are trained as one.
+    the CNN of its `cnn_method`, measured at the usual n that the data set has test images for, unless the two are trained as one.
     """
     first = params.get("cnn_method", "baseline" if method == "freeze_retrain" else None)
     if first is None or params.get("cnn_training") == "end_to_end":
         return None
     usual = defaults(first)
-    own = {"method": first, "revision": usual["revision"]} | ({"n": usual["n"]} if "cnn_method" in params else {})
+    own = {"method": first, "revision": usual["revision"]}
+    if "cnn_method" in params:
+        own["n"] = [size for size in usual["n"] if size <= data.LARGEST_TUPLE[params["dataset"]]]
     return usual | {name: params[name] for name in usual if name in params} | own
 
 
 def starting_point(method: str, params: dict) -> dict[str, Tensor]:
     """The checkpoint of the run that `needs` names, read from `params["results"]`.
 
-    FileNotFoundError, naming the command that makes it, where that run has no record there; ValueError where what lies
+    FileNotFoundError, naming the command that makes it, where that run has no record there, or no checkpoint beside it; ValueError where what lies
     there is the record of another run; LayerCollapse where that run's network collapsed, and so has nothing to start from.
     """
     run, results = needs(method, params), params["results"]
@@ -210,6 +212,8 @@ def starting_point(method: str, params: dict) -> dict[str, Tensor]:
         raise ValueError(f"{record} is the record of another run: {'; '.join(other)}")
     if known["status"] == "layer_collapse":
         raise pruning.LayerCollapse(known["collapse"])
+    if not record.with_suffix(".safetensors").exists():
+        raise FileNotFoundError(f"{record} has lost its checkpoint; put the .safetensors back beside it, or delete it, and it is made again")
     return records.load_checkpoint(record)
 
 

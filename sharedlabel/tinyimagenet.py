@@ -61,7 +61,8 @@ def load(root: Path, edition: Edition) -> list[tuple[Tensor, Tensor]]:
                 if not folder.exists():
                     unpack(archive(root, edition), folder)
                 found = decode(folder, edition)
-                keep(cache, found, edition)
+                if os.access(root, os.W_OK):  # else every run decodes anew
+                    keep(cache, found, edition)
     return [(found[f"{part}.pixels"], found[f"{part}.labels"]) for part in ("train", "test")]
 
 

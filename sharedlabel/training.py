@@ -80,7 +80,7 @@ def fits(set_by: tuple[str, int] | None):
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        smaller = f"try {set_by[0]} {max(1, set_by[1] // 2)}, or" if set_by else "have"
+        smaller = f"try {set_by[0]} {set_by[1] // 2}, or" if set_by and set_by[1] > 1 else "have"
         raise MemoryError(f"the GPU's memory does not hold a training batch; {smaller} fewer runs at once") from error
 
 
@@ -137,16 +137,16 @@ def train(
     best, kept = 0, {name: t.clone() for name, t in network.state_dict().items()}
     for number in range(1, max_epochs + 1):
         total, count = torch.zeros((), device=device), 0
-        for x, y in epoch():
-            with fits(set_by):
+        with fits(set_by):
+            for x, y in epoch():
                 with precise(precision, device):
                     out = network(x)
                 step_loss = loss(out.float() if precision != "float32" else out, y)
                 optimizer.zero_grad()
                 step_loss.backward()
                 optimizer.step()
-            total += step_loss.detach() * len(y)
-            count += len(y)
+                total += step_loss.detach() * len(y)
+                count += len(y)
         held_out = validate()
         train_loss = float(total) / count
         if not (math.isfinite(train_loss) and math.isfinite(held_out)):

@@ -1,4 +1,5 @@
 """Data: what is loaded, how it is normalised and split, and what is said when files are missing or damaged."""
+import contextlib
 import os
 import pickle
 import shutil
@@ -36,6 +37,7 @@ def test_digits_halves_are_disjoint_and_stratified(digits):
     train, test = digits
     assert not rows(train) & rows(test)
     assert (torch.bincount(train.labels) - torch.bincount(test.labels)).abs().max() <= 1
+    assert torch.bincount(test.labels).min() == data.LARGEST_TUPLE["digits"]
 
 
 def test_digits_halves_are_always_the_same(digits):
@@ -67,6 +69,7 @@ def test_mnist_is_whole_and_normalised(mnist):
     assert (len(train), len(test)) == (60_000, 10_000)
     assert train.shape == test.shape == (1, 28, 28)
     assert train.classes == 10
+    assert torch.bincount(test.labels).min() == data.LARGEST_TUPLE["mnist"]
     check_normalised(train, test)
 
 
@@ -82,7 +85,7 @@ def test_cifar_is_whole_and_normalised(cifar):
     classes, mean, std = CIFAR[name]
     assert train.pixels.shape == (50_000, 3, 32, 32) and test.pixels.shape == (10_000, 3, 32, 32)
     assert torch.bincount(train.labels).tolist() == [50_000 // classes] * classes
-    assert torch.bincount(test.labels).tolist() == [10_000 // classes] * classes
+    assert torch.bincount(test.labels).tolist() == [10_000 // classes] * classes == [data.LARGEST_TUPLE[name]] * classes
     torch.testing.assert_close(1 / train.scale.flatten() / 255, torch.tensor(std), rtol=0, atol=1e-4)
     torch.testing.assert_close((-train.shift / train.scale).flatten() / 255, torch.tensor(mean), rtol=0, atol=1e-4)
 
@@ -263,6 +266,16 @@ def test_an_unknown_device_is_refused_and_the_known_ones_are_named(name):
         data.device(name)
 
 
+def test_of_several_gpus_processes_take_different_ones(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    taken = []
+    for number in range(100, 108):
+        monkeypatch.setattr(data.os, "getpid", lambda number=number: number)
+        taken.append(data.device("auto").index)
+    assert sorted(taken) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
 def test_auto_is_the_gpu_where_there_is_one():
     assert data.device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -282,6 +295,26 @@ def test_missing_files_without_a_network_are_named_with_their_folder(tmp_path, m
         data.load(name)
     for part in (f"{name}: not found", "no network", "SHAREDLABEL_DATA", str(tmp_path / folder), *files):
         assert part in str(error.value)
+
+
+def test_what_else_hinders_reading_is_told_as_it_is(cifar, monkeypatch):
+    @contextlib.contextmanager
+    def alone(lock):
+        raise PermissionError(f"{lock}: permission denied")
+        yield
+
+    monkeypatch.setattr(data, "alone", alone)
+    with pytest.raises(PermissionError, match="permission denied"):
+        data.load(cifar[0])
+
+
+def test_a_lock_or_a_folder_that_cannot_be_written_to_hinders_nobody(tmp_path, monkeypatch):
+    lock, refused = tmp_path / "lock", set()
+    monkeypatch.setattr(data.os, "access", lambda path, mode: path not in refused)
+    for refused in ({tmp_path}, {lock}):  # the folder, while there is no lock in it; then a lock of another user
+        with data.alone(lock):
+            assert lock.exists() == (lock in refused)
+        lock.touch()
 
 
 def test_without_the_variable_data_lies_in_the_repository(monkeypatch):

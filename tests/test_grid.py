@@ -18,11 +18,11 @@ RESULTS = "runs/tiny"
 STUDY = """
 results: runs/tiny
 runs:
-  - {dataset: digits, method: baseline, model: fc, rho: 9, seed: [0], prune_iterations: 5}
+  - {dataset: digits, method: baseline, model: fc, rho: 9, seed: [0], prune_iterations: 5, device: cpu}
 """
 # 400 epochs leave time to kill a notebook while it trains.
 ONE_RHO_MORE = STUDY + """
-  - {dataset: digits, method: baseline, model: fc, rho: 1, seed: [0, 1], prune_iterations: 5, max_epochs: 400, patience: 400}
+  - {dataset: digits, method: baseline, model: fc, rho: 1, seed: [0, 1], prune_iterations: 5, max_epochs: 400, patience: 400, device: cpu}
 """
 ONE_RUN = ONE_RHO_MORE.replace("[0, 1]", "[1]").replace("rho: 9", "rho: 8")
 
@@ -47,7 +47,7 @@ STARTED: list[subprocess.Popen] = []
 def start(house: Path, study: str, *flags: str) -> subprocess.Popen:
     """The plain command, in a process group of its own."""
     (house / "study.yaml").write_text(study)
-    command = [sys.executable, "-m", "snakemake", "--config", "study=study.yaml", *flags]
+    command = [sys.executable, "-m", "snakemake", *(() if "--config" in flags else ("--config", "study=study.yaml")), *flags]
     pipe = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     STARTED.append(subprocess.Popen(command, cwd=house, start_new_session=True, **pipe))
     return STARTED[-1]
@@ -182,6 +182,16 @@ def test_a_forced_run_gives_the_same_bytes(story):
     assert records.dumps(again) == records.dumps(first)
     checkpoint = name.replace(".json", ".safetensors")
     assert story.forced.records[checkpoint][1] == story.completed.records[checkpoint][1]
+
+
+def test_several_studies_are_one_grid(tmp_path):
+    house = clone(tmp_path)
+    (house / "other.yaml").write_text(STUDY.replace("rho: 9", "rho: [9, 8]"))
+    both = grid(house, STUDY, "--config", "study=study.yaml other.yaml")
+    assert both.code == 0 and "2 of 2 runs done" in both.output and len(names(both.records)) == 2  # one of them stands in both
+    (house / "other.yaml").write_text(STUDY.replace(RESULTS, "runs/there"))
+    apart = grid(house, STUDY, "--config", "study=study.yaml other.yaml")
+    assert apart.code == 1 and "study.yaml other.yaml: their records go to different folders" in apart.output
 
 
 @pytest.mark.parametrize(("wrong", "right", "said"), [

@@ -199,6 +199,19 @@ def test_training_the_papers_networks_is_training_the_masked_ones(name):
     check_training(pruned(name).double(), SHAPE, eps=1e-8 if name in ("fc", "conv") else BATCHNORM_EPS)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@WAYS
+@pytest.mark.parametrize("name", models.MODELS)
+def test_on_a_gpu_a_live_network_learns_what_it_learns_on_a_cpu(name, way):
+    network = pruned(name).double()
+    images, labels = batch_for(network, SHAPE)
+    here, there = build(network, SHAPE, way), build(network, SHAPE, way).to(data.device("cuda"))
+    images = columns(images, here)
+    three_adam_steps(here, images, labels, BATCHNORM_EPS)
+    three_adam_steps(there, images.cuda(), labels.cuda(), BATCHNORM_EPS)
+    torch.testing.assert_close(here.eval()(images), there.eval()(images.cuda()).cpu(), **EXACT)
+
+
 @pytest.mark.parametrize("pruner, rho, kinds", [
     ("random", 2.0, ["SparseConv", "SparseConv"]), ("snip", 2.0, ["SparseConv", "SparseConv"]),
     ("synflow", 3.5, ["PatchConv", "TapConv"]), ("synflow", 0.5, ["MapConv", "MapConv"]), ("magnitude", 1.0, ["MapConv", "MapConv"]),

@@ -183,6 +183,14 @@ def test_a_record_that_is_another_runs_is_refused_by_name(tmp_path):
         parameters.starting_point("cnn_lstm", params)
 
 
+def test_a_record_without_its_checkpoint_is_named(tmp_path):
+    params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
+    before = parameters.without(parameters.needs("head_control", params), "method")
+    file = records.save({"params": parameters.result_params("baseline", before), "status": "ok"}, tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"{file.name} has lost its checkpoint; put the .safetensors back"):
+        parameters.starting_point("head_control", params)
+
+
 def test_a_cnn_that_collapsed_is_nothing_to_start_from(tmp_path):
     params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
     before = parameters.without(parameters.needs("head_control", params), "method")

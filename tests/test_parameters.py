@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from sharedlabel import ROOT, parameters, records
+from sharedlabel import ROOT, data, parameters, records
 
 METHODS = pytest.mark.parametrize("method", parameters.methods())
 
@@ -320,6 +320,20 @@ def test_the_studies_of_table_2_are_its_rows():
             for row in rows:
                 own = [run for run in runs if (run["dataset"], run["model"], run["rho"], run["cnn_method"], run["head_rho"]) == row]
                 assert {run["train_n"] for run in own} == sizes, (method, row)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "params").glob("*.yaml")))
+def test_what_a_run_starts_from_can_be_run_and_of_a_table_is_in_its_study(name):
+    def named(run):
+        return records.run_name(parameters.result_params(run["method"], parameters.without(run, "method")))
+
+    found = parameters.study(name)
+    own = {named(run) for run in found}
+    for run in found:
+        first = parameters.needs(run["method"], parameters.without(run, "method"))
+        if first:
+            assert max(first["n"]) <= data.LARGEST_TUPLE[run["dataset"]]
+            assert named(first) in own or not name.startswith("table"), run
 
 
 WRONG_BLOCKS = [

@@ -284,6 +284,15 @@ def test_a_zip_of_another_checksum_is_named_and_left_alone(root, content):
     assert file.read_bytes() == content and not (root / NAME).exists()
 
 
+def test_a_folder_that_nobody_can_write_to_is_decoded_and_nothing_is_kept(root, monkeypatch):
+    first = tinyimagenet.load(root, edition())
+    (root / f"{NAME}.safetensors").unlink()
+    monkeypatch.setattr(tinyimagenet.os, "access", lambda path, mode: False)
+    again = tinyimagenet.load(root, edition())
+    assert all(torch.equal(x, y) for one, other in zip(first, again) for x, y in zip(one, other))
+    assert not list(root.glob("*.safetensors*"))
+
+
 def link() -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(f"{NAME}/link")
     info.external_attr = (stat.S_IFLNK | 0o777) << 16

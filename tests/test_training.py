@@ -119,9 +119,19 @@ class TooLarge(nn.Module):
 
 
 def test_a_gpu_whose_memory_is_too_small_to_train_names_the_batch_size_to_try():
-    for set_by, said in ((("tuple_size", 8), "try tuple_size 4, or fewer runs at once"), (None, "have fewer runs at once")):
+    fewer = "have fewer runs at once"
+    for set_by, said in ((("tuple_size", 8), "try tuple_size 4, or fewer runs at once"), (("tuple_size", 1), fewer), (None, fewer)):
         with pytest.raises(MemoryError, match=f"^the GPU's memory does not hold a training batch; {said}$"):
             train(TooLarge(15), validate=told(1.0), set_by=set_by)
+
+
+def test_so_does_one_that_is_too_small_for_the_batch_alone(monkeypatch):
+    def batch(self, index):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(data.Images, "batch", batch)
+    with pytest.raises(MemoryError, match="does not hold a training batch; try batch_size 32"):
+        train(linear(), validate=told(1.0), set_by=("batch_size", 64))
 
 
 def test_what_else_goes_wrong_in_training_is_told_as_it_is():
