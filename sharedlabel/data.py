@@ -146,7 +146,7 @@ def stream(seed: int, purpose: str) -> torch.Generator:
 
 
 def device(name: str = "auto") -> torch.device:
-    """The device to compute on: `auto` takes a GPU where there is one; of several, one by the process's number, which spreads a grid's runs.
+    """The device to compute on: `auto` takes a GPU where there is one, of several one by the process's number: runs spread over them.
 
     On a CPU a run computes with one thread, as it does what it does there before a GPU: networks this small gain nothing from a second, a
     grid fills the cores with runs instead, and the same run gives the same bytes whatever the machine is doing (a GPU's sums may

@@ -189,8 +189,8 @@ def needs(method: str, params: dict) -> dict | None:
 def starting_point(method: str, params: dict) -> dict[str, Tensor]:
     """The checkpoint of the run that `needs` names, read from `params["results"]`.
 
-    FileNotFoundError, naming the command that makes it, where that run has no record there, or no checkpoint beside it; ValueError where what lies
-    there is the record of another run; LayerCollapse where that run's network collapsed, and so has nothing to start from.
+    FileNotFoundError, naming the command that makes it, where that run has no record there, or no checkpoint beside it; ValueError
+    where what lies there is the record of another run; LayerCollapse where that run's network collapsed, and so has nothing to start from.
     """
     run, results = needs(method, params), params["results"]
     before = run.pop("method")
@@ -213,7 +213,7 @@ def starting_point(method: str, params: dict) -> dict[str, Tensor]:
     if known["status"] == "layer_collapse":
         raise pruning.LayerCollapse(known["collapse"])
     if not record.with_suffix(".safetensors").exists():
-        raise FileNotFoundError(f"{record} has lost its checkpoint; put the .safetensors back beside it, or delete it, and it is made again")
+        raise FileNotFoundError(f"{record} has lost its checkpoint; put the .safetensors back, or delete it, and it is made again")
     return records.load_checkpoint(record)
 
 

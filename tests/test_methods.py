@@ -276,8 +276,8 @@ def test_a_moved_study_goes_on_although_another_processor_would_prune_otherwise(
     shutil.copytree(folder / "results", tmp_path / "results")
     file = next((tmp_path / "results").rglob("*baseline*.safetensors"))
     tensors = safetensors.load_file(file)
-    kept = set(tensors["2.index"].tolist())
-    at, other = next((at, other) for at in sorted(kept) for other in range(at // 9 * 9, at // 9 * 9 + 9) if other not in kept)  # of one kernel
+    kept = set(tensors["2.index"].tolist())  # and another place in the same kernel
+    at, other = next((at, other) for at in sorted(kept) for other in range(at // 9 * 9, at // 9 * 9 + 9) if other not in kept)
     tensors["2.index"] = torch.tensor(sorted(kept - {at} | {other}), dtype=torch.int32)
     safetensors.save_file(tensors, file)
     assert execute(method, tmp_path, **CNN, **given)["status"] == "ok"
