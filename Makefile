@@ -1,5 +1,5 @@
 ## make study              a fresh small study on handwritten digits, from training to figures; ends with the one file to open
-## make test               all tests, the section notebooks against their committed outputs among them
+## make test               ruff, then all tests, the section notebooks against their committed outputs among them
 ## make grid STUDY=mnist   every run of params/mnist.yaml that has no record yet in results/; stop it whenever you like,
 ##                         the same command goes on.  STUDY="table_1 table_1_large": both.  CORES=8: that many runs at once.
 ##                         FORCE=1: runs that are done, too.  FLAGS="...": anything else for snakemake, as --dry-run; on a cluster, after
@@ -28,6 +28,7 @@ study: venv
 	@echo; echo "Open $(CURDIR)/$(DIGITS)/section_5_1.html"
 
 test: venv
+	$(BIN) ruff check
 	$(BIN) pytest $(FLAGS)
 
 grid: named venv

@@ -36,7 +36,9 @@ class Stack(nn.Module):
         super().__init__()
         parts = [[head.layers[layer][name] for layer, name in TENSORS] for head in heads]
         hidden, features, units = (max(part[i].shape[j] for part in parts) for i, j in ((0, 0), (0, 1), (2, 1)))
-        self.shapes = [(hidden, features), (4 * units, hidden), (4 * units, units), (4 * units,), (4 * units,), (CLASSES, units), (CLASSES,)]
+        self.shapes = [
+            (hidden, features), (4 * units, hidden), (4 * units, units), (4 * units,), (4 * units,), (CLASSES, units), (CLASSES,),
+        ]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         places, start = [], 0
         for head in parts:
@@ -99,7 +101,7 @@ def measure(rho: float, n: int, device: torch.device) -> str:
     times = {"apart": [], "together": []}
     for _ in range(ROUNDS):
         for way, steps in (("apart", sides), ("together", [together])):
-            times[way].append(seconds(lambda: [step() for _ in range(STEPS) for step in steps], device) / STEPS * 1e3)
+            times[way].append(seconds(lambda steps=steps: [step() for _ in range(STEPS) for step in steps], device) / STEPS * 1e3)
     apart, one = (statistics.median(times[way]) for way in ("apart", "together"))
     return f"| {rho:g} | {n} | {len(heads)} | {apart:.3g} | {one:.3g} | {apart / one:.1f} |"
 
@@ -111,7 +113,8 @@ def main() -> None:
     processor = f"{platform.machine()} ({torch.backends.cpu.get_cpu_capability()}), one thread"
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor
     lines = [
-        f"# Seeds trained together\n\nWritten by `benchmarks/together.py` (what is measured: its docstring), torch {torch.__version__}, {where}.\n",
+        "# Seeds trained together\n",
+        f"Written by `benchmarks/together.py` (what is measured: its docstring), torch {torch.__version__}, {where}.\n",
         "Milliseconds of a training step of all heads.\n",
         "| head rho | n | heads | one after the other | together | times as fast |", "|---" * 6 + "|",
     ]

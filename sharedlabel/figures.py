@@ -46,7 +46,9 @@ METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron", "alone_balanced", "mean_balanced",
             "balanced_table_2", "alone_baseline", "mean_baseline")  # what section 5.3 compares (`variants`)
 PRUNINGS = (*pruning.PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
-NAMED = {"pruning": PRUNINGS, "method": METHODS, "variant": VARIANTS, "order": (*methods.ORDERS, "alone_balanced")}  # in the order of their colours
+NAMED = {  # in the order of their colours
+    "pruning": PRUNINGS, "method": METHODS, "variant": VARIANTS, "order": (*methods.ORDERS, "alone_balanced", "mean_balanced"),
+}
 COLOURS = dict(zip(VARIANTS, itertools.cycle(PALETTE)))
 
 

@@ -116,7 +116,8 @@ def check(method: str, given: dict, where: str = "the parameters cell, papermill
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
         if params.get("cnn_training", "frozen") != "frozen" and params[name] != only:
             raise ParameterError(
-                f"{name}: {params[name]!r} is for a frozen CNN; allowed with cnn_training {params['cnn_training']}: {only!r} (set in {where})"
+                f"{name}: {params[name]!r} is for a frozen CNN; "
+                f"allowed with cnn_training {params['cnn_training']}: {only!r} (set in {where})"
             )
     if "architecture" in params and params["n"] != [params["train_n"]]:
         raise ParameterError(

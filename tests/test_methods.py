@@ -209,7 +209,8 @@ def test_only_a_cnn_whose_embeddings_are_its_logits_learns_on():
 @pytest.mark.parametrize("how", ["fine_tune", "end_to_end"])
 def test_what_is_for_embeddings_computed_once_is_refused_where_the_cnn_learns_on(how, given, allowed):
     (name, value), = given.items()
-    with pytest.raises(parameters.ParameterError, match=f"{name}: {value!r} is for a frozen CNN; allowed with cnn_training {how}: {allowed} "):
+    told = f"{name}: {value!r} is for a frozen CNN; allowed with cnn_training {how}: {allowed} "
+    with pytest.raises(parameters.ParameterError, match=told):
         parameters.check("cnn_lstm", given | {"cnn_training": how})
 
 
