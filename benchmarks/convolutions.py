@@ -11,14 +11,15 @@ leaves SynFlow's rows at rho 2 and more to products, as the records were made, t
 SNIP and GraSP score noise, one image a class.
 """
 import statistics
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import torch
 
-from sharedlabel import data, live, live_layers, models, pruning
-from timing import seconds, train_step
+from sharedlabel import data, live, live_layers, losses, models, pruning, training
+from timing import seconds
 
 SHAPE, CLASSES, BATCH, ROUNDS, STEPS = (1, 28, 28), 10, 64, 7, 3
 CASES = [  # pruner, rho, rounds of pruning
@@ -32,9 +33,9 @@ WAYS = {
 }
 
 
-def steps(small: live.LiveNetwork, rows: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+def steps(step: Callable, rows: torch.Tensor) -> None:
     for _ in range(STEPS):
-        train_step(small, optimizer, rows, torch.arange(BATCH) % CLASSES)
+        step(rows, torch.arange(BATCH) % CLASSES)
 
 
 def measure(pruner: str, rho: float, rounds: int) -> str:
@@ -46,16 +47,16 @@ def measure(pruner: str, rho: float, rounds: int) -> str:
         pruning.prune(network, pruner, rho, batch, rounds, stream)
     except pruning.LayerCollapse:
         return f"| {pruner}, rho {rho:g}{', at once' if rounds == 1 else ''} | collapsed | | | | |"
-    images, sides, times = torch.randn(BATCH, *SHAPE, generator=stream).flatten(1), {}, {way: [] for way in WAYS}
+    images, networks, sides, times = torch.randn(BATCH, *SHAPE, generator=stream).flatten(1), {}, {}, {way: [] for way in WAYS}
     for way, constants in WAYS.items():
         with mock.patch.multiple(live, **constants):
-            small = live.build(network, SHAPE)
-        sides[way] = small, images[:, small.columns], torch.optim.Adam(small.parameters(), fused=True)
+            networks[way] = small = live.build(network, SHAPE)
+        sides[way] = training.stepper(small, losses.standard, 1e-4), images[:, small.columns]
     for _ in range(ROUNDS):
         for way, side in sides.items():
             steps(*side)  # which bring their own back into the cache
             times[way].append(seconds(partial(steps, *side)) / STEPS * 1e3)
-    kinds = [type(layer).__name__ for layer in sides["chosen"][0].layers.modules() if isinstance(layer, live_layers.LiveLayer)][:2]
+    kinds = [type(layer).__name__ for layer in networks["chosen"].layers.modules() if isinstance(layer, live_layers.LiveLayer)][:2]
     left = pruning.masks(network)["2.weight"].sum()
     milliseconds = " | ".join(f"{statistics.median(times[way]):.3g}" for way in WAYS)
     return f"| {pruner}, rho {rho:g}{', at once' if rounds == 1 else ''} | {left} | {milliseconds} ({', '.join(kinds)}) |"

@@ -24,13 +24,14 @@ import resource
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from sharedlabel import costs, data, live, live_head, models, pruning, training
-from timing import seconds, train_step
+from sharedlabel import costs, data, live, live_head, losses, models, pruning, training
+from timing import seconds
 
 CASES = {  # name: data shape, classes, images an epoch, model, rho, precision
     "MNIST FC, rho 2.5": ((1, 28, 28), 10, 54_000, "fc", 2.5, "float32"),
@@ -47,9 +48,9 @@ CASES = {  # name: data shape, classes, images an epoch, model, rho, precision
 BATCH, ROUNDS = 64, 7
 
 
-def step(network: torch.nn.Module, optimizer: torch.optim.Optimizer, images: data.Images, precision: str) -> None:
+def take(step: Callable, images: data.Images) -> None:
     index = torch.randint(len(images), (BATCH,))
-    train_step(network, optimizer, images.batch(index), images.labels[index], precision)
+    step(images.batch(index), images.labels[index])
 
 
 def in_turn(quick, dense) -> list[float]:
@@ -100,8 +101,8 @@ def measure(name: str) -> str:
     small, pick, macs_live = shrunk(network, shape)
 
     rows, thousand = pick(images), images.subset(slice(0, 1000 // n))
-    optimizers = [torch.optim.Adam(side.parameters(), lr=1e-4, fused=True) for side in (small, network)]
-    steps = in_turn(lambda: step(small, optimizers[0], rows, precision), lambda: step(network, optimizers[1], images, "float32"))
+    live_step, dense_step = training.stepper(small, losses.standard, 1e-4, precision), training.stepper(network, losses.standard, 1e-4)
+    steps = in_turn(lambda: take(live_step, rows), lambda: take(dense_step, images))
     inference = in_turn(
         lambda: training.outputs(small, pick(thousand), precision), lambda: training.outputs(dense, thousand),
     )

@@ -23,13 +23,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sharedlabel import ROOT, data, live, live_head, models, parameters, pruning, records
-from timing import seconds, train_step
+from sharedlabel import ROOT, data, live, live_head, losses, models, parameters, pruning, records, training
+from timing import seconds
 
 SETS = {  # classes, side of an image, training images
     "mnist": (10, 28, 60_000), "cifar10": (10, 32, 50_000), "cifar100": (100, 32, 50_000), "tinyimagenet": (200, 64, 100_000),
 }
-STEPS = 9
+BEFORE, STEPS = 5, 9  # a GPU records the fourth step, and replays it from then on
 
 
 where = torch.device("cpu")
@@ -53,12 +53,8 @@ def timed(action: Callable[[], object]) -> float:
 def step_seconds(network: nn.Module, x: Tensor, classes: int, precision: str = "float32") -> float:
     """The median training step of a live network on the batch x."""
     network, x, labels = network.to(where), x.to(where), (torch.arange(len(x)) % classes).to(where)
-    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=1e-4, fused=True)
-
-    def step() -> None:
-        train_step(network, optimizer, x, labels, precision, where)
-
-    return statistics.median([timed(step) for _ in range(STEPS + 2)][2:])
+    step = training.stepper(network, losses.standard, 1e-4, precision)
+    return statistics.median([timed(lambda: step(x, labels)) for _ in range(BEFORE + STEPS)][BEFORE:])
 
 
 @functools.cache
@@ -91,7 +87,8 @@ def run_seconds(run: dict) -> float:
     """What a run takes at most."""
     classes, side, images = SETS[run["dataset"]]
     images = images * (1 - run["held_out"])
-    batch_size = run["batch_size"] if run["method"] == "baseline" else classes * run.get("tuple_size", run.get("train_n"))
+    baseline = run["method"] == "baseline"
+    batch_size = run["batch_size"] if baseline else run["tuples_per_batch"] * run.get("tuple_size", run.get("train_n"))
     what = [run[name] for name in ("dataset", "model", "pruner", "rho", "prune_iterations", "precision")]
     if run["method"] not in ("cnn_lstm", "head_control"):
         pruned, step = cnn_seconds(*what, batch_size, run["free_layers"] if run["method"] == "freeze_retrain" else 0)

@@ -1,26 +1,10 @@
-"""What the benchmarks share: a training step, and how long something takes."""
+"""What the benchmarks share: how long something takes."""
 import time
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from sharedlabel import training
 
 CPU = torch.device("cpu")
-
-
-def train_step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, labels: Tensor, precision: str = "float32", device: torch.device = CPU
-) -> None:
-    """One step as `training.train` takes it, on the batch x, which lies on the device as the network does."""
-    with training.precise(precision, device):
-        outputs = network(x)
-    loss = F.cross_entropy(outputs.float(), labels)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
 
 
 def seconds(action: Callable[[], object], device: torch.device = CPU, by_the_clock: bool = False) -> float:

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sharedlabel import data, live_head, models, pruning
-from timing import seconds, train_step
+from sharedlabel import data, live_head, losses, models, pruning, training
+from timing import seconds
 
 FEATURES, CLASSES, BATCH, SEEDS, ROUNDS, STEPS = 10, 10, 64, range(5), 7, 20
 TENSORS = [("embed", "weight"), *(("lstm", name) for name in pruning.LSTM), ("classify", "weight"), ("classify", "bias")]
@@ -94,10 +94,8 @@ def measure(rho: float, n: int, device: torch.device) -> str:
     torch.testing.assert_close(stack(padded), torch.stack([head(x) for head, x in zip(heads, own)]), rtol=1e-4, atol=1e-5)
 
     labels = torch.arange(count, device=device) % CLASSES
-    optimizers = [torch.optim.Adam(network.parameters(), lr=1e-4, fused=True) for network in (*heads, stack)]
-    sides = [partial(train_step, head, optimizer, x, labels, device=device) for head, optimizer, x in zip(heads, optimizers, own)]
-    whole = nn.Sequential(stack, nn.Flatten(0, 1))
-    together = partial(train_step, whole, optimizers[-1], padded, labels.repeat(len(heads)), device=device)
+    sides = [partial(training.stepper(head, losses.standard, 1e-4), x, labels) for head, x in zip(heads, own)]
+    together = partial(training.stepper(nn.Sequential(stack, nn.Flatten(0, 1)), losses.standard, 1e-4), padded, labels.repeat(len(heads)))
     times = {"apart": [], "together": []}
     for _ in range(ROUNDS):
         for way, steps in (("apart", sides), ("together", [together])):

@@ -181,6 +181,8 @@ class SparseConv(LiveLayer):
     shared weights. A term costs more than in a product, but none is computed that nobody reads.
     """
 
+    recordable = False  # making a sparse matrix waits for the GPU: see `training.Recorded`
+
     def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout, units: Tensor, out_size):
         super().__init__(module, mask, rows, source.channels)
         out, channel, dy, dx = self.coordinates

@@ -9,8 +9,9 @@ ORDERS = ("confidence", "random", "permutations")
 
 
 def mean_of_logits(logits: Tensor, tuples: Tensor) -> Tensor:
-    """Baseline and balanced method (section 4.1): argmax of the mean logit vector; [N, l], [T, n] -> [T]."""
-    return F.embedding_bag(tuples, logits, mode="mean").argmax(1)  # never holds [T, n, l], which 200 classes make large and slow
+    """Baseline and balanced method (section 4.1): argmax of the mean logit vector; [N, l], [T, n] -> [T], computed where the logits lie."""
+    means = F.embedding_bag(tuples.to(logits.device), logits, mode="mean")  # never holds [T, n, l], which 200 classes make large and slow
+    return means.argmax(1).to(tuples.device)
 
 
 def sequences(order: str, confidence: Tensor, permutations: int, generator: torch.Generator) -> Tensor:
@@ -58,6 +59,7 @@ class Unified(nn.Module):
     def __init__(self, cnn: nn.Module, head: nn.Module, columns: Tensor, order: str, permutations: int, generator: torch.Generator):
         super().__init__()
         self.cnn, self.head, self.order, self.permutations, self.generator = cnn, head, order, permutations, generator
+        self.recordable = order != "permutations"  # these are drawn anew, on the CPU, in every step: see `training.Recorded`
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ ALLOWED = {
 AT_LEAST = {  # parameter: (least value, whether the least value itself is allowed)
     "rho": (0, True), "seed": (0, True), "n": (1, True), "prune_iterations": (1, True), "batch_size": (1, True),
     "learning_rate": (0, False), "max_epochs": (1, True), "patience": (1, True), "min_improvement": (0, True),
-    "held_out": (0, False), "lam": (0, True), "tuple_size": (1, True), "free_layers": (1, True), "tuples_per_class": (1, True),
+    "held_out": (0, False), "lam": (0, True), "tuple_size": (1, True), "tuples_per_batch": (1, True), "free_layers": (1, True),
+    "tuples_per_class": (1, True),
     "head_rho": (0, True), "train_n": (1, True), "permutations": (1, True), "head_batch_size": (1, True),
     "head_learning_rate": (0, False), "head_max_epochs": (1, True), "passing": (0, True), "revision": (1, True),
 }

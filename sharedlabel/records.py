@@ -22,7 +22,7 @@ from sharedlabel import ROOT, pruning
 
 # Parameters that methods got after the first records were committed, and the value that those records had without saying so.
 # With that value they are in no name and in no record, so that an old record keeps its name and is found as done.
-ADDED = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned"}
+ADDED = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10}
 
 
 def run_name(params: dict) -> str:

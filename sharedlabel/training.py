@@ -25,9 +25,10 @@ def shuffled(images: Images, batch_size: int, generator: torch.Generator) -> Ite
         yield images.batch(index), images.labels[index]
 
 
-def same_label(images: Images, tuple_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of the balanced method: batches (images, labels) of one tuple of every class."""
-    for index in tuples.one_of_each_class(images.labels.cpu(), tuple_size, generator).flatten(1).to(images.labels.device):
+def same_label(images: Images, tuple_size: int, tuples_per_batch: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of the balanced method: batches (images, labels) of as many tuples, each of another class."""
+    chosen = tuples.of_different_classes(images.labels.cpu(), tuple_size, tuples_per_batch, generator)
+    for index in chosen.flatten(1).to(images.labels.device):
         yield images.batch(index), images.labels[index]
 
 
@@ -116,6 +117,67 @@ def epochs_waited(losses: Iterable[float], min_improvement: float) -> int:
     return waited
 
 
+class Recorded:
+    """`step`, which takes a batch's tensors, as a CUDA graph: a GPU is told of its hundreds of small kernels at once.
+
+    The first batches are computed as they come, which readies what CUDA makes on first use; then, for batches of that shape, the step is
+    recorded once and replayed from there on, the batch copied to where the recorded one lay. A batch of another shape, as an
+    epoch's last may be, is computed as it comes. What it returns is overwritten by the next replay.
+    """
+
+    BEFORE = 3  # as PyTorch's notes on CUDA graphs have it
+
+    def __init__(self, step: Callable[..., Tensor]):
+        self.step, self.shapes, self.seen, self.graph = step, None, 0, None
+
+    def __call__(self, *batch: Tensor) -> Tensor:
+        shapes = [t.shape for t in batch]
+        self.shapes = self.shapes or shapes
+        if shapes != self.shapes:
+            return self.step(*batch)
+        if self.seen < self.BEFORE:
+            self.seen += 1
+            return self.aside(*batch)
+        if self.graph is None:
+            self.held, self.graph = [t.clone() for t in batch], torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):  # nothing is computed yet
+                self.result = self.step(*self.held)
+        for own, given in zip(self.held, batch):
+            own.copy_(given)
+        self.graph.replay()
+        return self.result
+
+    def aside(self, *batch: Tensor) -> Tensor:
+        """The step as it comes, on a stream of its own: what it leaves behind must not tie the recording to the default one."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            result = self.step(*batch)
+        torch.cuda.current_stream().wait_stream(stream)
+        return result
+
+
+def stepper(
+    network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], learning_rate: float, precision: str = "float32"
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A step of Adam on the batch (x, y), which returns its loss; on a GPU `Recorded`, unless a module says that it is not `recordable`."""
+    device = next(network.parameters()).device
+    free = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(free, lr=learning_rate, fused=True, capturable=device.type == "cuda")
+
+    def step(x: Tensor, y: Tensor) -> Tensor:
+        with precise(precision, device):
+            out = network(x)
+        found = loss(out.float() if precision != "float32" else out, y)
+        optimizer.zero_grad()
+        found.backward()
+        optimizer.step()
+        return found.detach()
+
+    recordable = device.type == "cuda" and all(getattr(module, "recordable", True) for module in network.modules())
+    return Recorded(step) if recordable else step
+
+
 def train(
     network: nn.Module, epoch: Callable[[], Iterable[tuple[Tensor, Tensor]]], loss: Callable[[Tensor, Tensor], Tensor],
     validate: Callable[[], float], watch: Callable[[], dict[str, float]], *,
@@ -131,21 +193,14 @@ def train(
     why training `stopped`. Raises FloatingPointError at the first epoch whose loss is not finite, MemoryError where a
     GPU's memory does not hold a batch, which says to halve what the batch's size is `set_by`: a parameter and its value.
     """
-    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=learning_rate, fused=True)
-    device = next(network.parameters()).device
+    step, device = stepper(network, loss, learning_rate, precision), next(network.parameters()).device
     curves, lowest, stopped = {}, float("inf"), "limit"
     best, kept = 0, {name: t.clone() for name, t in network.state_dict().items()}
     for number in range(1, max_epochs + 1):
         total, count = torch.zeros((), device=device), 0
         with fits(set_by):
             for x, y in epoch():
-                with precise(precision, device):
-                    out = network(x)
-                step_loss = loss(out.float() if precision != "float32" else out, y)
-                optimizer.zero_grad()
-                step_loss.backward()
-                optimizer.step()
-                total += step_loss.detach() * len(y)
+                total += step(x, y) * len(y)
                 count += len(y)
         held_out = validate()
         train_loss = float(total) / count

@@ -50,7 +50,7 @@ def draw(protocol: str, labels: Tensor, n: int, generator: torch.Generator, per_
 
 
 def one_of_each_class(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Batches for the balanced loss, to train on or to validate: one tuple of `size` images of every class each; [batches, l, size].
+    """Rounds of one tuple of `size` images of every class each; [rounds, l, size].
 
     Together they are one pass over the smallest class: no image comes twice. Raises ValueError where a
     class has fewer images than a tuple.
@@ -67,3 +67,21 @@ def one_of_each_class(labels: Tensor, size: int, generator: torch.Generator) -> 
         chosen = members[torch.randperm(len(members), generator=generator)[: least // size * size]]
         cut.append(chosen.view(-1, size))
     return torch.stack(cut, dim=1)
+
+
+def of_different_classes(labels: Tensor, size: int, at_once: int, generator: torch.Generator) -> Tensor:
+    """Batches for the balanced loss, to train on or to validate: `at_once` tuples, each of another class; [batches, at_once, size].
+
+    Section 4.2's "k random n-tuples", k = `at_once`: rounds of one tuple of every class (`one_of_each_class`), each cut into batches at
+    random. ValueError where k does not divide the number of classes.
+    """
+    rounds = one_of_each_class(labels, size, generator)
+    classes = rounds.shape[1]
+    if at_once < 1 or classes % at_once:
+        raise ValueError(
+            f"tuples_per_batch: {at_once!r} is not allowed; batches cut the {classes} classes into equal parts, so it divides {classes}"
+        )
+    if at_once < classes:
+        order = torch.rand(rounds.shape[:2], generator=generator).argsort(1)
+        rounds = rounds.gather(1, order[:, :, None].expand_as(rounds))
+    return rounds.reshape(-1, at_once, size)

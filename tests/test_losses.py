@@ -42,6 +42,31 @@ def test_a_balanced_epoch_has_one_tuple_of_every_class_a_batch_and_no_image_twic
     assert batches.flatten().unique().numel() == batches.numel()
 
 
+def test_batches_of_fewer_tuples_than_classes_cut_such_an_epoch_at_random():
+    labels = torch.arange(6).repeat_interleave(9)
+    batches = tuples.of_different_classes(labels, 4, 2, torch.Generator().manual_seed(0))
+    assert batches.shape == (6, 2, 4)  # 2 rounds of 6 classes, 2 at once
+    assert (labels[batches] == labels[batches[:, :, :1]]).all() and batches.flatten().unique().numel() == batches.numel()
+    for classes in labels[batches[:, :, 0]].view(2, 6):
+        assert classes.sort().values.tolist() == list(range(6))  # every round has each class once
+    pairs = labels[tuples.of_different_classes(labels, 1, 2, torch.Generator().manual_seed(0))[:, :, 0]]
+    assert len({tuple(sorted(pair)) for pair in pairs.tolist()}) > 6  # not the same classes together every time
+
+
+def test_a_batch_of_every_class_is_what_it_was_before_it_could_be_cut():
+    labels = torch.tensor([0] * 7 + [1] * 9 + [2] * 6)
+    whole, cut = (of(torch.Generator().manual_seed(0)) for of in (
+        lambda stream: tuples.one_of_each_class(labels, 2, stream), lambda stream: tuples.of_different_classes(labels, 2, 3, stream),
+    ))
+    assert torch.equal(whole, cut)
+
+
+@pytest.mark.parametrize("at_once", [0, -1, 2, 6])
+def test_tuples_that_do_not_cut_the_classes_into_equal_parts_are_refused(at_once):
+    with pytest.raises(ValueError, match=f"^tuples_per_batch: {at_once} is not allowed; batches cut the 3 classes into equal parts"):
+        tuples.of_different_classes(torch.arange(3).repeat(5), 2, at_once, torch.Generator())
+
+
 @pytest.mark.parametrize("size", [0, 7])
 def test_a_class_with_fewer_images_than_a_tuple_is_refused(size):
     with pytest.raises(ValueError, match=f"tuple_size: {size} .* from 1 to 6 images, all that the smallest class has among these 13$"):
