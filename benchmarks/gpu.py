@@ -44,7 +44,7 @@ def channels_last(module: nn.Module, inputs: tuple) -> tuple:
 
 def stepper(network: live.LiveNetwork, way: str, device: torch.device) -> Callable[[], object]:
     """A step by one of `WAYS` on a batch that stays."""
-    network, classes = network.to(device), network(torch.zeros(2, len(network.columns))).shape[1]
+    classes, network = network.cpu()(torch.zeros(2, len(network.columns))).shape[1], network.to(device)
     network.recordable = way != "eager"
     for layer in network.modules():
         if way == "channels last" and isinstance(layer, live_layers.MapConv):
