@@ -122,6 +122,8 @@ def download(url: str, part: Path) -> None:
 def unpack(file: Path, folder: Path) -> None:
     """Unpack the zip's folder as `folder`, whole or not at all; DataError, before anything is written, where it would write elsewhere."""
     scratch = folder.with_name(f"{NAME}.part")
+    if scratch.is_symlink():  # through which it would write elsewhere
+        scratch.unlink()
     shutil.rmtree(scratch, ignore_errors=True)
     with zipfile.ZipFile(file) as content:
         for name, mode in ((member.filename, member.external_attr >> 16) for member in content.infolist()):

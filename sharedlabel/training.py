@@ -196,27 +196,27 @@ def train(
     step, device = stepper(network, loss, learning_rate, precision), next(network.parameters()).device
     curves, lowest, stopped = {}, float("inf"), "limit"
     best, kept = 0, {name: t.clone() for name, t in network.state_dict().items()}
-    for number in range(1, max_epochs + 1):
-        total, count = torch.zeros((), device=device), 0
-        with fits(set_by):
+    with fits(set_by):
+        for number in range(1, max_epochs + 1):
+            total, count = torch.zeros((), device=device), 0
             for x, y in epoch():
                 total += step(x, y) * len(y)
                 count += len(y)
-        held_out = validate()
-        train_loss = float(total) / count
-        if not (math.isfinite(train_loss) and math.isfinite(held_out)):
-            raise FloatingPointError(
-                f"epoch {number}: the training loss is {train_loss}, the held-out loss {held_out}; "
-                f"lower learning_rate, which is {learning_rate}"
-            )
-        for name, value in {"train_loss": train_loss, "validation_loss": held_out, **watch()}.items():
-            curves.setdefault(name, []).append(value)
-        if held_out < lowest:
-            lowest, best = held_out, number
-            kept = {name: t.clone() for name, t in network.state_dict().items()}
-        if epochs_waited(curves["validation_loss"], min_improvement) >= patience:
-            stopped = "no improvement"
-            break
+            held_out = validate()
+            train_loss = float(total) / count
+            if not (math.isfinite(train_loss) and math.isfinite(held_out)):
+                raise FloatingPointError(
+                    f"epoch {number}: the training loss is {train_loss}, the held-out loss {held_out}; "
+                    f"lower learning_rate, which is {learning_rate}"
+                )
+            for name, value in {"train_loss": train_loss, "validation_loss": held_out, **watch()}.items():
+                curves.setdefault(name, []).append(value)
+            if held_out < lowest:
+                lowest, best = held_out, number
+                kept = {name: t.clone() for name, t in network.state_dict().items()}
+            if epochs_waited(curves["validation_loss"], min_improvement) >= patience:
+                stopped = "no improvement"
+                break
     network.load_state_dict(kept)
     return {"best": best, "stopped": stopped, "curves": curves}
 

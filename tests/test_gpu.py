@@ -25,20 +25,18 @@ def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
 def test_a_recorded_step_learns_what_an_eager_one_learns(name, loss, precision):
     network, device = model(name, 0, SHAPE, CLASSES), data.device("cuda")
     pruning.prune(network, "synflow", 1.5, (torch.zeros(1, *SHAPE), None), iterations=8)
+    # in float64, as Adam makes of rounding errors steps as long as any other where BatchNorm leaves a weight no gradient
+    kind, close = (torch.float64, {"rtol": 1e-5, "atol": 1e-6}) if precision == "float32" else (torch.float32, {"rtol": 2e-2, "atol": 2e-2})
     found = []
     for recordable in (True, False):
-        small = live.build(network, SHAPE).to(device)
+        small = live.build(network, SHAPE).to(device, kind)
         small.recordable = recordable
         step = training.stepper(small, loss, 1e-3, precision)
         assert isinstance(step, training.Recorded) == recordable
-        said = [float(step(x.to(device).flatten(1)[:, small.columns], y.to(device))) for x, y in batches()]
+        said = [float(step(x.to(device, kind).flatten(1)[:, small.columns], y.to(device))) for x, y in batches()]
         assert not recordable or step.graph
-        found.append((said, [p.detach().clone() for p in small.parameters()], [t.float() for t in small.buffers()]))
-    (said, learned, kept), (eager_said, eager, eager_kept) = found
-    close = {"rtol": 2e-2, "atol": 2e-2} if precision == "bfloat16" else {"rtol": 1e-3, "atol": 1e-4}
-    torch.testing.assert_close(torch.tensor(said), torch.tensor(eager_said), **close)
-    for ours, theirs in zip(learned + kept, eager + eager_kept):
-        torch.testing.assert_close(ours, theirs, **close)
+        found.append((said, *small.state_dict().values()))
+    torch.testing.assert_close(*found, **close)
 
 
 def test_what_waits_for_the_gpu_or_draws_in_every_step_is_not_recorded():

@@ -320,6 +320,13 @@ def test_what_a_killed_start_unpacked_is_not_taken_for_the_folder(root):
     assert not half.parent.exists()
 
 
+def test_a_link_where_it_is_unpacked_is_not_followed(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (root / f"{NAME}.part").symlink_to(elsewhere)
+    assert len(tinyimagenet.load(root, edition())[0][1]) == 3 * TRAINING
+    assert not list(elsewhere.iterdir()) and not (root / f"{NAME}.part").exists()
+
+
 # ---- the folder
 
 
