@@ -7,9 +7,9 @@
 
 For every kind of run that has no record yet (`--all`: of any run), its network is pruned and the median of a few training steps is
 timed, processor time, one thread, on noise of the data set's shape. That times the steps of an epoch times the most epochs it may
-train, and pruning, is what the run takes at most; evaluation, a tenth or so, is left out. Most runs stop earlier. Starting a run is left
-out, too: Python, its notebook and the data are some 10 seconds of a core, which where training is quick is the most of it. A graph's
-step is taken for its CNN's. On a GPU, and where several processes time the same steps side by side (`--at-once`), the clock counts, and the
+train, and pruning, is what its training takes at most; most runs stop earlier. Left out are evaluation, a tenth of that on ten classes
+but up to as much again on a hundred or more, the embeddings that a head reads, and starting: Python, its notebook and the data are some 10
+seconds of a core, which where training is quick is the most of it. A graph's step is taken for its CNN's. On a GPU, and where several processes time the same steps side by side (`--at-once`), the clock counts, and the
 hours of a study are those of all its runs divided among the processes: what sharing a processor or a GPU costs is in them.
 """
 import argparse
@@ -84,7 +84,7 @@ def head_seconds(features: int, classes: int, pruner: str, rho: float, n: int, b
 
 
 def run_seconds(run: dict) -> float:
-    """What a run takes at most."""
+    """What a run's training takes at most."""
     classes, side, images = SETS[run["dataset"]]
     images = images * (1 - run["held_out"])
     baseline = run["method"] == "baseline"
@@ -97,13 +97,13 @@ def run_seconds(run: dict) -> float:
     features = embedder.eval()(torch.zeros(1, data.CHANNELS[run["dataset"]], side, side)).shape[1]
     alone, trained = run["method"] == "head_control", run.get("cnn_training", "frozen") != "frozen"
     step = head_seconds(features, classes, run["head_pruner"], run["head_rho"], run["train_n"], run["head_batch_size"], alone)
-    pruned, cnn_step = cnn_seconds(*what, run["head_batch_size"], 0)
-    step += cnn_step if trained else 0.0
+    pruned, cnn_step = cnn_seconds(*what, run["head_batch_size"], 0) if trained else (0.0, 0.0)
+    step += cnn_step
     return pruned + step * images / run["head_batch_size"] * run["head_max_epochs"]
 
 
 def hours(study: str, every: bool) -> list[float]:
-    """What each run of the study takes at most, or each that has no record yet."""
+    """What the training of each run of the study takes at most, or of each that has no record yet."""
     runs = parameters.study(study)
     if not every:
         runs = [run for run in runs if not records.path(parameters.result_params(run["method"], run), run["results"]).exists()]
@@ -159,7 +159,7 @@ def main() -> None:
         if " 0 missing" not in line:
             rows[key(line)] = line
         file.write_text("\n".join([
-            "# How long a study takes, at most\n",
+            "# How long a study trains, at most\n",
             f"Written by `benchmarks/times.py` (what is estimated: its docstring), torch {torch.__version__}, hours.\n",
             "| study | runs | device | processes at once | all of them | a run: median, longest |", "|---|---|---|---|---|---|",
             *(rows[each] for each in sorted(rows)),
