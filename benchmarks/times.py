@@ -9,8 +9,9 @@ For every kind of run that has no record yet (`--all`: of any run), its network 
 timed, processor time, one thread, on noise of the data set's shape. That times the steps of an epoch times the most epochs it may
 train, and pruning, is what its training takes at most; most runs stop earlier. Left out are evaluation, a tenth of that on ten classes
 but up to as much again on a hundred or more, the embeddings that a head reads, and starting: Python, its notebook and the data are some 10
-seconds of a core, which where training is quick is the most of it. A graph's step is taken for its CNN's. On a GPU, and where several processes time the same steps side by side (`--at-once`), the clock counts, and the
-hours of a study are those of all its runs divided among the processes: what sharing a processor or a GPU costs is in them.
+seconds of a core, which where training is quick is the most of it. A graph's step is taken for its CNN's. On a GPU, and where several
+processes time the same steps side by side (`--at-once`), the clock counts, and the hours of a study are those of all its runs divided
+among the processes: what sharing a processor or a GPU costs is in them.
 """
 import argparse
 import functools
