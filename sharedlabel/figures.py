@@ -137,7 +137,8 @@ def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n", width: float = 
     figure, axes = plt.subplots(lines, columns, figsize=(width * columns + 2, height * lines), squeeze=False, layout="constrained")
     for ax, case in zip(axes.flat, drawn):
         curves(ax, select(table, case), x, y, by, along="n")
-        ax.set(xscale="log", title=title(case))
+        ax.set_xscale("log")
+        ax.set_title(title(case), fontsize="medium")  # as wide as the panel at most
         if x == "n":
             ax.set_xticks([1, 2, 5, 15, 40], [1, 2, 5, 15, 40])
         frame(ax)
