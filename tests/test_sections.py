@@ -236,8 +236,8 @@ def test_sharing_is_told_from_head_capacity_both_ways_round(told):
     assert "n = 5: +26.0 points over averaged logits: the head alone +21.9, sharing +4.1" in other
     assert "-> sharing is the greater part: fails (of 1 comparisons 0 holds, 1 fails, 0 cannot tell)" in other
     assert "mean over n: ahead of head alone, per image +2.0±0.3 holds; ahead of head alone, tuple's mean +0.9±2.7 cannot tell" in told
-    assert "sharing adds to what the head does alone -> fails (over 4 panels)" in told
-    assert "sharing, not head capacity, makes the difference -> fails (over 3 panels)" in told
+    assert "sharing adds to what the head does alone -> fails: MNIST fails (panels: 4)" in told
+    assert "sharing, not head capacity, makes the difference -> fails: MNIST fails (panels: 3)" in told
 
 
 def test_the_sweep_of_the_heads_rho_is_in_pairs(told):
