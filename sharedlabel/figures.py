@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
+from matplotlib import ticker
 from matplotlib.colors import LogNorm
 from torch import Tensor, nn
 
@@ -179,6 +180,8 @@ def frame(ax, bands: bool = False) -> None:
     low, high = min(heights), max(heights)
     if ax.get_yscale() == "log":
         ax.set_ylim(low / 1.4, high * 1.4)
+        ax.yaxis.set_major_formatter("{x:g}")  # 0.1, not 10⁻¹: an axis of one decade has labels between, 2 × 10⁻¹ and the like
+        ax.yaxis.set_minor_formatter(ticker.LogFormatter())
     else:
         ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
 
