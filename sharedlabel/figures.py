@@ -180,8 +180,9 @@ def frame(ax, bands: bool = False) -> None:
     low, high = min(heights), max(heights)
     if ax.get_yscale() == "log":
         ax.set_ylim(low / 1.4, high * 1.4)
-        ax.yaxis.set_major_formatter("{x:g}")  # 0.1, not 10⁻¹: an axis of one decade has labels between, 2 × 10⁻¹ and the like
-        ax.yaxis.set_minor_formatter(ticker.LogFormatter())
+        ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 500 * low else (1,)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("")
     else:
         ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
 
