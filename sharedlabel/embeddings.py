@@ -15,18 +15,31 @@ def store(
     classifier (`models.embedder`). `standardised`: embeddings of mean 0 and variance 1 over the first set.
     """
     shape, dense = sets[0].shape, pruning.masks(network)
-    need, logits = live.needed(network, shape), outputs(network, sets, where, precision)
+    need, classifier = live.needed(network, shape), getattr(network, "fc", None)
     embedder = models.embedder(network)
     for name, more in live.needed(embedder, shape).items():  # channels that no logit needs may be alive here
         if f"{name}.weight" in dense and f"{name}.weight" in pruning.masks(embedder):
             need[name] = need[name] | more
+    found = outputs(embedder, sets, where, precision)
     cut = pruning.masks(embedder).keys() != dense.keys()  # else its embeddings are its logits
-    found = outputs(embedder, sets, where, precision) if cut else logits
+    logits = [classified(each, classifier.to(where)) for each in found] if cut else found
     if standardised:
         std, mean = torch.std_mean(found[0], 0)
         found = [(each - mean) / std.clamp(min=1e-6) for each in found]
     rows = [torch.cat([each, out.amax(1, keepdim=True)], 1) for each, out in zip(found, logits)]
     return [as_images(each, images.labels.to(where)) for each, images in zip(rows, sets)], need
+
+
+@torch.no_grad()
+def classified(embeddings: Tensor, classifier: nn.Linear) -> Tensor:
+    """Logits [N, l] of embeddings [N, d] by the classifier that was cut off, which reads every feature's mean over its places."""
+    return classifier(embeddings.unflatten(1, (classifier.in_features, -1)).mean(2))
+
+
+def picked(rows: Images, columns: Tensor) -> Images:
+    """The store's rows with these `columns` of the embeddings only, and the confidence: what a head reads, gathered once."""
+    confidence = torch.tensor([rows.shape[0] - 1], device=columns.device)
+    return rows.gather(torch.cat([columns, confidence]).to(rows.labels.device))
 
 
 def as_images(rows: Tensor, labels: Tensor) -> Images:

@@ -53,10 +53,10 @@ class FromLogits(nn.Module):
 class Unified(nn.Module):
     """The unified CNN-LSTM (section 4.4, Figure 10): tuples [T, n, ...] -> logits [T, l], a mean over the sequence's outputs.
 
-    cnn: images -> (embeddings, confidence). head: an `LSTMHead` or its live part, which reads the embeddings' `columns`.
+    cnn: images -> (embeddings, confidence). head: an `LSTMHead` or its live part, which reads the embeddings' `columns`; None: all of them.
     """
 
-    def __init__(self, cnn: nn.Module, head: nn.Module, columns: Tensor, order: str, permutations: int, generator: torch.Generator):
+    def __init__(self, cnn: nn.Module, head: nn.Module, columns: Tensor | None, order: str, permutations: int, generator: torch.Generator):
         super().__init__()
         self.cnn, self.head, self.order, self.permutations, self.generator = cnn, head, order, permutations, generator
         self.recordable = order != "permutations"  # these are drawn anew, on the CPU, in every step: see `training.Recorded`
@@ -66,7 +66,7 @@ class Unified(nn.Module):
         embeddings, confidence = (each.unflatten(0, x.shape[:2]) for each in self.cnn(x.flatten(0, 1)))
         places = sequences(self.order, confidence, self.permutations, self.generator)
         tuple_of = torch.arange(len(x), device=x.device)[:, None, None]
-        read = embeddings[..., self.columns][tuple_of, places]  # [T, K, n, d]
+        read = (embeddings if self.columns is None else embeddings[..., self.columns])[tuple_of, places]  # [T, K, n, d]
         return self.head(read.flatten(0, 1)).unflatten(0, places.shape[:2]).mean(1)
 
 
@@ -76,14 +76,15 @@ class EachAlone(nn.Module):
     Nothing passes between the images of a tuple; arguments as in `Unified`.
     """
 
-    def __init__(self, cnn: nn.Module, head: nn.Module, columns: Tensor):
+    def __init__(self, cnn: nn.Module, head: nn.Module, columns: Tensor | None):
         super().__init__()
         self.cnn, self.head = cnn, head
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         embeddings, _ = self.cnn(x.flatten(0, 1))
-        return self.head(embeddings[:, None, self.columns]).unflatten(0, x.shape[:2]).mean(1)
+        read = embeddings.contiguous() if self.columns is None else embeddings[:, self.columns]
+        return self.head(read[:, None]).unflatten(0, x.shape[:2]).mean(1)
 
 
 class Passing(nn.Module):

@@ -298,3 +298,8 @@ def test_the_live_head_reads_only_the_columns_it_needs():
     assert lively.columns.tolist() == [0, 2, 4]
     network = methods.Unified(methods.FromStore(), lively, lively.columns, "random", 1, generator())
     torch.testing.assert_close(network(x), small(x[..., :5]))
+    picked = embeddings.picked(embeddings.as_images(x.flatten(0, 1), torch.zeros(2 * N)), lively.columns)
+    rows = picked.batch(torch.arange(2 * N).view(2, N))
+    for method, settings in ((methods.Unified, ("confidence", 1, generator())), (methods.EachAlone, ())):
+        network, again = (method(methods.FromStore(), lively, columns, *settings) for columns in (lively.columns, None))
+        assert torch.equal(network(x), again(rows))  # gathered beforehand, the same is read
