@@ -68,6 +68,19 @@ def test_frame_takes_the_curves_and_not_their_intervals():
     assert ax.get_ylim() == pytest.approx((2.9, 4.1))
 
 
+def test_a_logarithmic_axis_has_plain_numbers_however_far_it_reaches():
+    for high, expected in ((4.0, ["0.5", "1", "2", "5"]), (4000.0, ["1", "10", "100", "1000"])):
+        ax = plt.figure().subplots()
+        ax.set_yscale("log")
+        ax.plot([1, 2], [0.6, high])
+        figures.frame(ax)
+        ax.figure.canvas.draw()
+        low, top = ax.get_ylim()
+        assert low < 0.6 < high < top
+        assert [label.get_text() for label in ax.get_yticklabels() if low <= label.get_position()[1] <= top] == expected
+        assert not any(label.get_text() for label in ax.get_yticklabels(minor=True))
+
+
 @pytest.mark.parametrize(("scale", "drawn"), [("linear", [1.0, 2.0]), ("log", [1.0])])
 def test_an_interval_that_reaches_below_zero_is_not_drawn_on_a_logarithmic_axis(scale, drawn):
     table = pd.DataFrame({"rho": [1.0, 1.0, 2.0, 2.0], "gain": [5.0, 5.1, 0.1, 9.0]})
