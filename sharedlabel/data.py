@@ -196,8 +196,7 @@ def split(images: Images, fraction: float, generator: torch.Generator) -> tuple[
     Raises ValueError where that leaves a class no image on one of the two sides.
     """
     held = []
-    for label in range(images.classes):
-        members = (images.labels == label).nonzero().flatten()
+    for label, members in enumerate(tuples.by_class(images.labels)):
         order, count = torch.randperm(len(members), generator=generator), round(fraction * len(members))
         if not 0 < count < len(members):
             raise ValueError(
@@ -219,10 +218,7 @@ def sets(name: str, held_out: float, seed: int, n: list[int]) -> tuple[Images, I
 
 def some_of_each_class(images: Images, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A batch (normalised images, labels) of `count` random images of every class, for scores that need data."""
-    chosen = []
-    for label in range(images.classes):
-        members = (images.labels == label).nonzero().flatten()
-        chosen.append(members[torch.randperm(len(members), generator=generator)[:count]])
+    chosen = [members[torch.randperm(len(members), generator=generator)[:count]] for members in tuples.by_class(images.labels)]
     return images.batch(torch.cat(chosen)), images.labels[torch.cat(chosen)]
 
 

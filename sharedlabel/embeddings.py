@@ -14,15 +14,19 @@ def store(
     Also which of the pruned network's activations all that needs, as `live.needed` has it. `network` loses its
     classifier (`models.embedder`). `standardised`: embeddings of mean 0 and variance 1 over the first set.
     """
-    shape, dense = sets[0].shape, pruning.masks(network)
+    shape = sets[0].shape
     need, classifier = live.needed(network, shape), getattr(network, "fc", None)
+    # a map that does not divide into quarters has them overlap, and its mean is not theirs
+    apart = isinstance(network, models.WideResNet20) and any(side % 8 for side in shape[1:])
+    logits = outputs(network, sets, where, precision) if apart else None
     embedder = models.embedder(network)
+    kept = pruning.masks(embedder)
     for name, more in live.needed(embedder, shape).items():  # channels that no logit needs may be alive here
-        if f"{name}.weight" in dense and f"{name}.weight" in pruning.masks(embedder):
+        if f"{name}.weight" in kept:
             need[name] = need[name] | more
     found = outputs(embedder, sets, where, precision)
-    cut = pruning.masks(embedder).keys() != dense.keys()  # else its embeddings are its logits
-    logits = [classified(each, classifier.to(where)) for each in found] if cut else found
+    if logits is None:
+        logits = found if classifier is None else [classified(each, classifier.to(where)) for each in found]
     if standardised:
         std, mean = torch.std_mean(found[0], 0)
         found = [(each - mean) / std.clamp(min=1e-6) for each in found]

@@ -108,7 +108,6 @@ def told(rows: list[dict]) -> str:
 def resample(labels: Tensor, generator: torch.Generator) -> Tensor:
     """A bootstrap of the test set: for every image, one drawn with replacement from its class; [N]."""
     replacement = torch.empty_like(labels)
-    for label in range(int(labels.max()) + 1):
-        members = (labels == label).nonzero().flatten()
+    for members in tuples.by_class(labels):
         replacement[members] = members[torch.randint(len(members), (len(members),), generator=generator)]
     return replacement

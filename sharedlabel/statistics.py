@@ -47,16 +47,24 @@ def draws(table: pd.DataFrame, value: str, count: int = 4000, seed: int = 0) -> 
 
     The model of the t-intervals (a bootstrap of three seeds would be far too sure). One deviate a rho
     serves all its n, because a seed that is good at one n is good at the others. A rho with one seed has no
-    spread, and is left out.
+    spread, and is left out. ValueError where a rho lacks an n that another has.
     """
     grouped = table.groupby(["rho", "n"])[value]
     mean, error, seeds = (grouped.agg(how).unstack("n") for how in ("mean", "sem", "count"))
+    check_complete(mean)
     spread = seeds.min(axis=1) > 1
     mean, error, seeds = mean[spread], error[spread], seeds[spread]
     stream = np.random.default_rng(seed)
     freedom = seeds.min(axis=1).to_numpy() - 1
     deviates = stream.standard_t(freedom, size=(count, len(freedom)))[:, :, None]
     return list(mean.index), list(mean.columns), mean.to_numpy() + deviates * error.to_numpy()
+
+
+def check_complete(means: pd.DataFrame) -> None:
+    """ValueError, which says where, if means by (rho, n) have a hole: its draws would be nan, which an argmax takes for the highest."""
+    holes = means.isna().stack()
+    if holes.any():
+        raise ValueError(f"not every rho was measured at every n; missing: {', '.join(map(str, holes.index[holes]))}")
 
 
 def sweet_spots(table: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -106,7 +114,7 @@ def dips(means: np.ndarray) -> int:
 def cheapest(table: pd.DataFrame, targets: list[float]) -> tuple[pd.DataFrame, float]:
     """The cheapest (rho, n) of one case whose mean n-accuracy reaches each target (cost: MACs of the tuple).
 
-    Columns target, rho, n, macs_live; with it the share of `draws` in which the targets do not all have
+    Columns target, rho, n, macs_live; with it the share of 500 `draws` in which the targets do not all have
     the same cheapest rho.
     """
     rhos, ns, means = draws(table, "n_accuracy")
@@ -126,9 +134,11 @@ def cheapest(table: pd.DataFrame, targets: list[float]) -> tuple[pd.DataFrame, f
 def agreement_of_orders(table: pd.DataFrame, value: str) -> float:
     """Kendall's W over n of the order of the rhos by mean `value`: 1 where every n orders them alike.
 
-    0 where the orders cancel out; nan with fewer than two rhos.
+    0 where the orders cancel out; nan with fewer than two rhos. ValueError where a rho lacks an n that another has.
     """
-    ranks = table.pivot_table(index="n", columns="rho", values=value).rank(axis=1)
+    means = table.pivot_table(index="n", columns="rho", values=value)
+    check_complete(means.T)
+    ranks = means.rank(axis=1)
     judges, items = ranks.shape
     if items < 2:
         return float("nan")

@@ -20,12 +20,16 @@ def check(labels: Tensor, n: int) -> None:
         )
 
 
+def by_class(labels: Tensor) -> list[Tensor]:
+    """Which images are of each class; one [N_l] a class."""
+    return [(labels == label).nonzero().flatten() for label in range(int(labels.max()) + 1)]
+
+
 def disjoint(labels: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Every class shuffled and cut into as many disjoint n-tuples as it has room for; [T, n]."""
     check(labels, n)
     cut = []
-    for label in range(int(labels.max()) + 1):
-        members = (labels == label).nonzero().flatten()
+    for members in by_class(labels):
         members = members[torch.randperm(len(members), generator=generator)]
         cut.append(members[: len(members) // n * n].view(-1, n))
     return torch.cat(cut)
@@ -35,8 +39,7 @@ def random(labels: Tensor, n: int, generator: torch.Generator, per_class: int = 
     """`per_class` tuples of every class, without repetition inside a tuple but freely between tuples; [T, n]."""
     check(labels, n)
     drawn = []
-    for label in range(int(labels.max()) + 1):
-        members = (labels == label).nonzero().flatten()
+    for members in by_class(labels):
         keys = torch.rand(per_class, len(members), generator=generator)
         drawn.append(members[keys.topk(n, dim=1).indices])
     return torch.cat(drawn)
@@ -62,8 +65,7 @@ def one_of_each_class(labels: Tensor, size: int, generator: torch.Generator) -> 
             f"among these {len(labels)}"
         )
     cut = []
-    for label in range(int(labels.max()) + 1):
-        members = (labels == label).nonzero().flatten()
+    for members in by_class(labels):
         chosen = members[torch.randperm(len(members), generator=generator)[: least // size * size]]
         cut.append(chosen.view(-1, size))
     return torch.stack(cut, dim=1)

@@ -99,6 +99,13 @@ def test_nothing_passes_between_the_images_of_the_control():
     assert not torch.allclose(*(change(shared, torch.randn(2, N, 6, generator=generator(i))) for i in (5, 6)))
 
 
+def test_permutations_are_drawn_anew_in_training_and_stay_in_evaluation():
+    network, x = unified("permutations"), stored()
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
 def test_a_cnn_that_learns_on_gets_the_heads_gradient():
     cnn = nn.Linear(7, 5)
     network = methods.Unified(methods.FromLogits(cnn), head(), torch.arange(5), "confidence", 1, generator())
@@ -114,11 +121,11 @@ def images(count: int = 12, shape: tuple = (3, 8, 8)) -> data.Images:
     return data.Images(pixels, torch.arange(count) % 4, torch.full((3, 1, 1), 1 / 60), torch.full((3, 1, 1), -2.0))
 
 
-@pytest.mark.parametrize("name", models.MODELS)
-def test_the_store_holds_embeddings_and_the_largest_logit(name):
-    network = model(name)
-    pruning.prune(network, "synflow", 0.5, labelled(), iterations=3)
-    whole = images()
+@pytest.mark.parametrize(("name", "side"), [*((name, 8) for name in models.MODELS), ("wideresnet20", 12)])  # 12: its last map has a middle
+def test_the_store_holds_embeddings_and_the_largest_logit(name, side):
+    network = model(name, shape=(3, side, side))
+    pruning.prune(network, "synflow", 0.5, labelled(shape=(3, side, side)), iterations=3)
+    whole = images(shape=(3, side, side))
     x = whole.batch(slice(None))
     with torch.no_grad():
         logits = network.eval()(x)

@@ -22,6 +22,15 @@ def test_the_interval_is_students():
     assert (found["low"], found["high"]) == (pytest.approx(low), pytest.approx(high))
 
 
+def test_a_rho_that_lacks_an_n_is_told_of_and_not_taken_for_the_best():
+    table = runs({1.0: [1.0, 2.0], 2.0: [5.0, 6.0], 3.0: [3.0, 4.0]}, n=(1, 5))
+    lacking = table[(table["rho"] != 3.0) | (table["n"] != 5)]
+    for each in (statistics.sweet_spots, statistics.agreement_of_orders):
+        each(table, "value")
+        with pytest.raises(ValueError, match=r"not every rho was measured at every n; missing: \(3.0, 5\)"):
+            each(lacking, "value")
+
+
 def test_one_seed_has_no_interval():
     found = statistics.summary(runs({1.0: [5.0]}), "value", ["rho", "n"]).iloc[0]
     assert found["mean"] == 5.0 and np.isnan(found["low"]) and np.isnan(found["high"])
