@@ -139,7 +139,7 @@ def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n", width: float = 
     for ax, case in zip(axes.flat, drawn):
         curves(ax, select(table, case), x, y, by, along="n")
         ax.set_xscale("log")
-        ax.set_title(title(case), fontsize="medium")  # as wide as the panel at most
+        ax.set_title(title(case), fontsize="medium" if len(title(case)) < 55 else "small")  # as wide as the panel at most
         if x == "n":
             ax.set_xticks([1, 2, 5, 15, 40], [1, 2, 5, 15, 40])
         frame(ax)
