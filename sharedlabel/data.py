@@ -87,14 +87,16 @@ class Images:
         return replace(self, pixels=self.pixels[index], labels=self.labels[index])
 
     def to(self, device: str | torch.device) -> "Images":
-        return replace(self, **{name: t.to(device) for name, t in vars(self).items() if isinstance(t, Tensor)})
+        with fits("the data set"):
+            return replace(self, **{name: t.to(device) for name, t in vars(self).items() if isinstance(t, Tensor)})
 
     def gather(self, columns: Tensor) -> "Images":
         """The images as rows [N, D] of the flattened pixels `columns` (int64 [D]): those a live network reads."""
         scale, shift = (t.expand(self.shape).flatten()[columns] for t in (self.scale, self.shift))
         pixels = self.pixels.flatten(1)
         whole = torch.equal(columns, torch.arange(pixels.shape[1], device=columns.device))  # then there is no need for a second copy of all
-        return Images(pixels if whole else pixels[:, columns], self.labels, scale, shift)
+        with fits("the data set"):
+            return Images(pixels if whole else pixels[:, columns], self.labels, scale, shift)
 
 
 @dataclass(frozen=True)
@@ -162,9 +164,31 @@ def device(name: str = "auto") -> torch.device:
     if found.type == "cuda":
         if (found.index or 0) >= torch.cuda.device_count():
             raise ValueError(f"device: {name!r} was asked for, but torch sees {torch.cuda.device_count()} here, counted from 0")
+        torch.cuda.set_device(found.index or 0)  # where a training step is recorded, which is not asked for by its tensors
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_num_threads(1)
     return found
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether a GPU's memory was too small, in any of the words that PyTorch and cuBLAS have for it, or `error` came of that."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "ALLOC_FAILED" in str(error):
+            return True
+        error = error.__context__
+    return False
+
+
+@contextlib.contextmanager
+def fits(what: str, to_try: str = ""):
+    """MemoryError, which says what `to_try` besides fewer runs at once, where a GPU's memory does not hold `what` is made in here."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        fewer = f"try {to_try}, or fewer" if to_try else "have fewer"
+        raise MemoryError(f"the GPU's memory does not hold {what}; {fewer} runs at once") from error
 
 
 def root() -> Path:

@@ -120,7 +120,12 @@ def download(url: str, part: Path) -> None:
 
 
 def unpack(file: Path, folder: Path) -> None:
-    """Unpack the zip's folder as `folder`, whole or not at all; DataError, before anything is written, where it would write elsewhere."""
+    """Unpack the zip's folder as `folder`, whole or not at all.
+
+    DataError, before anything is written, where nothing may be written, or the zip would write elsewhere.
+    """
+    if not os.access(folder.parent, os.W_OK):
+        raise DataError(f"tinyimagenet: {file} is not unpacked, as {folder.parent} may not be written to; let somebody do it who may")
     scratch = folder.with_name(f"{NAME}.part")
     if scratch.is_symlink():  # through which it would write elsewhere
         scratch.unlink()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sharedlabel import tuples
-from sharedlabel.data import Images, stream
+from sharedlabel.data import Images, fits, stream
 
 PRECISIONS = ("float32", "bfloat16")
 EVALUATED_AT_ONCE = {"cpu": 64, "cuda": 2048}  # images or tuples; on a CPU, activations that stay in its cache
@@ -68,28 +68,11 @@ def precise(precision: str, device: torch.device) -> contextlib.AbstractContextM
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether a GPU's memory was too small, in any of the words that PyTorch and cuBLAS have for it."""
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "ALLOC_FAILED" in str(error)
-
-
-@contextlib.contextmanager
-def fits(set_by: tuple[str, int] | None):
-    """MemoryError, which says what to try, where a GPU's memory does not hold what is done in here; see `train`."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        smaller = f"try {set_by[0]} {set_by[1] // 2}, or" if set_by and set_by[1] > 1 else "have"
-        raise MemoryError(f"the GPU's memory does not hold a training batch; {smaller} fewer runs at once") from error
-
-
 @torch.no_grad()
 def outputs(network: nn.Module, images: Images, precision: str = "float32", chosen: Tensor | None = None) -> Tensor:
     """The network's outputs for all images, [N, l], or for the tuples `chosen` [T, n] of them, [T, l], in evaluation mode.
 
-    Where a GPU's memory does not hold so many at once as usual, half as many are tried, down to one.
+    Where a GPU's memory does not hold so many at once as usual, half as many are tried, down to one; MemoryError where not even that fits.
     """
     device = images.labels.device
     at_once = EVALUATED_AT_ONCE[device.type]
@@ -97,11 +80,11 @@ def outputs(network: nn.Module, images: Images, precision: str = "float32", chos
     network.eval()
     while True:
         try:
-            with precise(precision, device):
+            with fits("what a network makes of one image or tuple"), precise(precision, device):
                 parts = [network(images.batch(part)) for part in index.split(at_once)]
             break
-        except RuntimeError as error:
-            if at_once == 1 or not out_of_memory(error):
+        except MemoryError:
+            if at_once == 1:
                 raise
             at_once //= 2
     network.train()
@@ -194,29 +177,30 @@ def train(
     GPU's memory does not hold a batch, which says to halve what the batch's size is `set_by`: a parameter and its value.
     """
     step, device = stepper(network, loss, learning_rate, precision), next(network.parameters()).device
+    smaller = f"{set_by[0]} {set_by[1] // 2}" if set_by and set_by[1] > 1 else ""
     curves, lowest, stopped = {}, float("inf"), "limit"
     best, kept = 0, {name: t.clone() for name, t in network.state_dict().items()}
-    with fits(set_by):
-        for number in range(1, max_epochs + 1):
-            total, count = torch.zeros((), device=device), 0
+    for number in range(1, max_epochs + 1):
+        total, count = torch.zeros((), device=device), 0
+        with fits("a training batch", smaller):
             for x, y in epoch():
                 total += step(x, y) * len(y)
                 count += len(y)
-            held_out = validate()
-            train_loss = float(total) / count
-            if not (math.isfinite(train_loss) and math.isfinite(held_out)):
-                raise FloatingPointError(
-                    f"epoch {number}: the training loss is {train_loss}, the held-out loss {held_out}; "
-                    f"lower learning_rate, which is {learning_rate}"
-                )
-            for name, value in {"train_loss": train_loss, "validation_loss": held_out, **watch()}.items():
-                curves.setdefault(name, []).append(value)
-            if held_out < lowest:
-                lowest, best = held_out, number
-                kept = {name: t.clone() for name, t in network.state_dict().items()}
-            if epochs_waited(curves["validation_loss"], min_improvement) >= patience:
-                stopped = "no improvement"
-                break
+        held_out = validate()
+        train_loss = float(total) / count
+        if not (math.isfinite(train_loss) and math.isfinite(held_out)):
+            raise FloatingPointError(
+                f"epoch {number}: the training loss is {train_loss}, the held-out loss {held_out}; "
+                f"lower learning_rate, which is {learning_rate}"
+            )
+        for name, value in {"train_loss": train_loss, "validation_loss": held_out, **watch()}.items():
+            curves.setdefault(name, []).append(value)
+        if held_out < lowest:
+            lowest, best = held_out, number
+            kept = {name: t.clone() for name, t in network.state_dict().items()}
+        if epochs_waited(curves["validation_loss"], min_improvement) >= patience:
+            stopped = "no improvement"
+            break
     network.load_state_dict(kept)
     return {"best": best, "stopped": stopped, "curves": curves}
 

@@ -269,11 +269,25 @@ def test_an_unknown_device_is_refused_and_the_known_ones_are_named(name):
 def test_of_several_gpus_processes_take_different_ones(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    taken = []
+    taken, current = [], []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     for number in range(100, 108):
         monkeypatch.setattr(data.os, "getpid", lambda number=number: number)
         taken.append(data.device("auto").index)
     assert sorted(taken) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert current == taken  # a step is recorded on the current one
+    data.device("cuda:2"), data.device("cuda")
+    assert current[-2:] == [2, 0]
+
+
+def test_a_gpu_whose_memory_does_not_hold_the_data_set_is_told_so():
+    def to(self, device):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    images = data.load("digits")[0]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(MemoryError, match="memory does not hold the data set; have fewer runs"):
+        patch.setattr(torch.Tensor, "to", to)
+        images.to("cuda")
 
 
 def test_auto_is_the_gpu_where_there_is_one():

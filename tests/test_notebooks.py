@@ -168,11 +168,14 @@ def test_an_unknown_parameter_is_refused_in_the_first_cell_after_the_parameters(
 # ---- balanced training
 
 
-def first_losses(folder, **given) -> torch.Tensor:
+def first_losses(folder, method: str = "balanced", **given) -> torch.Tensor:
     """Training and held-out loss of a whole network that does not move."""
     folder.mkdir()
-    execute(folder, "balanced", rho=0.0, learning_rate=1e-12, max_epochs=1, **given)
-    file, = saved(folder)
+    still = {"rho": 0.0, "learning_rate": 1e-12, "max_epochs": 1}
+    if method == "freeze_retrain":
+        execute(folder, "baseline", **still, **given)
+    execute(folder, method, **still, **given)
+    file, = (folder / "results").rglob(f"*-{method}-*.json")
     curves = json.loads(file.read_text())["epochs"]["curves"]
     return torch.tensor([*curves["train_loss"], *curves["validation_loss"]], dtype=torch.float64)
 
@@ -183,6 +186,15 @@ def test_lambda_and_tuple_size_reach_the_loss(tmp_path):
     assert torch.allclose(both, (tuples + images) / 2, rtol=0, atol=2e-6)
     alone = first_losses(tmp_path / "alone", lam=0.0, tuple_size=1)  # a tuple of one: no other loss than the standard one
     assert torch.allclose(alone, first_losses(tmp_path / "one", lam=1.0, tuple_size=1), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("method, given", [
+    ("baseline", {}), ("freeze_retrain", {}), ("graph", {"n": [5]}),
+    ("cnn_lstm", {"cnn_training": "end_to_end", "train_n": 5, "head_max_epochs": 1, "head_learning_rate": 1e-12}),
+])
+def test_training_images_alone_are_augmented_where_a_cnn_learns(tmp_path, method, given):
+    plain, moved = (first_losses(tmp_path / augment, method, augment=augment, **given) for augment in data.AUGMENTATIONS)
+    assert (plain[0] - moved[0]).abs() > 1e-5 and torch.allclose(plain[1], moved[1], rtol=0, atol=2e-6)
 
 
 def test_freeze_and_retrain_starts_from_the_baseline_and_changes_the_free_layers_alone(run, tmp_path):

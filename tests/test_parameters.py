@@ -159,7 +159,7 @@ def test_a_committed_record_is_found_by_the_parameters_that_its_notebook_has_now
 
 @METHODS
 def test_a_head_and_its_cnn_are_augmented_alike(method):
-    run = parameters.needs(method, parameters.check(method, {"augment": "crop_flip"})) if "augment" in parameters.defaults(method) else None
+    run = parameters.needs(method, parameters.check(method, {"augment": "crop_flip"}))
     assert run is None or run["augment"] == "crop_flip"
 
 

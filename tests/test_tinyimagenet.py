@@ -293,6 +293,13 @@ def test_a_folder_that_nobody_can_write_to_is_decoded_and_nothing_is_kept(root, 
     assert not list(root.glob("*.safetensors*"))
 
 
+def test_a_zip_in_a_folder_that_nobody_can_write_to_is_told_of(root, monkeypatch):
+    monkeypatch.setattr(tinyimagenet.os, "access", lambda path, mode: False)
+    with pytest.raises(data.DataError, match="zip is not unpacked, as .* may not be written to"):
+        tinyimagenet.load(root, edition())
+    assert [file.name for file in root.iterdir()] == [f"{NAME}.zip"]
+
+
 def link() -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(f"{NAME}/link")
     info.external_attr = (stat.S_IFLNK | 0o777) << 16

@@ -142,8 +142,25 @@ def test_what_else_goes_wrong_in_training_is_told_as_it_is():
 def test_a_gpu_whose_memory_is_too_small_to_evaluate_is_given_fewer_images_at_once():
     network, images = TooLarge(16), toy()
     torch.testing.assert_close(training.outputs(network, images), training.outputs(network.network, images))
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(MemoryError, match="does not hold what a network makes of one image or tuple; have fewer runs at once$"):
         training.outputs(TooLarge(0), images)
+
+
+def test_evaluation_that_does_not_fit_is_not_told_as_a_batch_that_a_smaller_one_would_help():
+    with pytest.raises(MemoryError, match="one image or tuple; have fewer runs at once"):
+        train(linear(), validate=lambda: float(training.outputs(TooLarge(0), toy()).sum()), set_by=("batch_size", 64))
+
+
+def test_a_recording_that_memory_was_too_small_for_is_known_by_what_came_before():
+    def batch(self, index):  # as leaving torch.cuda.graph may raise while it handles the error itself
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        except RuntimeError:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")  # noqa: B904
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(MemoryError, match="training batch; try batch_size 32"):
+        patch.setattr(data.Images, "batch", batch)
+        train(linear(), validate=told(1.0), set_by=("batch_size", 64))
 
 
 def test_a_batch_that_fits_is_trained_on():
