@@ -1,9 +1,12 @@
-"""How long would what is missing of a study take on one core of this machine?
+"""How long did a study's records take, and how long would what is missing of it take on one core of this machine?
 
     .venv/bin/python benchmarks/times.py                           # all studies but `digits`, half an hour; rewrites times.md
     .venv/bin/python benchmarks/times.py table_2 section_5_1       # these rows; the others stay as they are
     .venv/bin/python benchmarks/times.py --all --at-once 16 --device cuda table_1 table_1_large table_2 table_2_cifar table_2_tinyimagenet
                                                                    # how far is a GPU from all of both tables in half an hour?
+
+What records took is the sum of what they say themselves, by the clock, starting the notebook excepted, of those of a CPU; most were made two at
+once on two cores, so that half of it is what the two took.
 
 For every kind of run that has no record yet (`--all`: of any run), its network is pruned and the median of a few training steps is
 timed, processor time, one thread, on noise of the data set's shape. That times the steps of an epoch times the most epochs it may
@@ -15,6 +18,7 @@ among the processes: what sharing a processor or a GPU costs is in them.
 """
 import argparse
 import functools
+import json
 import multiprocessing
 import statistics
 from collections.abc import Callable
@@ -125,6 +129,17 @@ def row(study: str, every: bool, at_once: int) -> str:
     return f"| `{study}` | {count} | {device_name()} | {at_once} | {sum(found) / at_once:.1f} | {each} |"
 
 
+def taken(study: str) -> str | None:
+    """A line of the table of what is there."""
+    files = [records.path(parameters.result_params(run["method"], run), run["results"]) for run in parameters.study(study)]
+    found = [json.loads(file.read_text())["provenance"] for file in files if file.exists()]
+    hours = sorted(each["seconds"] / 3600 for each in found if not each["device"].startswith("cuda"))
+    if not hours:
+        return None
+    minutes = f"{60 * statistics.median(hours):.1f}, {60 * hours[-1]:.0f}"
+    return f"| `{study}` | {len(found)} of {len(files)} | {len(found) - len(hours)} | {sum(hours):.1f} | {minutes} |"
+
+
 def device_name() -> str:
     return torch.backends.cpu.get_cpu_capability() if where.type == "cpu" else torch.cuda.get_device_name(where)
 
@@ -151,7 +166,8 @@ def main() -> None:
     global where
     where = data.device(arguments.device)
     file = Path(__file__).with_suffix(".md")
-    lines = [line for line in file.read_text().splitlines() if line.startswith("| `")] if file.exists() else []
+    lines = file.read_text().partition("## What is missing")[2].splitlines() if file.exists() else []
+    lines = [line for line in lines if line.startswith("| `")]
     rows = {key(line): line for line in lines}
     for study in chosen:
         line = row(study, arguments.all, arguments.at_once)
@@ -160,8 +176,13 @@ def main() -> None:
         if " 0 missing" not in line:
             rows[key(line)] = line
         file.write_text("\n".join([
-            "# How long a study trains, at most\n",
-            f"Written by `benchmarks/times.py` (what is estimated: its docstring), torch {torch.__version__}, hours.\n",
+            "# How long a study takes\n",
+            f"Written by `benchmarks/times.py` (what is counted and what is estimated: its docstring), torch {torch.__version__}.\n",
+            "## What is there\n",
+            "| study | records | of them a GPU's | the others: hours of one core | minutes a run: median, longest |",
+            "|---|---|---|---|---|",
+            *filter(None, map(taken, known)),
+            "\n## What is missing: training alone, at most, in hours\n",
             "| study | runs | device | processes at once | all of them | a run: median, longest |", "|---|---|---|---|---|---|",
             *(rows[each] for each in sorted(rows)),
         ]) + "\n")
