@@ -5,8 +5,8 @@
     .venv/bin/python benchmarks/times.py --all --at-once 16 --device cuda table_1 table_1_large table_2 table_2_cifar table_2_tinyimagenet
                                                                    # how far is a GPU from all of both tables in half an hour?
 
-What records took is the sum of what they say themselves, by the clock, starting the notebook excepted, of those of a CPU; most were made two at
-once on two cores, so that half of it is what the two took.
+What records took is the sum of what they say themselves, by the clock, starting the notebook excepted, of those of a CPU; most were made
+two at once on two cores, so that half of it is what the two took.
 
 For every kind of run that has no record yet (`--all`: of any run), its network is pruned and the median of a few training steps is
 timed, processor time, one thread, on noise of the data set's shape. That times the steps of an epoch times the most epochs it may
