@@ -183,8 +183,12 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
         elif node.target in ADDITIONS:
             layer, layout = live_layers.LiveAdd(rows, *sources), maps
         else:  # ReLU, Identity, Flatten: every entry stays where it is, and a reader flattens by itself
-            alone = len(node.args[0].users) == 1 and type(layers.get(node.args[0].target, nn.Identity())) is not nn.Identity
-            layer = nn.ReLU(inplace=alone) if isinstance(module, nn.ReLU) else nn.Identity()
+            source = layers.get(node.args[0].target, nn.Identity())
+            alone = len(node.args[0].users) == 1 and type(source) is not nn.Identity
+            if isinstance(module, nn.ReLU) and alone and isinstance(source, live_layers.LiveBatchNorm):
+                source.floor, layer = 0.0, nn.Identity()
+            else:
+                layer = nn.ReLU(inplace=alone) if isinstance(module, nn.ReLU) else nn.Identity()
             layout = Layout(sources[0].kind, sources[0].order, full if sources[0].kind == "units" else sources[0].full)
         layouts[node] = layout
         if layer is not None:

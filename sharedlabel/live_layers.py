@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sharedlabel import pruning
+from sharedlabel import maps, pruning
 
 
 @dataclass
@@ -256,7 +256,7 @@ class MapConv(LiveLayer):
     """A convolution over whole maps of the live channels: map [B, C, H, W] -> map [B, C', H', W'].
 
     It reads only the channels and computes only the outputs that have a live weight; an output without
-    one is its bias, or 0.
+    one is its bias, or 0. On a CPU it multiplies by live weights alone where they are few (`maps.serves`).
     """
 
     def __init__(self, module: nn.Conv2d, mask: Tensor, rows: Tensor, source: Layout, out_size: tuple[int, int]):
@@ -270,33 +270,53 @@ class MapConv(LiveLayer):
         self.out_size = out_size
         self.register_buffer("reads", None if len(channels) == len(source.channels) else torch.searchsorted(source.channels, channels))
         self.register_buffer("writes", None if len(outs) == len(rows) else outs)
+        self.taps = self.back = None
+        if maps.serves(module, self.shape, len(out)):
+            size, (above, before) = source.full[1:], module.padding
+            channel = torch.searchsorted(source.channels, channel)
+            self.taps = maps.Taps(out, channel, dy, dx, len(rows), size, module.padding)
+            self.back = maps.Taps(channel, out, 2 * above - dy, 2 * before - dx, len(source.channels), size, module.padding)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.taps is not None and maps.on_cpu(x, self.values):
+            return maps.Convolution.apply(x, self.values, self.bias, self.taps, self.back)
         x = x if self.reads is None else x.index_select(1, self.reads)
         if self.writes is None and len(self.values):
             return F.conv2d(x, self.weight(), self.bias, *self.geometry)
-        maps = x.new_zeros(len(x), len(self.rows), *self.out_size)
+        out = x.new_zeros(len(x), len(self.rows), *self.out_size)
         if len(self.values):
-            maps = maps.index_copy(1, self.writes, F.conv2d(x, self.weight(), None, *self.geometry).to(x.dtype))
-        return maps if self.bias is None else maps + self.bias[:, None, None]
+            out = out.index_copy(1, self.writes, F.conv2d(x, self.weight(), None, *self.geometry).to(x.dtype))
+        return out if self.bias is None else out + self.bias[:, None, None]
 
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 class LiveBatchNorm(nn.BatchNorm2d):
-    """BatchNorm of the live channels `rows`: map -> map."""
+    """BatchNorm of the live channels `rows`: map -> map; where `floor` is 0, with the ReLU behind it."""
 
     def __init__(self, module: nn.BatchNorm2d, rows: Tensor):
         super().__init__(len(rows), module.eps, module.momentum, module.affine, module.track_running_stats)
         self.to(module.weight.dtype)
         self.register_buffer("rows", rows)
+        self.floor = -math.inf
         with torch.no_grad():
             for name in BATCH_NORM:
                 getattr(self, name).copy_(getattr(module, name)[rows])
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) if len(self.rows) else x
+        if not len(self.rows):
+            return x
+        if not (self.training and maps.on_cpu(x, self.weight)):
+            out = super().forward(x)
+            return out if self.floor == -math.inf else F.relu(out, inplace=True)
+        out, mean, variance = maps.BatchNorm.apply(x, self.weight, self.bias, self.eps, self.floor)
+        with torch.no_grad():  # as PyTorch's, with the unbiased variance
+            count = x.numel() // x.shape[1]
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        return out
 
     def train(self, mode: bool = True) -> "LiveBatchNorm":
         return super().train(mode and self.weight.requires_grad)  # frozen, it keeps its statistics

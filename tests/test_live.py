@@ -1,6 +1,7 @@
 """The live network computes what the masked one computes, with the same gradients, from live weights alone."""
 import copy
 import functools
+import statistics
 from unittest import mock
 
 import pytest
@@ -176,22 +177,31 @@ def test_float32_outputs_and_gradients_agree_to_the_last_digits(name, rho):
 @pytest.mark.parametrize("rho", [0.0, 2.0, 3.0])
 @pytest.mark.parametrize("name", ["resnet18", "wideresnet20"])
 def test_with_batchnorm_float32_rounds_no_worse_than_the_masked_network(name, rho):
-    """BatchNorm over few numbers of little variance magnifies rounding, so both are held against float64."""
+    """BatchNorm over few numbers of little variance magnifies rounding, so both are held against float64, in the median of five batches.
+
+    In a single one an activation that is 0 but for rounding may pass its ReLU in either and not in float64.
+    """
     masked, exact = pruned(name, rho, iterations=50), pruned(name, rho, iterations=50).double()
     small = build(masked, SHAPE)
-    images, labels = batch_for(masked, SHAPE)
-    found = {}
-    for each, x in ((exact, images.double()), (masked, images), (small, columns(images, small))):
-        outputs = each(x)
-        F.cross_entropy(outputs, labels).backward()
-        found[each] = {"outputs": outputs.detach().double()}
-    for key, layer in layers_of(small).items():
-        found[small][key] = gradient_of(layer.values).double()
-        for each in (exact, masked):
-            found[each][key] = pruning.dense(each.get_submodule(key)).grad.flatten()[layer.index].double()
-    errors = {each: {key: float((t - found[exact][key]).norm()) for key, t in found[each].items()} for each in (masked, small)}
-    for key, t in found[exact].items():
-        assert errors[small][key] <= 3 * errors[masked][key] + 1e-6 * float(t.norm()) + 1e-9, key
+    errors, sizes = {masked: [], small: []}, []
+    for seed in range(5):
+        images, labels = torch.randn(5, *SHAPE, generator=generator(seed)), torch.arange(5) % 2
+        found = {}
+        for each, x in ((exact, images.double()), (masked, images), (small, columns(images, small))):
+            each.zero_grad()
+            outputs = each(x)
+            F.cross_entropy(outputs, labels).backward()
+            found[each] = {"outputs": outputs.detach().double()}
+        for key, layer in layers_of(small).items():
+            found[small][key] = gradient_of(layer.values).double()
+            for each in (exact, masked):
+                found[each][key] = pruning.dense(each.get_submodule(key)).grad.flatten()[layer.index].double()
+        sizes.append({key: float(t.norm()) for key, t in found[exact].items()})
+        for each in errors:
+            errors[each].append({key: float((t - found[exact][key]).norm()) for key, t in found[each].items()})
+    for key in sizes[0]:
+        of_small, of_masked, size = (statistics.median(each[key] for each in of) for of in (errors[small], errors[masked], sizes))
+        assert of_small <= 3 * of_masked + 1e-6 * size + 1e-9, key
 
 
 @pytest.mark.parametrize("name", models.MODELS)

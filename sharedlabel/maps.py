@@ -1,0 +1,286 @@
+"""Whole maps on a CPU: convolutions that multiply by their live weights alone, and BatchNorm, compiled by numba.
+
+PyTorch's convolution multiplies by every weight between live channels, of which half or more are pruned, and rounds 8
+channels up to 16. Here an output map is a sum of shifted input maps, one for each live weight: where the rows of padded images
+lie behind one another, a shift is an offset, and a sum one long loop in the processor's widest registers.
+
+`Convolution` and `BatchNorm` have the values and gradients of `torch.nn.functional`'s, to rounding, in float32 and
+float64. They use one core.
+"""
+import numba
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})  # sums in any order; NaN stays NaN
+
+LOOP = 1024  # about how many pixels a loop should run over: where images are smaller, it takes several
+
+
+def serves(module: nn.Conv2d, shape: tuple[int, ...], weights: int) -> bool:
+    """Whether to compute a layer by `Convolution`: its outputs lie where its inputs do, and few of its weights are live.
+
+    `shape` is that of the kernel between live channels, `weights` how many of it are live. Measured on one core, images of 1x1 to 32x32
+    pixels: a third of what PyTorch's convolution multiplies by, channels rounded up to 16, is about where both take the same time.
+    """
+    same = all(size == 2 * padding + 1 for size, padding in zip(module.kernel_size, module.padding))
+    outs, channels = (-(-count // 16) * 16 for count in shape[:2])
+    return same and module.stride == module.dilation == (1, 1) and 3 * weights <= outs * channels * shape[2] * shape[3]
+
+
+def on_cpu(x: Tensor, parameter: Tensor) -> bool:
+    """Whether what is here can compute with maps x: on a CPU, in the precision of the parameters."""
+    return x.device.type == "cpu" and x.dtype == parameter.dtype and not torch.is_autocast_enabled("cpu")
+
+
+class Taps(nn.Module):
+    """What each of `outputs` maps sums: entry k is a weight of output `out[k]`, which reads `channel[k]` at tap (dy[k], dx[k]).
+
+    Kept in the order of the outputs, output o's from starts[o] to starts[o + 1]: `entry`, which weight it is, and `offset`, where
+    in the padded images its sum begins.
+    """
+
+    def __init__(self, out: Tensor, channel: Tensor, dy: Tensor, dx: Tensor, outputs: int, size: tuple[int, int], padding: tuple[int, int]):
+        super().__init__()
+        pitch, length, count = padded(*size, *padding)
+        order = out.argsort(stable=True)
+        self.padding, self.offset = padding, (channel * count * length + dy * pitch + dx)[order].numpy().astype(np.uint64)
+        self.starts = torch.searchsorted(out[order], torch.arange(outputs + 1)).numpy()
+        self.register_buffer("entry", order, persistent=False)
+
+
+class Convolution(torch.autograd.Function):
+    """x [B, C, H, W], values [K], bias [C'] or None -> [B, C', H, W], by the `taps`; `back` are those of the gradient to x."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, values: Tensor, bias: Tensor | None, taps: Taps, back: Taps):
+        x = x.contiguous()
+        ctx.save_for_backward(x, values)
+        ctx.taps, ctx.back = taps, back
+        out = x.new_empty(len(x), len(taps.starts) - 1, *x.shape[2:])
+        bias = x.new_zeros(out.shape[1]) if bias is None else bias
+        convolve(x.numpy(), values[taps.entry].numpy(), bias.numpy(), taps.starts, taps.offset, taps.padding, out.numpy())
+        return out
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        x, values = ctx.saved_tensors
+        gradient, taps, back = gradient.contiguous(), ctx.taps, ctx.back
+        wanted = ctx.needs_input_grad[0]
+        to_x, found = torch.empty_like(x) if wanted else x[:0], torch.zeros_like(values)
+        differentiate(
+            x.numpy(), gradient.numpy(), values[back.entry].numpy(), back.starts, back.offset, taps.starts, taps.offset, taps.padding,
+            to_x.numpy(), found.numpy(),
+        )
+        to_values = torch.empty_like(values).index_copy_(0, taps.entry, found)
+        return to_x if wanted else None, to_values, gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None, None
+
+
+class BatchNorm(torch.autograd.Function):
+    """x [B, C, H, W], weight and bias [C] -> (x normalised by its own statistics, weighed and shifted; mean and biased variance [C]).
+
+    Outputs below `floor` are set to it: a ReLU is 0, and -inf no floor at all.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float, floor: float):
+        x = x.contiguous()
+        mean, variance = torch.empty(2, x.shape[1], dtype=torch.float64)
+        moments(x.flatten(2).numpy(), mean.numpy(), variance.numpy())
+        scale = (variance + eps).rsqrt()
+        found, slope, out = (mean.to(x.dtype), variance.to(x.dtype)), (weight * scale).to(x.dtype), torch.empty_like(x)
+        normalise(x.flatten(2).numpy(), found[0].numpy(), slope.numpy(), bias.numpy(), floor, out.flatten(2).numpy())
+        ctx.save_for_backward(x, weight, bias, found[0], slope, scale)
+        ctx.floor = floor
+        ctx.mark_non_differentiable(*found)
+        return out, *found
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor, *_):
+        x, weight, bias, mean, slope, scale = ctx.saved_tensors
+        count, to_x = x.numel() // x.shape[1], torch.empty_like(x)
+        given = x.flatten(2).numpy(), mean.numpy(), slope.numpy(), bias.numpy(), ctx.floor, gradient.contiguous().flatten(2).numpy()
+        plain, along = torch.zeros(2, x.shape[1], dtype=torch.float64)  # the sums of g and of g (x - mean)
+        gradient_moments(*given, plain.numpy(), along.numpy())
+        # weight scale ((g - its mean) - (x - mean) scale^2 (mean of g (x - mean)))
+        factors = plain / count, -weight * scale**3 * along / count
+        combine(*given, *(each.to(x.dtype).numpy() for each in factors), to_x.flatten(2).numpy())
+        return to_x, (along * scale).to(weight.dtype), plain.to(weight.dtype), None, None
+
+
+@compiled
+def padded(height, width, above, before):
+    """Of padded images: how far apart their rows lie, an image's length, and how many lie behind one another.
+
+    A row has zeros before it, which end the one above it, too.
+    """
+    pitch = width + before
+    length = (height + 2 * above) * pitch + before
+    return pitch, length, max(1, LOOP // length)
+
+
+@compiled
+def scratch(images, padding):
+    """Zeros to pad a few images in, by channel, and room for their sums, from the first pixel of the first to the last of the last."""
+    _, channels, height, width = images.shape
+    pitch, length, count = padded(height, width, padding[0], padding[1])
+    return np.zeros((channels, count * length), images.dtype), np.empty((count - 1) * length + height * pitch - padding[1], images.dtype)
+
+
+@compiled
+def fill(images, padding, into):
+    """Images [count, C, H, W] into padded ones [C, length]."""
+    _, channels, height, width = images.shape
+    pitch, length, _ = padded(height, width, padding[0], padding[1])
+    for c in range(channels):
+        for b in range(len(images)):
+            for y in range(height):
+                row = into[c, b * length + (y + padding[0]) * pitch + padding[1]:]
+                for x in range(width):
+                    row[x] = images[b, c, y, x]
+
+
+@compiled
+def unfill(sums, padding, into):
+    """What `scratch` has room for, into images [count, H, W]."""
+    _, height, width = into.shape
+    pitch, length, _ = padded(height, width, padding[0], padding[1])
+    for b in range(len(into)):
+        for y in range(height):
+            row = sums[b * length + y * pitch:]
+            for x in range(width):
+                into[b, y, x] = row[x]
+
+
+@compiled
+def convolve(images, values, bias, starts, offset, padding, out):
+    """out[b, o] = bias[o] + the sum of its shifted maps."""
+    image, sums = scratch(images, padding)
+    count = padded(images.shape[2], images.shape[3], padding[0], padding[1])[2]
+    for b in range(0, len(images), count):
+        fill(images[b : b + count], padding, image)
+        for o in range(len(bias)):
+            sums[:] = bias[o]
+            add(image.reshape(-1), values, starts[o], starts[o + 1], offset, sums)
+            unfill(sums, padding, out[b : b + count, o])
+
+
+@compiled
+def differentiate(images, gradients, values, back_starts, back_offset, starts, offset, padding, to_images, found):
+    """From the gradients to `convolve`'s out: those to the images, if there is room for them, and to the values, added to `found`."""
+    image, sums = scratch(images, padding)
+    gradient, _ = scratch(gradients, padding)
+    pitch, length, count = padded(images.shape[2], images.shape[3], padding[0], padding[1])
+    first = padding[0] * pitch + padding[1]  # pixel of the first image; between rows and images lie zeros
+    for b in range(0, len(images), count):
+        if len(images) - b < count:  # the last images do not fill the room
+            gradient[:] = 0
+        fill(images[b : b + count], padding, image)
+        fill(gradients[b : b + count], padding, gradient)
+        for o in range(len(gradient)):
+            multiply(image.reshape(-1), gradient[o, first : first + len(sums)], starts[o], starts[o + 1], offset, found)
+        for c in range(to_images.shape[1] if len(to_images) else 0):
+            sums[:] = 0
+            add(gradient.reshape(-1), values, back_starts[c], back_starts[c + 1], back_offset, sums)
+            unfill(sums, padding, to_images[b : b + count, c])
+
+
+@compiled
+def add(pixels, values, start, end, offset, sums):
+    """sums += values[k] * the pixels from offset[k] on, for k from `start` to `end`; four at a time, as each goes through the sums once."""
+    for k in range(start, end - 3, 4):
+        o0, o1, o2, o3 = offset[k], offset[k + 1], offset[k + 2], offset[k + 3]
+        v0, v1, v2, v3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+        for i in range(len(sums)):
+            j = np.uint64(i)  # an unsigned index cannot count from the end, which lets the loop be vectorised
+            sums[j] += v0 * pixels[o0 + j] + v1 * pixels[o1 + j] + v2 * pixels[o2 + j] + v3 * pixels[o3 + j]
+    for k in range(end - (end - start) % 4, end):
+        o0, v0 = offset[k], values[k]
+        for i in range(len(sums)):
+            j = np.uint64(i)
+            sums[j] += v0 * pixels[o0 + j]
+
+
+@compiled
+def multiply(pixels, gradient, start, end, offset, found):
+    """found[k] += the gradient times the pixels from offset[k] on, summed, for k from `start` to `end`."""
+    zero = pixels.dtype.type(0)
+    for k in range(start, end - 3, 4):
+        o0, o1, o2, o3 = offset[k], offset[k + 1], offset[k + 2], offset[k + 3]
+        s0 = s1 = s2 = s3 = zero
+        for i in range(len(gradient)):
+            j = np.uint64(i)
+            g = gradient[j]
+            s0 += g * pixels[o0 + j]
+            s1 += g * pixels[o1 + j]
+            s2 += g * pixels[o2 + j]
+            s3 += g * pixels[o3 + j]
+        found[k] += s0
+        found[k + 1] += s1
+        found[k + 2] += s2
+        found[k + 3] += s3
+    for k in range(end - (end - start) % 4, end):
+        o0, s0 = offset[k], zero
+        for i in range(len(gradient)):
+            j = np.uint64(i)
+            s0 += gradient[j] * pixels[o0 + j]
+        found[k] += s0
+
+
+@compiled
+def moments(maps, mean, variance):
+    """Of every channel of maps [B, C, pixels], over all images: one after the other is merged (Chan, Golub and LeVeque)."""
+    batch, channels, pixels = maps.shape
+    mean[:] = 0
+    variance[:] = 0
+    for b in range(batch):
+        for c in range(channels):
+            row = maps[b, c]
+            s = q = row.dtype.type(0)
+            for i in range(pixels):
+                s += row[i]
+            own = s / pixels
+            centre = row.dtype.type(own)
+            for i in range(pixels):
+                q += (row[i] - centre) * (row[i] - centre)
+            step = own - mean[c]
+            mean[c] += step / (b + 1)
+            variance[c] += q + step * step * pixels * b / (b + 1)
+    variance /= batch * pixels
+
+
+@compiled
+def normalise(maps, mean, slope, bias, floor, out):
+    for b in range(maps.shape[0]):
+        for c in range(maps.shape[1]):
+            row, centre, s, t, least, result = maps[b, c], mean[c], slope[c], bias[c], maps.dtype.type(floor), out[b, c]
+            for i in range(len(row)):
+                value = s * (row[i] - centre) + t
+                result[i] = least if value < least else value
+
+
+@compiled
+def gradient_moments(maps, mean, slope, bias, floor, gradient, plain, along):
+    for b in range(maps.shape[0]):
+        for c in range(maps.shape[1]):
+            row, centre, s, t, least, to_out = maps[b, c], mean[c], slope[c], bias[c], maps.dtype.type(floor), gradient[b, c]
+            first = second = zero = row.dtype.type(0)
+            for i in range(len(row)):
+                away = row[i] - centre
+                g = to_out[i] if s * away + t > least else zero
+                first += g
+                second += g * away
+            plain[c] += first
+            along[c] += second
+
+
+@compiled
+def combine(maps, mean, slope, bias, floor, gradient, gradient_mean, by_map, out):
+    for b in range(maps.shape[0]):
+        for c in range(maps.shape[1]):
+            row, centre, s, t, least, to_out = maps[b, c], mean[c], slope[c], bias[c], maps.dtype.type(floor), gradient[b, c]
+            result, m, v, zero = out[b, c], gradient_mean[c], by_map[c], row.dtype.type(0)
+            for i in range(len(row)):
+                away = row[i] - centre
+                g = to_out[i] if s * away + t > least else zero
+                result[i] = s * (g - m) + v * away
