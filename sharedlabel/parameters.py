@@ -214,8 +214,6 @@ def starting_point(method: str, params: dict) -> dict[str, Tensor]:
         raise ValueError(f"{record} is the record of another run: {'; '.join(other)}")
     if known["status"] == "layer_collapse":
         raise pruning.LayerCollapse(known["collapse"])
-    if not record.with_suffix(".safetensors").exists():
-        raise FileNotFoundError(f"{record} has lost its checkpoint; put the .safetensors back, or delete it, and it is made again")
     return records.load_checkpoint(record)
 
 

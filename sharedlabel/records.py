@@ -25,6 +25,10 @@ from sharedlabel import ROOT, pruning
 ADDED = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10}
 
 
+# Bytes of a checkpoint up to which it is committed; a larger one is named so that git ignores it (an unpruned head: no run starts from it).
+COMMITTED = 256 * 1024
+
+
 def run_name(params: dict) -> str:
     """A readable, unique name; params as in a record."""
     digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
@@ -39,14 +43,19 @@ def path(params: dict, results: str | Path) -> Path:
 
 
 def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None) -> Path:
-    """Write the record, and `tensors` as its checkpoint, each whole or not at all; returns the record's path."""
+    """Write the record, and `tensors` as its checkpoint, each whole or not at all; returns the record's path.
+
+    The checkpoint is NAME.safetensors, or NAME.large.safetensors where it is larger than `COMMITTED`.
+    """
     target = path(record["params"], results)
     target.parent.mkdir(parents=True, exist_ok=True)
     if tensors:
-        checkpoint = target.with_suffix(".safetensors")
-        part = checkpoint.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(safetensors.save(tensors))  # save_file would let nobody else read it
-        os.replace(part, checkpoint)
+        content, (small, large) = safetensors.save(tensors), checkpoints(target)  # save_file would let nobody else read it
+        chosen, other = (small, large) if len(content) <= COMMITTED else (large, small)
+        part = chosen.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(content)
+        os.replace(part, chosen)
+        other.unlink(missing_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")
     part.write_text(dumps(record))
     os.replace(part, target)
@@ -132,8 +141,18 @@ def restore(live: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def load_checkpoint(record_path: Path) -> dict[str, Tensor]:
-    """The sparse checkpoint beside a record (safetensors: no file can run code)."""
-    return safetensors.load_file(record_path.with_suffix(".safetensors"))
+    """The sparse checkpoint beside a record (safetensors: no file can run code); FileNotFoundError where there is none."""
+    for file in checkpoints(record_path):
+        if file.exists():
+            return safetensors.load_file(file)
+    raise FileNotFoundError(
+        f"{record_path} has lost its checkpoint; put the .safetensors back (a large one is not committed), or delete it, and it is made again"
+    )
+
+
+def checkpoints(record_path: Path) -> tuple[Path, Path]:
+    """Where a record's checkpoint lies, by whether it is small or large."""
+    return record_path.with_suffix(".safetensors"), record_path.with_suffix(".large.safetensors")
 
 
 def load(results: str | Path = "results") -> pd.DataFrame:

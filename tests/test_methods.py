@@ -194,7 +194,7 @@ def test_a_record_without_its_checkpoint_is_named(tmp_path):
     params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
     before = parameters.without(parameters.needs("head_control", params), "method")
     file = records.save({"params": parameters.result_params("baseline", before), "status": "ok"}, tmp_path)
-    with pytest.raises(FileNotFoundError, match=f"{file.name} has lost its checkpoint; put the .safetensors back"):
+    with pytest.raises(FileNotFoundError, match=f"{file.name} has lost its checkpoint; put the .safetensors back .a large one"):
         parameters.starting_point("head_control", params)
 
 

@@ -279,6 +279,16 @@ def test_a_checkpoint_is_sparse(saved):
     assert record_path.with_suffix(".safetensors").stat().st_size < 0.1 * dense
 
 
+def test_a_large_checkpoint_is_not_committed_and_is_found(tmp_path, monkeypatch):
+    record_path = records.save(a_record(), tmp_path, {"a": torch.ones(records.COMMITTED // 4)})  # and a header
+    small, large = records.checkpoints(record_path)
+    assert large.exists() and not small.exists()
+    assert subprocess.run(["git", "-C", records.ROOT, "check-ignore", "--quiet", f"results/digits/conv/{large.name}"]).returncode == 0
+    assert len(records.load_checkpoint(record_path)["a"]) == records.COMMITTED // 4
+    records.save(a_record(), tmp_path, {"a": torch.ones(2)})
+    assert small.exists() and not large.exists()
+
+
 def test_a_checkpoint_can_be_read_by_whom_the_umask_allows(tmp_path):
     before = os.umask(0o022)
     try:
