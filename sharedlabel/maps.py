@@ -25,7 +25,7 @@ def serves(module: nn.Conv2d, shape: tuple[int, ...], weights: int) -> bool:
     """
     same = all(size == 2 * padding + 1 for size, padding in zip(module.kernel_size, module.padding))
     outs, channels = (-(-count // 16) * 16 for count in shape[:2])
-    return same and module.stride == module.dilation == (1, 1) and 3 * weights <= outs * channels * shape[2] * shape[3]
+    return same and module.stride == module.dilation == (1, 1) and 0 < 3 * weights <= outs * channels * shape[2] * shape[3]
 
 
 def on_cpu(x: Tensor, parameter: Tensor) -> bool:

@@ -146,7 +146,7 @@ def load_checkpoint(record_path: Path) -> dict[str, Tensor]:
         if file.exists():
             return safetensors.load_file(file)
     raise FileNotFoundError(
-        f"{record_path} has lost its checkpoint; put the .safetensors back (a large one is not committed), or delete it, and it is made again"
+        f"{record_path} has lost its checkpoint; put the .safetensors back (no large one is committed), or delete it, and it is made again"
     )
 
 

@@ -194,7 +194,7 @@ def test_a_record_without_its_checkpoint_is_named(tmp_path):
     params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
     before = parameters.without(parameters.needs("head_control", params), "method")
     file = records.save({"params": parameters.result_params("baseline", before), "status": "ok"}, tmp_path)
-    with pytest.raises(FileNotFoundError, match=f"{file.name} has lost its checkpoint; put the .safetensors back .a large one"):
+    with pytest.raises(FileNotFoundError, match=f"{file.name} has lost its checkpoint; put the .safetensors back .no large one"):
         parameters.starting_point("head_control", params)
 
 
@@ -294,6 +294,15 @@ def test_a_moved_study_goes_on_although_another_processor_would_prune_otherwise(
 def test_a_head_without_its_cnn_says_how_to_make_it(tmp_path):
     with pytest.raises(papermill.PapermillExecutionError, match=r"papermill notebooks/methods/baseline.ipynb out.ipynb .*-p rho 1.0"):
         execute("cnn_lstm", tmp_path, **CNN, **HEAD)
+
+
+@pytest.mark.parametrize("method", ["cnn_lstm", "head_control", "graph"])
+def test_a_tuple_too_large_to_train_on_is_refused_by_its_name(method, tmp_path):
+    """A class of digits has 87 images to test on, 9 held out."""
+    given = {"n": [40], "architecture": "embedding"} if method == "graph" else HEAD
+    with pytest.raises(papermill.PapermillExecutionError, match=r"ValueError: train_n: 40 is not allowed; a tuple has from 1 to \d images"):
+        execute(method, tmp_path, **CNN | given | {"train_n": 40})
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_the_live_head_reads_only_the_columns_it_needs():

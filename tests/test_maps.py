@@ -1,0 +1,122 @@
+"""Convolutions by live weights alone and BatchNorm, against PyTorch's."""
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import generator
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from sharedlabel import live, live_layers, maps, models, pruning
+
+
+@st.composite
+def layers(draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Images, a kernel with zeros, and a bias or none: odd kernels, images of any size, outputs and inputs without a weight."""
+    random = generator(draw(st.integers(0, 999)))
+    kernel = draw(st.sampled_from([(1, 1), (3, 3), (5, 5), (1, 3), (3, 1)]))
+    outs, channels, height, width = (draw(st.integers(1, most)) for most in (5, 5, 9, 9))
+    weight = torch.randn(outs, channels, *kernel, generator=random, dtype=torch.float64)
+    weight *= torch.rand(weight.shape, generator=random) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+    # enough images to fill the room several times and not to divide by it
+    batch = draw(st.sampled_from([1, 7, 40])) if height * width > 16 else 150
+    images = torch.randn(batch, channels, height, width, generator=random, dtype=torch.float64)
+    return images, weight, torch.randn(outs, generator=random, dtype=torch.float64) if draw(st.booleans()) else None
+
+
+def taps_of(weight: torch.Tensor, index: torch.Tensor, size: tuple[int, int]) -> tuple[maps.Taps, maps.Taps]:
+    padding = tuple(each // 2 for each in weight.shape[2:])
+    out, channel, dy, dx = (each.contiguous() for each in torch.unravel_index(index, weight.shape))
+    back = maps.Taps(channel, out, 2 * padding[0] - dy, 2 * padding[1] - dx, weight.shape[1], size, padding)
+    return maps.Taps(out, channel, dy, dx, len(weight), size, padding), back
+
+
+@given(layers())
+def test_a_convolution_and_its_gradients_are_pytorchs(layer):
+    images, weight, bias = layer
+    index = weight.flatten().nonzero().flatten()
+    given = [images.clone(), weight.flatten()[index], None if bias is None else bias.clone()]
+    theirs = [images.clone(), weight.clone(), None if bias is None else bias.clone()]
+    for tensor in (*given, *theirs):
+        if tensor is not None:
+            tensor.requires_grad_()
+    out = maps.Convolution.apply(*given, *taps_of(weight, index, images.shape[2:]))
+    expected = F.conv2d(*theirs, padding=tuple(each // 2 for each in weight.shape[2:]))
+    torch.testing.assert_close(out, expected)
+    gradient = torch.randn(out.shape, generator=generator(1), dtype=torch.float64)
+    out.backward(gradient)
+    expected.backward(gradient)
+    torch.testing.assert_close(given[0].grad, theirs[0].grad)
+    torch.testing.assert_close(given[1].grad, theirs[1].grad.flatten()[index])
+    if bias is not None:
+        torch.testing.assert_close(given[2].grad, theirs[2].grad)
+
+
+def test_images_that_need_no_gradient_get_none():
+    images, weight = torch.randn(3, 2, 8, 8, generator=generator(0)), torch.randn(4, 2, 3, 3, generator=generator(1))
+    values = weight.flatten().requires_grad_()
+    out = maps.Convolution.apply(images, values, None, *taps_of(weight, torch.arange(weight.numel()), (8, 8)))
+    out.sum().backward()
+    assert images.grad is None
+    expected = torch.nn.grad.conv2d_weight(images, weight.shape, torch.ones_like(out), padding=1)
+    torch.testing.assert_close(values.grad.view(weight.shape), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("floor", [0.0, -math.inf])
+@pytest.mark.parametrize("shape", [(5, 3, 4, 6), (2, 1, 1, 1), (64, 4, 32, 32)])
+def test_batchnorm_and_its_gradients_are_pytorchs(shape, floor, dtype):
+    random = generator(0)
+    x = (torch.randn(shape, generator=random) * 3 + 20).to(dtype).requires_grad_()  # a mean that is large beside the deviation
+    weight, bias = (torch.randn(shape[1], generator=random).to(dtype).requires_grad_() for _ in range(2))
+    gradient = torch.randn(shape, generator=random).to(dtype)
+    out, mean, variance = maps.BatchNorm.apply(x, weight, bias, 1e-5, floor)
+    found = out, *torch.autograd.grad(out, (x, weight, bias), gradient), mean, variance
+    exact = x.detach().double().requires_grad_(), weight.detach().double().requires_grad_(), bias.detach().double().requires_grad_()
+    expected = F.batch_norm(exact[0], None, None, *exact[1:], True, 0.0, 1e-5)
+    expected = expected.relu() if floor == 0 else expected
+    variance, mean = torch.var_mean(exact[0], (0, 2, 3), correction=0)
+    wanted = expected, *torch.autograd.grad(expected, exact, gradient.double()), mean, variance
+    close = {"rtol": 1e-9, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 2e-4}
+    for mine, theirs in zip(found, wanted):
+        torch.testing.assert_close(mine.double(), theirs, **close)
+
+
+def test_a_loss_that_is_not_a_number_stays_one():
+    x = torch.full((2, 1, 4, 4), math.nan)
+    assert maps.BatchNorm.apply(x, torch.ones(1), torch.zeros(1), 1e-5, 0.0)[0].isnan().all()
+    weight = torch.ones(1, 1, 3, 3)
+    assert maps.Convolution.apply(x, weight.flatten(), None, *taps_of(weight, torch.arange(9), (4, 4))).isnan().all()
+
+
+@pytest.mark.parametrize("changed", [{"stride": 2}, {"padding": 0}, {"dilation": 2}, {"kernel_size": 2}])
+def test_only_outputs_that_lie_where_inputs_do_are_served(changed):
+    usual = {"kernel_size": 3, "padding": 1}
+    assert maps.serves(nn.Conv2d(8, 8, **usual), (8, 8, 3, 3), 100)
+    assert not maps.serves(nn.Conv2d(8, 8, **usual | changed), (8, 8, 3, 3), 100)
+
+
+def test_where_most_weights_are_live_pytorch_convolves():
+    module = nn.Conv2d(32, 32, 3, padding=1)
+    assert maps.serves(module, (32, 32, 3, 3), 32 * 32 * 3)
+    assert not maps.serves(module, (32, 32, 3, 3), 32 * 32 * 3 + 1)
+
+
+def test_a_live_network_uses_both_and_learns_the_same_without(monkeypatch):
+    network = models.build("wideresnet20", (3, 32, 32), 10, generator(0)).double()
+    pruning.prune(network, "synflow", 2.5, (torch.randn(2, 3, 32, 32, generator=generator(1)).double(), torch.arange(2)), 50)
+    images, labels = torch.randn(6, 3072, generator=generator(2)).double(), torch.arange(6)
+    found = []
+    for here in (True, False):
+        small = live.build(network, (3, 32, 32))
+        served = [layer for layer in small.modules() if isinstance(layer, live_layers.MapConv) and layer.taps is not None]
+        assert len(served) > 10 and any(getattr(layer, "floor", None) == 0 for layer in small.modules())
+        if not here:
+            monkeypatch.setattr(maps, "on_cpu", lambda *_: False)
+        outputs = small(images[:, small.columns])
+        F.cross_entropy(outputs, labels).backward()
+        found.append([outputs, *(parameter.grad for parameter in small.parameters()), *small.buffers()])
+    for mine, theirs in zip(*found):
+        torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-9)
