@@ -17,6 +17,7 @@ processes time the same steps side by side (`--at-once`), the clock counts, and 
 among the processes: what sharing a processor or a GPU costs is in them.
 """
 import argparse
+import contextlib
 import functools
 import json
 import multiprocessing
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import is_pruned
 
 from sharedlabel import ROOT, data, live, live_head, losses, models, parameters, pruning, records, training
 from timing import seconds
@@ -66,12 +68,19 @@ def step_seconds(network: nn.Module, x: Tensor, classes: int, precision: str = "
 def cnn_seconds(
     dataset: str, model: str, pruner: str, rho: float, iterations: int, precision: str, batch_size: int, free: int
 ) -> tuple[float, float]:
-    """(pruning, a step) of a CNN; with `free` layers that learn, what lies before them is computed once."""
+    """(pruning, a step) of a CNN; with `free` layers that learn, what lies before them is computed once. No step where it collapses."""
     classes, side, _ = SETS[dataset]
     shape = (data.CHANNELS[dataset], side, side)
     network = models.build(model, shape, classes, data.stream(0, "initialisation"))
     batch = torch.randn(classes, *shape), torch.arange(classes)
-    pruned = timed(lambda: pruning.prune(network, pruner, rho, batch, iterations, data.stream(0, "pruning")))
+
+    def prune() -> None:
+        with contextlib.suppress(pruning.LayerCollapse):
+            pruning.prune(network, pruner, rho, batch, iterations, data.stream(0, "pruning"))
+
+    pruned = timed(prune)
+    if not is_pruned(network):  # it collapsed
+        return pruned, 0.0
     small = live.build(network, shape)
     small = live.freeze(small, free)[1] if free else small
     return pruned, step_seconds(small, torch.randn(batch_size, len(small.columns)), classes, precision)
@@ -79,11 +88,15 @@ def cnn_seconds(
 
 @functools.cache
 def head_seconds(features: int, classes: int, pruner: str, rho: float, n: int, batch_size: int, alone: bool) -> float:
-    """A step of a head on round(batch_size / n) tuples, or on their images one by one."""
+    """A step of a head on round(batch_size / n) tuples, or on their images one by one; none of one that collapses."""
     with models.initialised_by(data.stream(0, "head initialisation")):
         head = models.LSTMHead(features, classes)
     seen = 1 if alone else n
-    pruning.prune(head, pruner, rho, (torch.randn(classes, seen, features), torch.arange(classes)), 100, data.stream(0, "head pruning"))
+    batch = torch.randn(classes, seen, features), torch.arange(classes)
+    try:
+        pruning.prune(head, pruner, rho, batch, 100, data.stream(0, "head pruning"))
+    except pruning.LayerCollapse:
+        return 0.0
     small, tuples = live_head.build(head), max(1, round(batch_size / n))
     return step_seconds(small, torch.randn(tuples * n // seen, seen, len(small.columns)), classes)
 

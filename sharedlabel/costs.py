@@ -7,6 +7,7 @@ import copy
 
 from ptflops import get_model_complexity_info
 from torch import Tensor, nn
+from torch.nn.utils.prune import is_pruned
 
 from sharedlabel import live, pruning
 
@@ -33,7 +34,7 @@ def macs_dense(network: nn.Module, shape: tuple[int, ...]) -> int:
     and additions, and count a masked layer as 0. An LSTM multiplies as two linear layers do. ValueError if
     `network` is pruned already.
     """
-    if pruning.is_pruned(network):
+    if is_pruned(network):
         raise ValueError("macs_dense counts a network that is not pruned; count before pruning")
     total = 0
     for node in live.trace(network, shape).nodes:

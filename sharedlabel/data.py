@@ -7,7 +7,6 @@ independent generator a purpose, so that (for example) all methods see the same 
 import contextlib
 import ctypes
 import fcntl
-import hashlib
 import os
 import re
 import zlib
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torchvision.datasets.utils import check_integrity
 
 from sharedlabel import ROOT, tuples
 
@@ -286,7 +286,7 @@ def _mnist():
                     f"or point SHAREDLABEL_DATA at the folder that holds MNIST/: {', '.join(MNIST_MD5)}"
                 ) from error
         for name, md5 in MNIST_MD5.items():
-            if hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
+            if not check_integrity(folder / name, md5):
                 raise DataError(f"mnist: {folder / name} is damaged (its md5 is not {md5}); delete it and fetch it again")
     sets = (MNIST(root(), train=train) for train in (True, False))
     return [(each.data[:, None].contiguous(), each.targets) for each in sets]
@@ -314,7 +314,7 @@ def _cifar(kind, name: str):
         with alone(root() / f"{kind.base_folder}.lock"):
             sets = [kind(root(), train=train, download=not there()) for train in (True, False)]
     except Exception as error:
-        damaged = [str(folder / f) for f in files if there() and hashlib.md5((folder / f).read_bytes()).hexdigest() != files[f]]
+        damaged = [str(folder / f) for f in files if there() and not check_integrity(folder / f, files[f])]
         if damaged:
             raise DataError(f"{name}: {', '.join(damaged)} is damaged (by its md5); delete it and fetch it again") from error
         if there():

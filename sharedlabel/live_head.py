@@ -5,7 +5,6 @@ die with it. All that is left computes in small dense matrices, for every n.
 
     head = build(pruned_head)                    # an LSTMHead under masks -> its live units and entries only
     head(embeddings[..., head.columns])          # [B, n, d'] -> [B, l]
-    write_back(head, pruned_head)                # trained values -> the pruned head
 """
 import math
 
@@ -79,11 +78,3 @@ def build(head: models.LSTMHead) -> LiveHead:
         layers.setdefault(layer, {})[attribute] = LiveTensor(pruning.dense(module, attribute), alive[name], *kept)
     layers = nn.ModuleDict({layer: nn.ModuleDict(tensors) for layer, tensors in layers.items()})
     return LiveHead(layers, need["embeddings"].nonzero().flatten())
-
-
-def write_back(live: LiveHead, head: models.LSTMHead) -> None:
-    """Copy the live head's trained values into the pruned head it was built from."""
-    with torch.no_grad():
-        for name, (module, attribute) in pruning.prunable(head).items():
-            tensor = live.layers.get_submodule(name)
-            pruning.dense(module, attribute).view(-1)[tensor.index] = tensor.values

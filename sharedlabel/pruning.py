@@ -67,10 +67,6 @@ def put_masks(network: nn.Module, chosen: dict[str, Tensor]) -> None:
         torch_prune.custom_from_mask(module, attribute, chosen[name])
 
 
-def is_pruned(network: nn.Module) -> bool:
-    return any(name.endswith("_mask") for name, _ in network.named_buffers())
-
-
 def dense(module: nn.Module, attribute: str = "weight") -> nn.Parameter:
     """The parameter behind a module's tensor, pruned or not."""
     return getattr(module, f"{attribute}_orig" if hasattr(module, f"{attribute}_mask") else attribute)
@@ -215,7 +211,7 @@ def prune(
         raise ValueError(f"pruner: {pruner!r} is unknown; allowed: {', '.join(PRUNERS)}")
     if iterations < 1:
         raise ValueError(f"iterations: {iterations} is not allowed; it takes at least one to prune")
-    if is_pruned(network):
+    if torch_prune.is_pruned(network):
         raise ValueError("the network is pruned already; build it anew and prune it to the larger rho")
     whole = masks(network)
     alive = {name: mask for name, mask in whole.items() if not (keep_biases and is_bias(name))}

@@ -5,7 +5,6 @@ each appears whole, by rename, and what is there is not made again. The publishe
 validation images are the test set. Pillow decodes the JPEGs; torchvision, which needs it, brings it along.
 """
 import contextlib
-import hashlib
 import http.client
 import os
 import shutil
@@ -23,6 +22,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torchvision.datasets.utils import calculate_md5, check_integrity
 
 from sharedlabel.data import DataError, alone
 
@@ -81,19 +81,14 @@ def archive(root: Path, edition: Edition) -> Path:
                 f"tinyimagenet: not found, and the download failed ({error}){begun}. Put {file.name} ({edition.url}) into {root}, "
                 f"or point SHAREDLABEL_DATA at the folder that holds it or {NAME}/, which is what it unpacks to"
             ) from error
-        found = md5(part)
+        found = calculate_md5(part)
         if found != edition.md5:
             part.unlink()
             raise DataError(f"tinyimagenet: what {edition.url} gave has the md5 {found}, not {edition.md5}; it was deleted, fetch it again")
         os.replace(part, file)
-    elif md5(file) != edition.md5:
+    elif not check_integrity(file, edition.md5):
         raise DataError(f"tinyimagenet: {file} is damaged or cut short (its md5 is not {edition.md5}); delete it and fetch it again")
     return file
-
-
-def md5(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "md5").hexdigest()
 
 
 def download(url: str, part: Path) -> None:

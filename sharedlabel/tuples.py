@@ -10,13 +10,13 @@ from torch import Tensor
 PROTOCOLS = ("disjoint", "random")
 
 
-def check(labels: Tensor, n: int) -> None:
-    """Raise ValueError unless 1 <= n <= the size of the smallest class."""
+def check(labels: Tensor, n: int, name: str = "n") -> None:
+    """Raise ValueError, which calls the tuple size by the parameter's `name`, unless 1 <= n <= the size of the smallest class."""
     most = int(torch.bincount(labels).min())
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most:
         raise ValueError(
-            f"n: {n!r} is not allowed; a tuple has from 1 to {most} images, all that the smallest class has "
-            "(set in the parameters cell, papermill's -p or -y, or the study's YAML)"
+            f"{name}: {n!r} is not allowed; a tuple has from 1 to {most} images, all that the smallest class has "
+            f"among these {len(labels)} (set in the parameters cell, papermill's -p or -y, or the study's YAML)"
         )
 
 
@@ -58,13 +58,8 @@ def one_of_each_class(labels: Tensor, size: int, generator: torch.Generator) -> 
     Together they are one pass over the smallest class: no image comes twice. Raises ValueError where a
     class has fewer images than a tuple.
     """
-    least = int(torch.bincount(labels).min())
-    if not 1 <= size <= least:
-        raise ValueError(
-            f"tuple_size: {size!r} is not allowed; a tuple has from 1 to {least} images, all that the smallest class has "
-            f"among these {len(labels)}"
-        )
-    cut = []
+    check(labels, size, "tuple_size")
+    least, cut = int(torch.bincount(labels).min()), []
     for members in by_class(labels):
         chosen = members[torch.randperm(len(members), generator=generator)[: least // size * size]]
         cut.append(chosen.view(-1, size))

@@ -299,7 +299,7 @@ def test_a_head_without_its_cnn_says_how_to_make_it(tmp_path):
 @pytest.mark.parametrize("method", ["cnn_lstm", "head_control", "graph"])
 def test_a_tuple_too_large_to_train_on_is_refused_by_its_name(method, tmp_path):
     """A class of digits has 87 images to test on, 9 held out."""
-    given = {"n": [40], "architecture": "embedding"} if method == "graph" else HEAD
+    given = {"n": [40]} if method == "graph" else HEAD
     with pytest.raises(papermill.PapermillExecutionError, match=r"ValueError: train_n: 40 is not allowed; a tuple has from 1 to \d images"):
         execute(method, tmp_path, **CNN | given | {"train_n": 40})
     assert not list(tmp_path.rglob("*.json"))

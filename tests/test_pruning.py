@@ -391,7 +391,7 @@ def test_a_refused_network_is_as_it_was(monkeypatch, how):
     with pytest.raises(pruning.LayerCollapse):
         prune(network, "magnitude", 9.0 if how == "too few weights" else 2.0)
     assert same(before, state(network))
-    assert not pruning.is_pruned(network) and network.training
+    assert not torch_prune.is_pruned(network) and network.training
 
 
 def test_a_pruned_network_is_not_pruned_again():

@@ -83,6 +83,11 @@ def test_an_impossible_n_is_refused_and_the_possible_ones_are_named(protocol, n)
     assert "\n" not in str(error.value) and "papermill's -p or -y, or the study's YAML" in str(error.value)
 
 
+def test_a_refused_tuple_size_is_called_what_the_caller_calls_it():
+    with pytest.raises(ValueError, match="^train_n: 6 is not allowed; .* from 1 to 5 images, all .* among these 21 "):
+        tuples.check(a_test_set((7, 5, 9)), 6, "train_n")
+
+
 def test_an_unknown_protocol_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match="protocol: 'both' is unknown; allowed: disjoint, random"):
         tuples.draw("both", a_test_set((7, 5)), 2, generator())

@@ -1,0 +1,28 @@
+"""benchmarks/times.py: what a run's training takes at most."""
+import importlib
+
+import pytest
+
+from sharedlabel import ROOT, parameters
+
+
+@pytest.fixture
+def times(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("times")
+
+
+def run(method: str = "baseline", **given) -> dict:
+    given = {"dataset": "mnist", "model": "fc", "prune_iterations": 30} | given
+    return {"method": method} | parameters.check(method, given)
+
+
+def test_a_run_takes_its_epochs_and_one_that_collapses_its_pruning_alone(times):
+    for pruner, trains in (("synflow", True), ("magnitude", False)):  # magnitude leaves nothing of the first layer
+        one, many = (times.run_seconds(run(pruner=pruner, rho=2.0, max_epochs=epochs)) for epochs in (1, 100))
+        assert one > 0 and (one < many) == trains and one <= many
+
+
+@pytest.mark.parametrize("pruner, trains", [("synflow", True), ("magnitude", False)])
+def test_a_head_that_collapses_is_not_trained(times, pruner, trains):
+    assert (times.run_seconds(run("cnn_lstm", head_pruner=pruner, head_rho=3.75)) > 0) == trains
