@@ -100,7 +100,7 @@ def provenance(device, seconds: float) -> dict:
     """
     changed = git("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
     return {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy")},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy", "numba")},
         "device": f"{device} ({torch.cuda.get_device_name(device)})" if torch.device(device).type == "cuda" else str(device),
         "seconds": round(seconds, 1), "commit": git("rev-parse", "HEAD"), "dirty": bool(changed),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
