@@ -39,7 +39,8 @@ named:
 
 sections: venv
 	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/sections/*.ipynb
-	$(BIN) sharedlabel.figures notebooks/sections/section_5_1.ipynb "## Figure 7" notebooks/sections/sweet_spot.png
+	$(BIN) sharedlabel.figures shrink notebooks/sections/*.ipynb
+	$(BIN) sharedlabel.figures extract notebooks/sections/section_5_1.ipynb "## Figure 7" notebooks/sections/sweet_spot.png
 
 lab: venv
 	$(BIN) jupyter lab $(FLAGS)

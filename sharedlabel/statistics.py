@@ -146,6 +146,14 @@ def agreement_of_orders(table: pd.DataFrame, value: str) -> float:
     return float(12 * spread / (judges**2 * (items**3 - items)))
 
 
+def trading_places(table: pd.DataFrame, value: str, sure: float = 0.975) -> list[tuple]:
+    """The pairs of rhos of which each is surely above the other at some n: above it in this share of the `draws` of `value`."""
+    rhos, _, means = draws(table, value)
+    at = range(len(rhos))
+    above = [[((means[:, i] > means[:, j]).mean(0) >= sure).any() for j in at] for i in at]
+    return [(rhos[i], rhos[j]) for j in at for i in range(j) if above[i][j] and above[j][i]]
+
+
 def paired(
     table: pd.DataFrame, one, other, value: str = "n_accuracy", by: str = "method", matched: list[str] = MATCHED,
 ) -> pd.DataFrame:

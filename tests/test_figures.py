@@ -1,10 +1,16 @@
 """What figures promise beyond their looks: a name keeps its colour, and the picture of the survivors counts right."""
+import base64
+import io
+import json
+
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from conftest import generator, labelled, pruned_networks
 from hypothesis import assume, given
 from matplotlib import pyplot as plt
+from PIL import Image
 from torch import nn
 
 from sharedlabel import costs, figures, live, models, pruning
@@ -139,3 +145,22 @@ def test_no_two_variants_of_a_figure_look_alike():
     found = figures.looks(pd.DataFrame({"variant": figures.VARIANTS}), "variant")
     assert len(found) == len(figures.VARIANTS)
     assert len({tuple(colour) for _, colour, _, _ in found}) == len({marker for _, _, marker, _ in found}) == len(found)
+
+
+def test_an_executed_notebooks_figures_shrink_once_and_look_the_same(tmp_path):
+    figure, ax = plt.subplots()
+    for i in range(6):
+        ax.fill_between([0, 1], [i, i + 1], [i + 2, i], alpha=0.3)
+    content, file = io.BytesIO(), tmp_path / "notebook.ipynb"
+    figure.savefig(content, format="png")
+    outputs = [{"output_type": "display_data", "data": {"image/png": base64.encodebytes(content.getvalue()).decode(), "text/plain": "ρ"}}]
+    file.write_text(json.dumps({"cells": [{"source": ["# A"], "outputs": outputs}, {"source": ["text"]}]}))
+    figures.shrink(str(file))
+    once = file.read_text()
+    figures.shrink(str(file))
+    assert file.read_text() == once and once.endswith("\n") and "ρ" in once
+    figures.extract(str(file), "# A", str(tmp_path / "picture.png"))
+    picture = tmp_path / "picture.png"
+    assert picture.stat().st_size < 0.5 * len(content.getvalue())
+    seen, drawn = (np.asarray(Image.open(each).convert("RGB")).astype(int) for each in (picture, content))
+    assert np.abs(seen - drawn).mean() < 1

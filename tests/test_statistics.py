@@ -127,6 +127,14 @@ def test_kendalls_w_of_one_order_and_of_two_opposed_ones():
     assert np.isnan(statistics.agreement_of_orders(runs({1.0: [1.0]}), "value"))
 
 
+def test_two_rhos_trade_places_only_if_each_is_surely_above_the_other_somewhere():
+    up = {1.0: [1.0, 1.1, 1.2], 2.0: [2.0, 2.1, 2.2], 3.0: [2.0, 2.1, 2.3]}
+    down = {1.0: [2.0, 2.1, 2.2], 2.0: [1.0, 1.1, 1.2], 3.0: [1.9, 2.2, 2.4]}
+    found = statistics.trading_places(pd.concat([runs(up, n=(1,)), runs(down, n=(2,))]), "value")
+    assert found == [(1.0, 2.0)]  # 3 is level with 2 at n = 1 and with 1 at n = 2
+    assert statistics.trading_places(runs(up, n=(1, 2)), "value") == []
+
+
 def methods(n: tuple = (1,), **values) -> pd.DataFrame:
     """A table of one row of the paper's, values[method][seed] a number or one number an n."""
     fixed = {"dataset": "mnist", "model": "fc", "rho": 2.5, **dict.fromkeys(statistics.MATCHED, 0)}
