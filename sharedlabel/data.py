@@ -175,9 +175,9 @@ def device(name: str = "auto") -> torch.device:
 def keep_memory() -> None:
     """Let glibc's allocator keep what is freed: given back to the system, a step's activations cost a page fault for every 4 KB, each time.
 
-    Elsewhere nothing happens: other C libraries do not have `mallopt`, or it knows no such parameters.
+    Other C libraries have no `mallopt`, and are left as they are.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, the most that it takes
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD

@@ -186,7 +186,7 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
             source = layers.get(node.args[0].target, nn.Identity())
             alone = len(node.args[0].users) == 1 and type(source) is not nn.Identity
             if isinstance(module, nn.ReLU) and alone and isinstance(source, live_layers.LiveBatchNorm):
-                source.floor, layer = 0.0, nn.Identity()
+                source.rectifies, layer = True, live_layers.Rectified()
             else:
                 layer = nn.ReLU(inplace=alone) if isinstance(module, nn.ReLU) else nn.Identity()
             layout = Layout(sources[0].kind, sources[0].order, full if sources[0].kind == "units" else sources[0].full)

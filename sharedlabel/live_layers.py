@@ -270,16 +270,14 @@ class MapConv(LiveLayer):
         self.out_size = out_size
         self.register_buffer("reads", None if len(channels) == len(source.channels) else torch.searchsorted(source.channels, channels))
         self.register_buffer("writes", None if len(outs) == len(rows) else outs)
-        self.taps = self.back = None
+        self.taps = None
         if maps.serves(module, self.shape, len(out)):
-            size, (above, before) = source.full[1:], module.padding
-            channel = torch.searchsorted(source.channels, channel)
-            self.taps = maps.Taps(out, channel, dy, dx, len(rows), size, module.padding)
-            self.back = maps.Taps(channel, out, 2 * above - dy, 2 * before - dx, len(source.channels), size, module.padding)
+            shape = (len(rows), len(source.channels), *mask.shape[2:])
+            self.taps = maps.Taps((out, torch.searchsorted(source.channels, channel), dy, dx), shape, source.full[1:])
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.taps is not None and maps.on_cpu(x, self.values):
-            return maps.Convolution.apply(x, self.values, self.bias, self.taps, self.back)
+        if self.taps is not None and maps.computes(x, self.values):
+            return maps.Convolution.apply(x, self.values, self.bias, self.taps)
         x = x if self.reads is None else x.index_select(1, self.reads)
         if self.writes is None and len(self.values):
             return F.conv2d(x, self.weight(), self.bias, *self.geometry)
@@ -293,13 +291,13 @@ BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 class LiveBatchNorm(nn.BatchNorm2d):
-    """BatchNorm of the live channels `rows`: map -> map; where `floor` is 0, with the ReLU behind it."""
+    """BatchNorm of the live channels `rows`: map -> map; with the ReLU behind it where it `rectifies` (`Rectified` stands there then)."""
 
     def __init__(self, module: nn.BatchNorm2d, rows: Tensor):
         super().__init__(len(rows), module.eps, module.momentum, module.affine, module.track_running_stats)
         self.to(module.weight.dtype)
         self.register_buffer("rows", rows)
-        self.floor = -math.inf
+        self.rectifies = False
         with torch.no_grad():
             for name in BATCH_NORM:
                 getattr(self, name).copy_(getattr(module, name)[rows])
@@ -307,12 +305,12 @@ class LiveBatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not len(self.rows):
             return x
-        if not (self.training and maps.on_cpu(x, self.weight)):
+        count = x.numel() // x.shape[1]
+        if not self.training or count < 2 or self.momentum is None or not maps.computes(x, self.weight):
             out = super().forward(x)
-            return out if self.floor == -math.inf else F.relu(out, inplace=True)
-        out, mean, variance = maps.BatchNorm.apply(x, self.weight, self.bias, self.eps, self.floor)
+            return F.relu(out, inplace=True) if self.rectifies else out
+        out, mean, variance = maps.BatchNorm.apply(x, self.weight, self.bias, self.eps, self.rectifies)
         with torch.no_grad():  # as PyTorch's, with the unbiased variance
-            count = x.numel() // x.shape[1]
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
@@ -320,6 +318,10 @@ class LiveBatchNorm(nn.BatchNorm2d):
 
     def train(self, mode: bool = True) -> "LiveBatchNorm":
         return super().train(mode and self.weight.requires_grad)  # frozen, it keeps its statistics
+
+
+class Rectified(nn.Identity):
+    """Where a ReLU stood that the BatchNorm before it computes."""
 
 
 class LiveAdd(nn.Module):

@@ -7,10 +7,14 @@ lie behind one another, a shift is an offset, and a sum one long loop in the pro
 `Convolution` and `BatchNorm` have the values and gradients of `torch.nn.functional`'s, to rounding, in float32 and
 float64. They use one core.
 """
+import math
+from typing import NamedTuple
+
 import numba
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})  # sums in any order; NaN stays NaN
 
@@ -28,79 +32,97 @@ def serves(module: nn.Conv2d, shape: tuple[int, ...], weights: int) -> bool:
     return same and module.stride == module.dilation == (1, 1) and 0 < 3 * weights <= outs * channels * shape[2] * shape[3]
 
 
-def on_cpu(x: Tensor, parameter: Tensor) -> bool:
-    """Whether what is here can compute with maps x: on a CPU, in the precision of the parameters."""
-    return x.device.type == "cpu" and x.dtype == parameter.dtype and not torch.is_autocast_enabled("cpu")
+def computes(x: Tensor, parameter: Tensor) -> bool:
+    """Whether what is here can compute with maps x: on a CPU, in the precision of the parameters, which no autocast lowers."""
+    exact = x.dtype == parameter.dtype and x.dtype in (torch.float32, torch.float64)
+    return x.device.type == "cpu" and exact and not torch.is_autocast_enabled("cpu")
 
 
-class Taps(nn.Module):
-    """What each of `outputs` maps sums: entry k is a weight of output `out[k]`, which reads `channel[k]` at tap (dy[k], dx[k]).
+class Sums(NamedTuple):
+    """Which shifted maps are summed to which: those of map m from starts[m] to starts[m + 1]."""
 
-    Kept in the order of the outputs, output o's from starts[o] to starts[o + 1]: `entry`, which weight it is, and `offset`, where
-    in the padded images its sum begins.
+    entry: Tensor  # by which of a layer's values each is multiplied
+    starts: np.ndarray
+    offset: np.ndarray  # where in the padded images each begins
+
+    @classmethod
+    def of(cls, to: Tensor, count: int, offset: Tensor) -> "Sums":
+        """Entry k goes to map to[k] of `count`."""
+        entry = to.argsort(stable=True)
+        return cls(entry, torch.searchsorted(to[entry], torch.arange(count + 1)).numpy(), offset[entry].numpy().astype(np.uint64))
+
+
+class Taps:
+    """What each map of a convolution sums (`there`), and each map of the gradient to its input (`back`), for images of `size` (H, W).
+
+    `at` are the coordinates (output, channel, row, column) of the values in a kernel of `shape` [C', C, h, w].
     """
 
-    def __init__(self, out: Tensor, channel: Tensor, dy: Tensor, dx: Tensor, outputs: int, size: tuple[int, int], padding: tuple[int, int]):
-        super().__init__()
-        pitch, length, count = padded(*size, *padding)
-        order = out.argsort(stable=True)
-        self.padding, self.offset = padding, (channel * count * length + dy * pitch + dx)[order].numpy().astype(np.uint64)
-        self.starts = torch.searchsorted(out[order], torch.arange(outputs + 1)).numpy()
-        self.register_buffer("entry", order, persistent=False)
+    def __init__(self, at: tuple[Tensor, Tensor, Tensor, Tensor], shape: tuple[int, int, int, int], size: tuple[int, int]):
+        (out, channel, dy, dx), (outs, channels, high, wide) = at, shape
+        self.padding, self.outs, self.reads = (high // 2, wide // 2), outs, (channels, *size)
+        pitch, length, count = padded(*size, *self.padding)
+        self.there = Sums.of(out, outs, channel * count * length + dy * pitch + dx)
+        self.back = Sums.of(channel, channels, out * count * length + (high - 1 - dy) * pitch + wide - 1 - dx)
 
 
 class Convolution(torch.autograd.Function):
-    """x [B, C, H, W], values [K], bias [C'] or None -> [B, C', H, W], by the `taps`; `back` are those of the gradient to x."""
+    """x [B, C, H, W], values [K], bias [C'] or None -> [B, C', H, W], by the `taps`; ValueError on maps of another size than theirs."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, values: Tensor, bias: Tensor | None, taps: Taps, back: Taps):
+    def forward(ctx, x: Tensor, values: Tensor, bias: Tensor | None, taps: Taps):
+        if x.shape[1:] != taps.reads:  # nobody looks at bounds below
+            raise ValueError(f"maps of shape {tuple(x.shape[1:])}; this convolution was built for {taps.reads}")
         x = x.contiguous()
         ctx.save_for_backward(x, values)
-        ctx.taps, ctx.back = taps, back
-        out = x.new_empty(len(x), len(taps.starts) - 1, *x.shape[2:])
-        bias = x.new_zeros(out.shape[1]) if bias is None else bias
-        convolve(x.numpy(), values[taps.entry].numpy(), bias.numpy(), taps.starts, taps.offset, taps.padding, out.numpy())
+        ctx.taps = taps
+        out, there = x.new_empty(len(x), taps.outs, *x.shape[2:]), taps.there
+        bias = x.new_zeros(taps.outs) if bias is None else bias
+        convolve(x.numpy(), values[there.entry].numpy(), bias.numpy(), there.starts, there.offset, taps.padding, out.numpy())
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient: Tensor):
         x, values = ctx.saved_tensors
-        gradient, taps, back = gradient.contiguous(), ctx.taps, ctx.back
-        wanted = ctx.needs_input_grad[0]
-        to_x, found = torch.empty_like(x) if wanted else x[:0], torch.zeros_like(values)
-        differentiate(
-            x.numpy(), gradient.numpy(), values[back.entry].numpy(), back.starts, back.offset, taps.starts, taps.offset, taps.padding,
-            to_x.numpy(), found.numpy(),
-        )
-        to_values = torch.empty_like(values).index_copy_(0, taps.entry, found)
-        return to_x if wanted else None, to_values, gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None, None
+        gradient, (there, back), padding = gradient.contiguous(), (ctx.taps.there, ctx.taps.back), ctx.taps.padding
+        to_x = to_bias = None
+        if ctx.needs_input_grad[0]:
+            to_x, zeros = torch.empty_like(x), x.new_zeros(x.shape[1])
+            convolve(gradient.numpy(), values[back.entry].numpy(), zeros.numpy(), back.starts, back.offset, padding, to_x.numpy())
+        found = torch.zeros_like(values)
+        correlate(x.numpy(), gradient.numpy(), there.starts, there.offset, padding, found.numpy())
+        if ctx.needs_input_grad[2]:
+            to_bias = gradient.sum((0, 2, 3))
+        return to_x, torch.empty_like(values).index_copy_(0, there.entry, found), to_bias, None
 
 
 class BatchNorm(torch.autograd.Function):
     """x [B, C, H, W], weight and bias [C] -> (x normalised by its own statistics, weighed and shifted; mean and biased variance [C]).
 
-    Outputs below `floor` are set to it: a ReLU is 0, and -inf no floor at all.
+    With the ReLU behind it where it `rectifies`. Needs more than one number a channel.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float, floor: float):
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float, rectifies: bool):
         x = x.contiguous()
         mean, variance = torch.empty(2, x.shape[1], dtype=torch.float64)
         moments(x.flatten(2).numpy(), mean.numpy(), variance.numpy())
-        scale = (variance + eps).rsqrt()
-        found, slope, out = (mean.to(x.dtype), variance.to(x.dtype)), (weight * scale).to(x.dtype), torch.empty_like(x)
-        normalise(x.flatten(2).numpy(), found[0].numpy(), slope.numpy(), bias.numpy(), floor, out.flatten(2).numpy())
-        ctx.save_for_backward(x, weight, bias, found[0], slope, scale)
-        ctx.floor = floor
-        ctx.mark_non_differentiable(*found)
-        return out, *found
+        scale, out = (variance + eps).rsqrt(), torch.empty_like(x)
+        slope, *statistics = ((weight * scale).to(x.dtype), mean.to(x.dtype), variance.to(x.dtype))
+        ctx.floor = 0.0 if rectifies else -math.inf
+        normalise(x.flatten(2).numpy(), statistics[0].numpy(), slope.numpy(), bias.numpy(), ctx.floor, out.flatten(2).numpy())
+        ctx.save_for_backward(x, weight, bias, statistics[0], slope, scale)
+        ctx.mark_non_differentiable(*statistics)
+        return out, *statistics
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient: Tensor, *_):
         x, weight, bias, mean, slope, scale = ctx.saved_tensors
         count, to_x = x.numel() // x.shape[1], torch.empty_like(x)
         given = x.flatten(2).numpy(), mean.numpy(), slope.numpy(), bias.numpy(), ctx.floor, gradient.contiguous().flatten(2).numpy()
-        plain, along = torch.zeros(2, x.shape[1], dtype=torch.float64)  # the sums of g and of g (x - mean)
+        plain, along = torch.zeros(2, x.shape[1], dtype=torch.float64)
         gradient_moments(*given, plain.numpy(), along.numpy())
         # weight scale ((g - its mean) - (x - mean) scale^2 (mean of g (x - mean)))
         factors = plain / count, -weight * scale**3 * along / count
@@ -120,16 +142,24 @@ def padded(height, width, above, before):
 
 
 @compiled
-def scratch(images, padding):
-    """Zeros to pad a few images in, by channel, and room for their sums, from the first pixel of the first to the last of the last."""
+def room(images, padding):
+    """Zeros to pad a few images in, by channel [C, count * length]."""
     _, channels, height, width = images.shape
+    _, length, count = padded(height, width, padding[0], padding[1])
+    return np.zeros((channels, count * length), images.dtype)
+
+
+@compiled
+def room_for_sums(images, padding):
+    """For one channel of a few padded images, from the first pixel of the first to the last of the last."""
+    _, _, height, width = images.shape
     pitch, length, count = padded(height, width, padding[0], padding[1])
-    return np.zeros((channels, count * length), images.dtype), np.empty((count - 1) * length + height * pitch - padding[1], images.dtype)
+    return np.empty((count - 1) * length + height * pitch - padding[1], images.dtype)
 
 
 @compiled
 def fill(images, padding, into):
-    """Images [count, C, H, W] into padded ones [C, length]."""
+    """Images [count, C, H, W] into the padded ones of `room`."""
     _, channels, height, width = images.shape
     pitch, length, _ = padded(height, width, padding[0], padding[1])
     for c in range(channels):
@@ -142,7 +172,7 @@ def fill(images, padding, into):
 
 @compiled
 def unfill(sums, padding, into):
-    """What `scratch` has room for, into images [count, H, W]."""
+    """What `room_for_sums` holds, into images [count, H, W]."""
     _, height, width = into.shape
     pitch, length, _ = padded(height, width, padding[0], padding[1])
     for b in range(len(into)):
@@ -155,34 +185,29 @@ def unfill(sums, padding, into):
 @compiled
 def convolve(images, values, bias, starts, offset, padding, out):
     """out[b, o] = bias[o] + the sum of its shifted maps."""
-    image, sums = scratch(images, padding)
+    room_for_images, sums = room(images, padding), room_for_sums(images, padding)
     count = padded(images.shape[2], images.shape[3], padding[0], padding[1])[2]
-    for b in range(0, len(images), count):
-        fill(images[b : b + count], padding, image)
+    for b in range(0, len(images), count):  # what the last ones do not fill is summed, too, and not copied out
+        fill(images[b : b + count], padding, room_for_images)
         for o in range(len(bias)):
             sums[:] = bias[o]
-            add(image.reshape(-1), values, starts[o], starts[o + 1], offset, sums)
+            add(room_for_images.reshape(-1), values, starts[o], starts[o + 1], offset, sums)
             unfill(sums, padding, out[b : b + count, o])
 
 
 @compiled
-def differentiate(images, gradients, values, back_starts, back_offset, starts, offset, padding, to_images, found):
-    """From the gradients to `convolve`'s out: those to the images, if there is room for them, and to the values, added to `found`."""
-    image, sums = scratch(images, padding)
-    gradient, _ = scratch(gradients, padding)
-    pitch, length, count = padded(images.shape[2], images.shape[3], padding[0], padding[1])
-    first = padding[0] * pitch + padding[1]  # pixel of the first image; between rows and images lie zeros
+def correlate(images, gradients, starts, offset, padding, found):
+    """Adds to `found` the gradients to the weights, given those to `convolve`'s out."""
+    room_for_images, room_for_gradients = room(images, padding), room(gradients, padding)
+    pitch, _, count = padded(images.shape[2], images.shape[3], padding[0], padding[1])
+    first, size = padding[0] * pitch + padding[1], len(room_for_sums(images, padding))  # between the rows and images lie zeros
     for b in range(0, len(images), count):
-        if len(images) - b < count:  # the last images do not fill the room
-            gradient[:] = 0
-        fill(images[b : b + count], padding, image)
-        fill(gradients[b : b + count], padding, gradient)
-        for o in range(len(gradient)):
-            multiply(image.reshape(-1), gradient[o, first : first + len(sums)], starts[o], starts[o + 1], offset, found)
-        for c in range(to_images.shape[1] if len(to_images) else 0):
-            sums[:] = 0
-            add(gradient.reshape(-1), values, back_starts[c], back_starts[c + 1], back_offset, sums)
-            unfill(sums, padding, to_images[b : b + count, c])
+        if len(images) - b < count:  # the last ones do not fill the room
+            room_for_gradients[:] = 0
+        fill(images[b : b + count], padding, room_for_images)
+        fill(gradients[b : b + count], padding, room_for_gradients)
+        for o in range(len(room_for_gradients)):
+            multiply(room_for_images.reshape(-1), room_for_gradients[o, first : first + size], starts[o], starts[o + 1], offset, found)
 
 
 @compiled
@@ -251,6 +276,7 @@ def moments(maps, mean, variance):
 
 @compiled
 def normalise(maps, mean, slope, bias, floor, out):
+    """out = slope (maps [B, C, pixels] - mean) + bias by channel, or `floor` where that is more."""
     for b in range(maps.shape[0]):
         for c in range(maps.shape[1]):
             row, centre, s, t, least, result = maps[b, c], mean[c], slope[c], bias[c], maps.dtype.type(floor), out[b, c]
@@ -261,6 +287,7 @@ def normalise(maps, mean, slope, bias, floor, out):
 
 @compiled
 def gradient_moments(maps, mean, slope, bias, floor, gradient, plain, along):
+    """Of the gradients g to `normalise`'s out, 0 below the floor: adds by channel to `plain` their sum, to `along` g (maps - mean)'s."""
     for b in range(maps.shape[0]):
         for c in range(maps.shape[1]):
             row, centre, s, t, least, to_out = maps[b, c], mean[c], slope[c], bias[c], maps.dtype.type(floor), gradient[b, c]
@@ -276,6 +303,7 @@ def gradient_moments(maps, mean, slope, bias, floor, gradient, plain, along):
 
 @compiled
 def combine(maps, mean, slope, bias, floor, gradient, gradient_mean, by_map, out):
+    """out = slope (g - its mean) + by_map (maps - mean): the gradient to the maps."""
     for b in range(maps.shape[0]):
         for c in range(maps.shape[1]):
             row, centre, s, t, least, to_out = maps[b, c], mean[c], slope[c], bias[c], maps.dtype.type(floor), gradient[b, c]

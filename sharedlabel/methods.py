@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sharedlabel import live
+from sharedlabel import live, live_layers
 
 ORDERS = ("confidence", "random", "permutations")
 
@@ -112,7 +112,8 @@ def pass_between(network: live.LiveNetwork, n: int, share: float = 0.5) -> None:
     The same weights and activations stay live: a neuron hears of its own copies alone.
     """
     dim = -1 if network.shape is None else 0  # where the images lie: `live.Layout`
-    rectified = [(name, layer) for name, layer in network.layers.named_modules() if isinstance(layer, nn.ReLU)]
+    kinds = nn.ReLU, live_layers.Rectified
+    rectified = [(name, layer) for name, layer in network.layers.named_modules() if isinstance(layer, kinds)]
     for name, layer in rectified:
         network.layers.set_submodule(name, nn.Sequential(layer, Passing(n, share, dim)))
 

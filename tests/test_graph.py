@@ -3,6 +3,7 @@ import pytest
 import torch
 from conftest import SHAPE, generator, labelled, model
 from test_methods import CNN, execute
+from torch import nn
 
 from sharedlabel import costs, live, methods, models, parameters, pruning
 
@@ -68,6 +69,15 @@ def test_something_passes(name):
     network, x = copies(name, 0.5)
     silent, _ = copies(name, 0.0)
     assert not torch.allclose(network(x), silent(x))
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_something_passes_after_every_relu(name):
+    network = pruned(name)
+    small = live.build(network, SHAPE)
+    methods.pass_between(small, N)
+    relus = [node for node in live.trace(network, SHAPE).nodes if isinstance(live.layer_of(network, node), nn.ReLU)]
+    assert sum(isinstance(layer, methods.Passing) for layer in small.modules()) == len(relus) > 1
 
 
 def joined(name: str) -> tuple[methods.Joined, torch.Tensor, torch.nn.Sequential]:

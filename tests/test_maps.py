@@ -26,11 +26,8 @@ def layers(draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     return images, weight, torch.randn(outs, generator=random, dtype=torch.float64) if draw(st.booleans()) else None
 
 
-def taps_of(weight: torch.Tensor, index: torch.Tensor, size: tuple[int, int]) -> tuple[maps.Taps, maps.Taps]:
-    padding = tuple(each // 2 for each in weight.shape[2:])
-    out, channel, dy, dx = (each.contiguous() for each in torch.unravel_index(index, weight.shape))
-    back = maps.Taps(channel, out, 2 * padding[0] - dy, 2 * padding[1] - dx, weight.shape[1], size, padding)
-    return maps.Taps(out, channel, dy, dx, len(weight), size, padding), back
+def taps_of(weight: torch.Tensor, index: torch.Tensor, size: tuple[int, int]) -> maps.Taps:
+    return maps.Taps(tuple(each.contiguous() for each in torch.unravel_index(index, weight.shape)), tuple(weight.shape), size)
 
 
 @given(layers())
@@ -42,7 +39,7 @@ def test_a_convolution_and_its_gradients_are_pytorchs(layer):
     for tensor in (*given, *theirs):
         if tensor is not None:
             tensor.requires_grad_()
-    out = maps.Convolution.apply(*given, *taps_of(weight, index, images.shape[2:]))
+    out = maps.Convolution.apply(*given, taps_of(weight, index, images.shape[2:]))
     expected = F.conv2d(*theirs, padding=tuple(each // 2 for each in weight.shape[2:]))
     torch.testing.assert_close(out, expected)
     gradient = torch.randn(out.shape, generator=generator(1), dtype=torch.float64)
@@ -57,7 +54,7 @@ def test_a_convolution_and_its_gradients_are_pytorchs(layer):
 def test_images_that_need_no_gradient_get_none():
     images, weight = torch.randn(3, 2, 8, 8, generator=generator(0)), torch.randn(4, 2, 3, 3, generator=generator(1))
     values = weight.flatten().requires_grad_()
-    out = maps.Convolution.apply(images, values, None, *taps_of(weight, torch.arange(weight.numel()), (8, 8)))
+    out = maps.Convolution.apply(images, values, None, taps_of(weight, torch.arange(weight.numel()), (8, 8)))
     out.sum().backward()
     assert images.grad is None
     expected = torch.nn.grad.conv2d_weight(images, weight.shape, torch.ones_like(out), padding=1)
@@ -65,18 +62,18 @@ def test_images_that_need_no_gradient_get_none():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("floor", [0.0, -math.inf])
+@pytest.mark.parametrize("rectifies", [True, False])
 @pytest.mark.parametrize("shape", [(5, 3, 4, 6), (2, 1, 1, 1), (64, 4, 32, 32)])
-def test_batchnorm_and_its_gradients_are_pytorchs(shape, floor, dtype):
+def test_batchnorm_and_its_gradients_are_pytorchs(shape, rectifies, dtype):
     random = generator(0)
     x = (torch.randn(shape, generator=random) * 3 + 20).to(dtype).requires_grad_()  # a mean that is large beside the deviation
     weight, bias = (torch.randn(shape[1], generator=random).to(dtype).requires_grad_() for _ in range(2))
     gradient = torch.randn(shape, generator=random).to(dtype)
-    out, mean, variance = maps.BatchNorm.apply(x, weight, bias, 1e-5, floor)
+    out, mean, variance = maps.BatchNorm.apply(x, weight, bias, 1e-5, rectifies)
     found = out, *torch.autograd.grad(out, (x, weight, bias), gradient), mean, variance
     exact = x.detach().double().requires_grad_(), weight.detach().double().requires_grad_(), bias.detach().double().requires_grad_()
     expected = F.batch_norm(exact[0], None, None, *exact[1:], True, 0.0, 1e-5)
-    expected = expected.relu() if floor == 0 else expected
+    expected = expected.relu() if rectifies else expected
     variance, mean = torch.var_mean(exact[0], (0, 2, 3), correction=0)
     wanted = expected, *torch.autograd.grad(expected, exact, gradient.double()), mean, variance
     close = {"rtol": 1e-9, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 2e-4}
@@ -86,9 +83,34 @@ def test_batchnorm_and_its_gradients_are_pytorchs(shape, floor, dtype):
 
 def test_a_loss_that_is_not_a_number_stays_one():
     x = torch.full((2, 1, 4, 4), math.nan)
-    assert maps.BatchNorm.apply(x, torch.ones(1), torch.zeros(1), 1e-5, 0.0)[0].isnan().all()
+    assert maps.BatchNorm.apply(x, torch.ones(1), torch.zeros(1), 1e-5, True)[0].isnan().all()
     weight = torch.ones(1, 1, 3, 3)
-    assert maps.Convolution.apply(x, weight.flatten(), None, *taps_of(weight, torch.arange(9), (4, 4))).isnan().all()
+    assert maps.Convolution.apply(x, weight.flatten(), None, taps_of(weight, torch.arange(9), (4, 4))).isnan().all()
+
+
+def test_maps_of_another_size_are_refused():
+    weight = torch.ones(1, 2, 3, 3)
+    taps = taps_of(weight, torch.arange(18), (4, 5))
+    for shape in ((1, 2, 5, 5), (1, 3, 4, 5), (1, 2, 4, 4)):
+        with pytest.raises(ValueError, match=r"this convolution was built for \(2, 4, 5\)"):
+            maps.Convolution.apply(torch.ones(shape), weight.flatten(), None, taps)
+
+
+def test_one_number_a_channel_has_no_variance():
+    layer = live_layers.LiveBatchNorm(nn.BatchNorm2d(3), torch.arange(3))
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        layer(torch.ones(1, 3, 1, 1))
+    assert layer.running_var.isfinite().all()
+
+
+@pytest.mark.parametrize("changed", [{"dtype": torch.bfloat16}, {"momentum": None}])
+def test_other_batchnorms_are_pytorchs(changed):
+    x = torch.randn(4, 3, 2, 2, generator=generator(0)).to(changed.get("dtype", torch.float32))
+    theirs = nn.BatchNorm2d(3, **changed)
+    mine = live_layers.LiveBatchNorm(theirs, torch.arange(3))
+    mine.momentum = theirs.momentum
+    torch.testing.assert_close(mine(x), theirs(x))
+    torch.testing.assert_close(dict(mine.named_buffers())["running_mean"], theirs.running_mean)
 
 
 @pytest.mark.parametrize("changed", [{"stride": 2}, {"padding": 0}, {"dilation": 2}, {"kernel_size": 2}])
@@ -112,9 +134,9 @@ def test_a_live_network_uses_both_and_learns_the_same_without(monkeypatch):
     for here in (True, False):
         small = live.build(network, (3, 32, 32))
         served = [layer for layer in small.modules() if isinstance(layer, live_layers.MapConv) and layer.taps is not None]
-        assert len(served) > 10 and any(getattr(layer, "floor", None) == 0 for layer in small.modules())
+        assert len(served) > 10 and any(isinstance(layer, live_layers.Rectified) for layer in small.modules())
         if not here:
-            monkeypatch.setattr(maps, "on_cpu", lambda *_: False)
+            monkeypatch.setattr(maps, "computes", lambda *_: False)
         outputs = small(images[:, small.columns])
         F.cross_entropy(outputs, labels).backward()
         found.append([outputs, *(parameter.grad for parameter in small.parameters()), *small.buffers()])
