@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})  # sums in any order; NaN stays NaN
 
+SMALL = 20_000  # numbers in a batch of maps below which PyTorch's calls, which cost less, are quicker: ResNet-18's last ones
 LOOP = 1024  # about how many pixels a loop should run over: where images are smaller, it takes several
 
 
@@ -33,9 +34,9 @@ def serves(module: nn.Conv2d, shape: tuple[int, ...], weights: int) -> bool:
 
 
 def computes(x: Tensor, parameter: Tensor) -> bool:
-    """Whether what is here can compute with maps x: on a CPU, in the precision of the parameters, which no autocast lowers."""
+    """Whether to compute with maps x here: on a CPU, in the precision of the parameters, which no autocast lowers, and of some size."""
     exact = x.dtype == parameter.dtype and x.dtype in (torch.float32, torch.float64)
-    return x.device.type == "cpu" and exact and not torch.is_autocast_enabled("cpu")
+    return x.device.type == "cpu" and x.numel() >= SMALL and exact and not torch.is_autocast_enabled("cpu")
 
 
 class Sums(NamedTuple):

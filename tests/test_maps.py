@@ -120,6 +120,14 @@ def test_only_outputs_that_lie_where_inputs_do_are_served(changed):
     assert not maps.serves(nn.Conv2d(8, 8, **usual | changed), (8, 8, 3, 3), 100)
 
 
+def test_only_large_maps_in_the_parameters_precision_are_computed_here():
+    large, parameter = torch.empty(maps.SMALL // 4, 4, 1, 1), torch.empty(4)
+    assert maps.computes(large, parameter)
+    assert not maps.computes(large[1:], parameter) and not maps.computes(large, parameter.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not maps.computes(large, parameter)
+
+
 def test_where_most_weights_are_live_pytorch_convolves():
     module = nn.Conv2d(32, 32, 3, padding=1)
     assert maps.serves(module, (32, 32, 3, 3), 32 * 32 * 3)
