@@ -11,7 +11,7 @@ from conftest import SHAPE, count, generator, labelled, model, pruned_networks, 
 from hypothesis import given
 from torch import nn
 
-from sharedlabel import data, live, live_layers, models, pruning, training
+from sharedlabel import data, live, live_layers, maps, models, pruning, training
 
 # The ways to compute a convolution: products at single positions whatever their number, whole maps however few, and single sums.
 USUAL = {"FEW_PAIRS": live.FEW_PAIRS, "DEAR": live.DEAR}
@@ -22,6 +22,13 @@ EXACT = dict(rtol=0, atol=1e-10)
 # Before and in a BatchNorm some gradients are 0 but for rounding (up to 1e-13 behind another BatchNorm), which Adam's usual 1e-8
 # would make a step of; with this a gradient of 1e-7 still is a step of 1e-10.
 BATCHNORM_EPS = 1e-1
+
+
+@pytest.fixture(autouse=True, scope="module")
+def maps_of_any_size():
+    """The compiled maps are held against the masked network, too, small as the batches here are."""
+    with mock.patch.object(maps, "SMALL", 0):
+        yield
 
 
 def build(network: nn.Module, shape: tuple, way: dict = USUAL) -> live.LiveNetwork:

@@ -135,6 +135,7 @@ def test_where_most_weights_are_live_pytorch_convolves():
 
 
 def test_a_live_network_uses_both_and_learns_the_same_without(monkeypatch):
+    monkeypatch.setattr(maps, "SMALL", 0)
     network = models.build("wideresnet20", (3, 32, 32), 10, generator(0)).double()
     pruning.prune(network, "synflow", 2.5, (torch.randn(2, 3, 32, 32, generator=generator(1)).double(), torch.arange(2)), 50)
     images, labels = torch.randn(6, 3072, generator=generator(2)).double(), torch.arange(6)
