@@ -72,12 +72,12 @@ def title(case: tuple) -> str:
     return ", ".join([NAMES[case[0]], NAMES[case[1]], *rhos]) + (" (unpruned)" if case[3:] == (0,) else "")
 
 
-def panels(table: pd.DataFrame, width: float = 5.6, height: float = 4.2, rows: int = 1):
+def panels(table: pd.DataFrame, height: float = 4.2, rows: int = 1):
     """One panel a case side by side, `rows` of them; returns figure and axes [rows, cases]; of no case neither."""
     count = len(cases(table))
     if not count:
         return None, np.empty((rows, 0), object)
-    return plt.subplots(rows, count, figsize=(width * count, height * rows), squeeze=False, layout="constrained")
+    return plt.subplots(rows, count, figsize=(5.6 * count, height * rows), squeeze=False, layout="constrained")
 
 
 def looks(table: pd.DataFrame, by: str) -> list[tuple]:
@@ -113,12 +113,12 @@ def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.1
     ax.fill_between(at, low, found["high"], color=how["color"], alpha=band, linewidth=0)
 
 
-def by_method(table: pd.DataFrame, y: str, width: float = 5.2, height: float = 4.0):
+def by_method(table: pd.DataFrame, y: str):
     """One panel a (data set, network, rho), three side by side: y against n, a curve for each method; returns figure and axes."""
     rows = cases(table, statistics.ROW)
     columns = min(3, len(rows))
     lines = -(-len(rows) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(width * columns, height * lines), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(lines, columns, figsize=(5.2 * columns, 4 * lines), squeeze=False, layout="constrained")
     for ax, row in zip(axes.flat, rows):
         part = select(table, row)
         curves(ax, part, "n", y, by="method", along="n")
@@ -131,7 +131,7 @@ def by_method(table: pd.DataFrame, y: str, width: float = 5.2, height: float = 4
     return figure, axes.flat[: len(rows)]
 
 
-def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n", width: float = 5.4, height: float = 4.4):
+def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n"):
     """One panel a (data set, network, rho, head rho), two side by side: y against x, a point for each n, a curve for each `by`.
 
     One legend serves all. Returns figure and axes.
@@ -139,7 +139,7 @@ def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n", width: float = 
     drawn = cases(table, statistics.PANEL)
     columns = min(2, len(drawn))
     lines = -(-len(drawn) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(width * columns + 2, height * lines), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(lines, columns, figsize=(5.4 * columns + 2, 4.4 * lines), squeeze=False, layout="constrained")
     for ax, case in zip(axes.flat, drawn):
         curves(ax, select(table, case), x, y, by, along="n")
         ax.set_xscale("log")
@@ -332,9 +332,9 @@ def unified(images: np.ndarray):
         ax.text(x, y, text, ha="center", va="center", fontsize=11, zorder=3)
         ax.add_patch(plt.Rectangle((x - width / 2, y - 0.42), width, 0.84, facecolor=(*colour, 0.35), edgecolor="0.25", zorder=2))
 
-    def arrow(start: tuple, end: tuple, text: str = "", side: float = 0.12) -> None:
+    def arrow(start: tuple, end: tuple, text: str = "") -> None:
         ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.25", "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0})
-        ax.text((start[0] + end[0]) / 2 + side, (start[1] + end[1]) / 2, text, va="center", fontsize=10)
+        ax.text((start[0] + end[0]) / 2 + 0.12, (start[1] + end[1]) / 2, text, va="center", fontsize=10)
 
     places = [1.5 + 2.6 * i for i in range(n)]
     levels = {"CNN": (2.5, PALETTE[1]), "Linear": (4.1, PALETTE[2]), "LSTM": (5.3, PALETTE[3]), "Linear ": (6.5, PALETTE[2])}
