@@ -51,7 +51,7 @@ def measure(pruner: str, rho: float, rounds: int) -> str:
     for way, constants in WAYS.items():
         with mock.patch.multiple(live, **constants):
             networks[way] = small = live.build(network, SHAPE)
-        sides[way] = training.stepper(small, losses.standard, 1e-4), images[:, small.columns]
+        sides[way] = training.stepper(small, losses.standard, training.adam(small, 1e-4)), images[:, small.columns]
     for _ in range(ROUNDS):
         for way, side in sides.items():
             steps(*side)  # which bring their own back into the cache

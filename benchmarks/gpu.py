@@ -49,7 +49,7 @@ def stepper(network: live.LiveNetwork, way: str, device: torch.device) -> Callab
     for layer in network.modules():
         if way == "channels last" and isinstance(layer, live_layers.MapConv):
             layer.register_forward_pre_hook(channels_last)
-    step = training.stepper(network, losses.standard, 1e-4, WAYS[way])
+    step = training.stepper(network, losses.standard, training.adam(network, 1e-4), WAYS[way])
     x, labels = torch.randn(BATCH, len(network.columns), device=device), torch.arange(BATCH, device=device) % classes
     return lambda: step(x, labels)
 

@@ -102,7 +102,8 @@ def measure(name: str) -> str:
     small, pick, macs_live = shrunk(network, shape)
 
     rows, thousand = pick(images), images.subset(slice(0, 1000 // n))
-    live_step, dense_step = training.stepper(small, losses.standard, 1e-4, precision), training.stepper(network, losses.standard, 1e-4)
+    live_step = training.stepper(small, losses.standard, training.adam(small, 1e-4), precision)
+    dense_step = training.stepper(network, losses.standard, training.adam(network, 1e-4))
     steps = in_turn(lambda: take(live_step, rows), lambda: take(dense_step, images))
     inference = in_turn(
         lambda: training.outputs(small, pick(thousand), precision), lambda: training.outputs(dense, thousand),

@@ -60,7 +60,7 @@ def timed(action: Callable[[], object]) -> float:
 def step_seconds(network: nn.Module, x: Tensor, classes: int, precision: str = "float32") -> float:
     """The median training step of a live network on the batch x."""
     network, x, labels = network.to(where), x.to(where), (torch.arange(len(x)) % classes).to(where)
-    step = training.stepper(network, losses.standard, 1e-4, precision)
+    step = training.stepper(network, losses.standard, training.adam(network, 1e-4), precision)
     return statistics.median([timed(lambda: step(x, labels)) for _ in range(BEFORE + STEPS)][BEFORE:])
 
 

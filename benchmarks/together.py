@@ -94,8 +94,9 @@ def measure(rho: float, n: int, device: torch.device) -> str:
     torch.testing.assert_close(stack(padded), torch.stack([head(x) for head, x in zip(heads, own)]), rtol=1e-4, atol=1e-5)
 
     labels = torch.arange(count, device=device) % CLASSES
-    sides = [partial(training.stepper(head, losses.standard, 1e-4), x, labels) for head, x in zip(heads, own)]
-    together = partial(training.stepper(nn.Sequential(stack, nn.Flatten(0, 1)), losses.standard, 1e-4), padded, labels.repeat(len(heads)))
+    sides = [partial(training.stepper(head, losses.standard, training.adam(head, 1e-4)), x, labels) for head, x in zip(heads, own)]
+    step = training.stepper(nn.Sequential(stack, nn.Flatten(0, 1)), losses.standard, training.adam(stack, 1e-4))
+    together = partial(step, padded, labels.repeat(len(heads)))
     times = {"apart": [], "together": []}
     for _ in range(ROUNDS):
         for way, steps in (("apart", sides), ("together", [together])):

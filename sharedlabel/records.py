@@ -48,18 +48,27 @@ def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = 
     The checkpoint is NAME.safetensors, or NAME.large.safetensors where it is larger than `COMMITTED`.
     """
     target = path(record["params"], results)
-    target.parent.mkdir(parents=True, exist_ok=True)
     if tensors:
         content, (small, large) = safetensors.save(tensors), checkpoints(target)  # save_file would let nobody else read it
         chosen, other = (small, large) if len(content) <= COMMITTED else (large, small)
-        part = chosen.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(content)
-        os.replace(part, chosen)
+        write(chosen, content)
         other.unlink(missing_ok=True)
-    part = target.with_suffix(f".{os.getpid()}.part")
-    part.write_text(dumps(record))
-    os.replace(part, target)
+    write(target, dumps(record).encode())
+    unfinished(target).unlink(missing_ok=True)
     return target
+
+
+def write(file: Path, content: bytes) -> None:
+    """The file, whole or not at all; its folder is made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(content)
+    os.replace(part, file)
+
+
+def unfinished(record_path: Path) -> Path:
+    """Where it is written down how far the training of a run without a record has come (`sharedlabel.resume`); git ignores it."""
+    return record_path.with_suffix(".unfinished")
 
 
 def dumps(record: dict) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sharedlabel import tuples
 from sharedlabel.data import Images, fits, stream
+from sharedlabel.resume import Resumable
 
 PRECISIONS = ("float32", "bfloat16")
 EVALUATED_AT_ONCE = {"cpu": 64, "cuda": 2048}  # images or tuples; on a CPU, activations that stay in its cache
@@ -140,13 +141,17 @@ class Recorded:
         return result
 
 
-def stepper(
-    network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], learning_rate: float, precision: str = "float32"
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """A step of Adam on the batch (x, y), which returns its loss; on a GPU `Recorded`, unless a module says that it is not `recordable`."""
-    device = next(network.parameters()).device
+def adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
+    """The optimizer of Appendix C.2, of what is not frozen."""
     free = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(free, lr=learning_rate, fused=True, capturable=device.type == "cuda")
+    return torch.optim.Adam(free, lr=learning_rate, fused=True, capturable=next(network.parameters()).is_cuda)
+
+
+def stepper(
+    network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], optimizer: torch.optim.Optimizer, precision: str = "float32"
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A step on the batch (x, y), which returns its loss; on a GPU `Recorded`, unless a module says that it is not `recordable`."""
+    device = next(network.parameters()).device
 
     def step(x: Tensor, y: Tensor) -> Tensor:
         with precise(precision, device):
@@ -165,22 +170,29 @@ def train(
     network: nn.Module, epoch: Callable[[], Iterable[tuple[Tensor, Tensor]]], loss: Callable[[Tensor, Tensor], Tensor],
     validate: Callable[[], float], watch: Callable[[], dict[str, float]], *,
     learning_rate: float, max_epochs: int, patience: int, min_improvement: float, precision: str = "float32",
-    set_by: tuple[str, int] | None = None,
+    set_by: tuple[str, int] | None = None, resumable: Resumable | None = None,
 ) -> dict:
     """Train until `validate()` has not improved by the fraction `min_improvement` for `patience` epochs.
 
     Appendix C.2: Adam, constant learning rate, everything else PyTorch's default; section D: "until no
     further improvement is gained". The weights of the epoch with the least validation loss are kept.
-    `epoch` yields the batches of one epoch; `watch` gives what else belongs into the learning curve.
+    `epoch` yields the batches of one epoch; `watch` gives what else belongs into the learning curve. Where it was stopped
+    before, training goes on from what is `resumable`.
     Returns the record's `epochs`: the curves by name, one entry an epoch, `best` (counted from 1) and
     why training `stopped`. Raises FloatingPointError at the first epoch whose loss is not finite, MemoryError where a
     GPU's memory does not hold a batch, which says to halve what the batch's size is `set_by`: a parameter and its value.
     """
-    step, device = stepper(network, loss, learning_rate, precision), next(network.parameters()).device
+    optimizer, device = adam(network, learning_rate), next(network.parameters()).device
+    step = stepper(network, loss, optimizer, precision)
     smaller = f"{set_by[0]} {set_by[1] // 2}" if set_by and set_by[1] > 1 else ""
-    curves, lowest, stopped = {}, float("inf"), "limit"
-    best, kept = 0, {name: t.clone() for name, t in network.state_dict().items()}
-    for number in range(1, max_epochs + 1):
+    curves, kept = {"train_loss": [], "validation_loss": []}, copied(network)
+    if before := resumable.load() if resumable else {}:
+        curves, kept = before["curves"], before["kept"]
+        network.load_state_dict(before["network"])
+        optimizer.load_state_dict(before["optimizer"])
+        print(f"going on after epoch {len(curves['train_loss'])}")
+    losses = curves["validation_loss"]
+    while len(losses) < max_epochs and epochs_waited(losses, min_improvement) < patience:
         total, count = torch.zeros((), device=device), 0
         with fits("a training batch", smaller):
             for x, y in epoch():
@@ -190,19 +202,23 @@ def train(
         train_loss = float(total) / count
         if not (math.isfinite(train_loss) and math.isfinite(held_out)):
             raise FloatingPointError(
-                f"epoch {number}: the training loss is {train_loss}, the held-out loss {held_out}; "
+                f"epoch {len(losses) + 1}: the training loss is {train_loss}, the held-out loss {held_out}; "
                 f"lower learning_rate, which is {learning_rate}"
             )
+        if held_out < min(losses, default=math.inf):
+            kept = copied(network)
         for name, value in {"train_loss": train_loss, "validation_loss": held_out, **watch()}.items():
             curves.setdefault(name, []).append(value)
-        if held_out < lowest:
-            lowest, best = held_out, number
-            kept = {name: t.clone() for name, t in network.state_dict().items()}
-        if epochs_waited(curves["validation_loss"], min_improvement) >= patience:
-            stopped = "no improvement"
-            break
+        if resumable:
+            resumable.save(curves=curves, kept=kept, network=network.state_dict(), optimizer=optimizer.state_dict())
     network.load_state_dict(kept)
-    return {"best": best, "stopped": stopped, "curves": curves}
+    stopped = "no improvement" if epochs_waited(losses, min_improvement) >= patience else "limit"
+    return {"best": losses.index(min(losses)) + 1, "stopped": stopped, "curves": curves}
+
+
+def copied(network: nn.Module) -> dict[str, Tensor]:
+    """The network's state as it is now."""
+    return {name: t.clone() for name, t in network.state_dict().items()}
 
 
 def told(epochs: dict) -> str:

@@ -31,7 +31,7 @@ def test_a_recorded_step_learns_what_an_eager_one_learns(name, loss, precision):
     for recordable in (True, False):
         small = live.build(network, SHAPE).to(device, kind)
         small.recordable = recordable
-        step = training.stepper(small, loss, 1e-3, precision)
+        step = training.stepper(small, loss, training.adam(small, 1e-3), precision)
         assert isinstance(step, training.Recorded) == recordable
         said = [float(step(x.to(device, kind).flatten(1)[:, small.columns], y.to(device))) for x, y in batches()]
         assert not recordable or step.graph
@@ -44,12 +44,12 @@ def test_what_waits_for_the_gpu_or_draws_in_every_step_is_not_recorded():
     pruning.prune(network, "random", 2.0, (torch.zeros(1, 1, 28, 28), None), iterations=1, generator=generator())
     sparse = live.build(network, (1, 28, 28)).cuda()
     assert any(not getattr(module, "recordable", True) for module in sparse.modules())
-    step = training.stepper(sparse, losses.standard, 1e-3)
+    step = training.stepper(sparse, losses.standard, training.adam(sparse, 1e-3))
     assert not isinstance(step, training.Recorded)
     assert float(step(torch.randn(8, len(sparse.columns)).cuda(), torch.arange(8).cuda())) > 0
     for order, recordable in (("confidence", True), ("permutations", False)):
         unified = methods.Unified(methods.FromStore(), torch.nn.Linear(2, 2), torch.arange(2), order, 3, generator()).cuda()
-        assert isinstance(training.stepper(unified, losses.standard, 1e-3), training.Recorded) == recordable
+        assert isinstance(training.stepper(unified, losses.standard, training.adam(unified, 1e-3)), training.Recorded) == recordable
 
 
 def test_predictions_by_mean_logits_are_those_of_a_cpu():
