@@ -45,7 +45,7 @@ def path(params: dict, results: str | Path) -> Path:
 def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None) -> Path:
     """Write the record, and `tensors` as its checkpoint, each whole or not at all; returns the record's path.
 
-    The checkpoint is NAME.safetensors, or NAME.large.safetensors where it is larger than `COMMITTED`.
+    The checkpoint is NAME.safetensors, or NAME.large.safetensors where it is larger than `COMMITTED`. What the run had `unfinished` goes.
     """
     target = path(record["params"], results)
     if tensors:

@@ -5,6 +5,7 @@ machine that it began on, ends in the same bytes as if nothing had happened.
 """
 import hashlib
 import io
+import sys
 import time
 from pathlib import Path
 
@@ -19,8 +20,8 @@ class Resumable:
     """What a run has to remember to be gone on with: its random streams and its time here, what it learned by `save` and `load`.
 
     record: where the run's record will lie; what is remembered lies beside it (`records.unfinished`) until that is written. Nothing is
-    gone on with where there is a record already (the run is being repeated), or where the package, the method notebooks, torch or the
-    kind of device have changed since: then training starts anew.
+    gone on with where there is a record already (the run is being repeated), or where the code that it is made of, torch or the kind of
+    device have changed since: then training starts anew.
     """
 
     def __init__(self, record: Path, device: torch.device):
@@ -71,6 +72,7 @@ class Resumable:
 
 
 def code() -> str:
-    """A digest of what a run is made of: the package and the method notebooks."""
-    files = sorted([*(ROOT / "sharedlabel").glob("*.py"), *(ROOT / "notebooks" / "methods").glob("*.ipynb")])
+    """A digest of what a run is made of: the package's modules that are in use, and the method notebooks."""
+    modules = [Path(module.__file__) for name, module in sys.modules.items() if name.partition(".")[0] == "sharedlabel"]
+    files = sorted({*modules, *(ROOT / "notebooks" / "methods").glob("*.ipynb")})
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
