@@ -38,7 +38,8 @@ named:
 	@test -n "$(STUDY)" || { echo "make grid STUDY=NAME, where NAME is one of: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }
 
 sections: venv
-	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --CoalesceStreamsPreprocessor.enabled=True notebooks/sections/*.ipynb
+	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/sections/*.ipynb
+	$(BIN) nbconvert --log-level WARN --to notebook --inplace --coalesce-streams notebooks/sections/*.ipynb
 	$(BIN) sharedlabel.figures shrink notebooks/sections/*.ipynb
 	$(BIN) sharedlabel.figures extract notebooks/sections/section_5_1.ipynb "## Figure 7" notebooks/sections/sweet_spot.png
 

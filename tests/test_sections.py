@@ -70,7 +70,7 @@ def executed(notebook: str, folder, **given: str) -> str:
 
 @pytest.mark.parametrize("collapsed, lines", [
     (False, ["mnist   conv  3.5      1       83         40      30    160         0          0 ",
-             "at one rho only (Table 1's or 2's), and not drawn: MNIST, Conv\n"]),
+             "at one or two rho only (Table 1's and 2's), and not drawn: MNIST, Conv\n"]),
     (True, ["mnist   conv  4.0      1       27          0      -    160         0          1 ",
             "not measured, as every run collapsed: MNIST, Conv, ρ = 4\n"]),
 ], ids=["measured", "collapsed"])
@@ -80,7 +80,7 @@ def test_section_5_1_says_of_a_single_run_what_is_missing(tmp_path, collapsed, l
     else:
         save(tmp_path / "results", "baseline", 0, [40, 70, 80])
     said = executed("section_5_1", tmp_path)
-    for line in [*lines, "missing: a network measured at two rho or more; without one there is no curve", "no curve yet\n"]:
+    for line in [*lines, "missing: a network measured at three rho or more; without one there is no curve", "no curve yet\n"]:
         assert line in said
     assert "nan" not in said
 
