@@ -1,40 +1,46 @@
-"""Going on with training that was stopped: where it stands is written down beside the record that the run will have.
+"""Training that was killed goes on: how far it has come is written down beside where the run's record will lie.
 
-A run of minutes is simply repeated. One of hours (a WideResNet-20 on a CPU) starts again after its last epoch written, and, on the
-machine that it began on, ends in the same bytes as if nothing had happened.
+On a CPU of the same kind it ends in the same bytes as if nothing had happened.
 """
 import hashlib
 import io
-import sys
+import json
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from sharedlabel import ROOT, data, records
 
-EVERY = 60.0  # seconds of training between two writings
+EVERY = 60.0  # seconds between two writings, at least
+READERS = ("figures", "statistics")  # modules that no run uses, but the section notebooks
 
 
 class Resumable:
-    """What a run has to remember to be gone on with: its random streams and its time here, what it learned by `save` and `load`.
+    """How far a run's training has come, in a file beside where its record will lie (`records.unfinished`), so that a killed run goes on.
 
-    record: where the run's record will lie; what is remembered lies beside it (`records.unfinished`) until that is written. Nothing is
-    gone on with where there is a record already (the run is being repeated), or where the code that it is made of, torch or the kind of
-    device have changed since: then training starts anew.
+    It remembers the run's random streams (`stream`) and seconds by itself; the rest is what `save` is given. Training starts anew where
+    the run has a record already, and where it was killed under other code, other versions or on another kind of device, or started from
+    other numbers (`starts_from`).
     """
 
     def __init__(self, record: Path, device: torch.device):
         self.file, self.device = records.unfinished(record), device
-        self.started = self.written = time.time()
+        self.started = self.written = time.monotonic()
         self.streams: dict[str, torch.Generator] = {}
-        self.made_by = {"code": code(), "torch": str(torch.__version__), "device": device.type}
+        self.made_by = {"code": code(), "device": device.type, **{name: version(name) for name in ("torch", "numpy", "numba")}}
         if record.exists():
             self.file.unlink(missing_ok=True)
 
+    def starts_from(self, what: str, tensors: dict[str, Tensor]) -> None:
+        """Training goes on only where it started from the same: another processor may choose other masks, another run be repeated."""
+        self.made_by[what] = hashlib.sha256(b"".join(t.detach().cpu().contiguous().numpy().tobytes() for t in tensors.values())).hexdigest()
+
     def seconds(self) -> float:
-        """How long the run has taken, over all its starts; what a start did after its last writing is not in it."""
-        return time.time() - self.started
+        """How long the run has taken, over all its starts; what came after a start's last writing is not in it."""
+        return time.monotonic() - self.started
 
     def stream(self, seed: int, purpose: str) -> torch.Generator:
         """`data.stream`, for what training draws from."""
@@ -42,37 +48,38 @@ class Resumable:
         return self.streams[purpose]
 
     def save(self, **state) -> None:
-        """Write down how far training has come (tensors, numbers, text, in lists and dicts), unless it was done a moment ago."""
-        if time.time() - self.written < EVERY:
+        """Write down how far training has come (tensors, numbers, text, in lists and dicts), unless it was done less than `EVERY` ago."""
+        if time.monotonic() - self.written < EVERY:
             return
         streams = {purpose: generator.get_state() for purpose, generator in self.streams.items()}
         content = io.BytesIO()
         torch.save({"made_by": self.made_by, "streams": streams, "seconds": self.seconds(), "state": state}, content)
         records.write(self.file, content.getvalue())
-        self.written = time.time()
+        self.written = time.monotonic()
 
     def load(self) -> dict:
-        """What the last `save` was given, streams and time being put back, too; {} where there is nothing to go on with.
-
-        ValueError on a damaged file.
-        """
+        """What the last `save` was given, streams and seconds being put back, too; {} where training starts anew."""
         if not self.file.exists():
             return {}
         try:
             found = torch.load(self.file, map_location=self.device, weights_only=True)  # which runs no code
-        except Exception as error:  # torch documents none
-            raise ValueError(f"{self.file} is damaged ({type(error).__name__}); delete it, and the run starts anew") from error
-        if found["made_by"] != self.made_by:
-            print("the code, torch or the device has changed since training was stopped: it starts anew")
+        except Exception as error:  # a damaged file, for which torch documents no error
+            print(f"{self.file} cannot be read ({type(error).__name__}): training starts anew")
+            return {}
+        differ = [name for name in self.made_by if found["made_by"].get(name) != self.made_by[name]]
+        if differ:
+            print(f"{', '.join(differ)} changed since training was killed: it starts anew")
             return {}
         for purpose, state in found["streams"].items():
             self.streams[purpose].set_state(state.cpu())
-        self.started -= found["seconds"]
+        self.started = time.monotonic() - found["seconds"]
         return found["state"]
 
 
 def code() -> str:
-    """A digest of what a run is made of: the package's modules that are in use, and the method notebooks."""
-    modules = [Path(module.__file__) for name, module in sys.modules.items() if name.partition(".")[0] == "sharedlabel"]
-    files = sorted({*modules, *(ROOT / "notebooks" / "methods").glob("*.ipynb")})
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    """A digest of what runs are made of: the package, and the code of the method notebooks but for their parameters and outputs."""
+    parts = [file.read_text() for file in sorted((ROOT / "sharedlabel").glob("*.py")) if file.stem not in READERS]
+    for file in sorted((ROOT / "notebooks" / "methods").glob("*.ipynb")):
+        cells = json.loads(file.read_text())["cells"]
+        parts += ["".join(c["source"]) for c in cells if c["cell_type"] == "code" and "parameters" not in c["metadata"].get("tags", [])]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

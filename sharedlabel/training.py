@@ -176,8 +176,8 @@ def train(
 
     Appendix C.2: Adam, constant learning rate, everything else PyTorch's default; section D: "until no
     further improvement is gained". The weights of the epoch with the least validation loss are kept.
-    `epoch` yields the batches of one epoch; `watch` gives what else belongs into the learning curve. Where it was stopped
-    before, training goes on from what is `resumable`.
+    `epoch` yields the batches of one epoch; `watch` gives what else belongs into the learning curve. `resumable`:
+    where progress is written down after an epoch, and gone on from where the run was killed.
     Returns the record's `epochs`: the curves by name, one entry an epoch, `best` (counted from 1) and
     why training `stopped`. Raises FloatingPointError at the first epoch whose loss is not finite, MemoryError where a
     GPU's memory does not hold a batch, which says to halve what the batch's size is `set_by`: a parameter and its value.
@@ -186,11 +186,13 @@ def train(
     step = stepper(network, loss, optimizer, precision)
     smaller = f"{set_by[0]} {set_by[1] // 2}" if set_by and set_by[1] > 1 else ""
     curves, kept = {"train_loss": [], "validation_loss": []}, copied(network)
+    if resumable:
+        resumable.starts_from("network", kept)
     if before := resumable.load() if resumable else {}:
         curves, kept = before["curves"], before["kept"]
         network.load_state_dict(before["network"])
         optimizer.load_state_dict(before["optimizer"])
-        print(f"going on after epoch {len(curves['train_loss'])}")
+        print(f"going on after epoch {len(curves['train_loss'])}; to start anew, delete {resumable.file}")
     losses = curves["validation_loss"]
     while len(losses) < max_epochs and epochs_waited(losses, min_improvement) < patience:
         total, count = torch.zeros((), device=device), 0

@@ -1,5 +1,7 @@
-"""A run that was stopped while it trained goes on, and ends as if it had not been."""
+"""A run that was killed while it trained goes on, and ends as if it had not been."""
 import json
+import re
+import shutil
 
 import pytest
 import torch
@@ -12,9 +14,16 @@ GIVEN = {
     "prune_iterations": 3, "tuples_per_class": 5, "device": "cpu",
 }
 HEAD = {"train_n": 2, "head_max_epochs": 5, "head_learning_rate": 1e-2}
-METHODS = {
-    "baseline": GIVEN, "balanced": GIVEN, "freeze_retrain": GIVEN, "head_control": GIVEN | HEAD, "graph": GIVEN | {"train_n": 2, "n": [2]},
-    "cnn_lstm": GIVEN | HEAD | {"order": "permutations", "permutations": 2, "cnn_training": "end_to_end"},
+EARLY = GIVEN | {"rho": 1.0, "augment": "none", "learning_rate": 0.2, "patience": 3, "max_epochs": 8}
+END_TO_END = GIVEN | HEAD | {"order": "permutations", "permutations": 2, "cnn_training": "end_to_end"}
+RUNS = {
+    "baseline": ("baseline", GIVEN),
+    "baseline, BatchNorm": ("baseline", GIVEN | {"model": "wideresnet20", "rho": 1.0, "prune_iterations": 10}),
+    "baseline, its best epoch early": ("baseline", EARLY),
+    "balanced": ("balanced", GIVEN), "graph": ("graph", GIVEN | {"train_n": 2, "n": [2]}),
+    "freeze_retrain": ("freeze_retrain", GIVEN), "freeze_retrain, frozen": ("freeze_retrain", GIVEN | {"augment": "none"}),
+    "head_control": ("head_control", GIVEN | HEAD),
+    "cnn_lstm": ("cnn_lstm", GIVEN | HEAD), "cnn_lstm, end to end": ("cnn_lstm", END_TO_END),
 }
 
 
@@ -31,39 +40,40 @@ def execute(method: str, given: dict, results) -> dict:
     return json.loads(file.read_text()) | {"checkpoint": records.load_checkpoint(file)}
 
 
-class Stopped(Exception):
+class Killed(Exception):
     pass
 
 
-def stopping_after(epochs: int):
-    """`training.epochs_waited`, which is asked before every epoch, that stops the run after so many."""
+def killing_after(epochs: int):
+    """`training.epochs_waited`, which is asked before every epoch, that kills the run after so many."""
     def asked(losses, min_improvement, real=training.epochs_waited):
         if len(losses) == epochs:
-            raise Stopped
+            raise Killed
         return real(losses, min_improvement)
     return asked
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_run_that_was_stopped_twice_ends_as_one_that_was_not(method, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("run", RUNS)
+def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(resume, "EVERY", 0.0)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    for folder in (whole, cut) if (first := parameters.needs(method, parameters.check(method, METHODS[method]))) else ():
+    whole, cut, (method, given) = tmp_path / "whole", tmp_path / "cut", RUNS[run]
+    for folder in (whole, cut) if (first := parameters.needs(method, parameters.check(method, given))) else ():
         execute(first["method"], {name: value for name, value in first.items() if name not in ("method", "results")}, folder)
-    expected = execute(method, METHODS[method], whole)
+    expected = execute(method, given, whole)
     for epochs in (2, 3):
-        with monkeypatch.context() as patch, pytest.raises(Stopped):
-            patch.setattr(training, "epochs_waited", stopping_after(epochs))
-            execute(method, METHODS[method], cut)
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(training, "epochs_waited", killing_after(epochs))
+            execute(method, given, cut)
         assert len(list(cut.rglob("*.unfinished"))) == 1
-    capsys.readouterr()
-    found = execute(method, METHODS[method], cut)
-    assert "going on after epoch 3\n" in capsys.readouterr().out
+    assert "going on after epoch 2;" in capsys.readouterr().out
+    found = execute(method, given, cut)
+    assert "going on after epoch 3;" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*.unfinished"))
     for each in (expected, found):
         del each["provenance"]
     checkpoints = expected.pop("checkpoint"), found.pop("checkpoint")
-    assert found == expected and len(found["epochs"]["curves"]["train_loss"]) == 5
+    assert found == expected and len(found["epochs"]["curves"]["train_loss"]) > 3
+    assert found["epochs"]["best"] <= 3 or "early" not in run
     assert checkpoints[0].keys() == checkpoints[1].keys()
     assert all(torch.equal(t, checkpoints[1][name]) for name, t in checkpoints[0].items())
 
@@ -74,20 +84,21 @@ def resumable(tmp_path) -> resume.Resumable:
 
 def test_what_was_saved_is_loaded_with_the_streams_and_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(resume, "EVERY", 0.0)
-    first, now = resumable(tmp_path), resume.time.time
+    first, now = resumable(tmp_path), resume.time.monotonic
     assert first.load() == {}
     stream = first.stream(3, "batches")
     torch.rand(5, generator=stream)
-    monkeypatch.setattr(resume.time, "time", lambda: now() + 100)
+    monkeypatch.setattr(resume.time, "monotonic", lambda: now() + 100)
     first.save(curves={"train_loss": [0.1, 0.2]}, network={"weight": torch.arange(3.0)})
     expected = torch.rand(5, generator=stream)
-    monkeypatch.setattr(resume.time, "time", lambda: now() + 1000)
+    monkeypatch.setattr(resume.time, "monotonic", lambda: now() + 1000)
     second = resumable(tmp_path)
     stream = second.stream(3, "batches")
-    state = second.load()
-    assert state["curves"] == {"train_loss": [0.1, 0.2]} and torch.equal(state["network"]["weight"], torch.arange(3.0))
-    assert torch.equal(torch.rand(5, generator=stream), expected)
-    assert second.seconds() == pytest.approx(100, abs=5)  # not the time between the two
+    for _ in range(2):  # as where a cell is executed again
+        state = second.load()
+        assert state["curves"] == {"train_loss": [0.1, 0.2]} and torch.equal(state["network"]["weight"], torch.arange(3.0))
+        assert torch.equal(torch.rand(5, generator=stream), expected)
+        assert second.seconds() == pytest.approx(100, abs=5)  # not the time between the two
 
 
 def test_what_takes_a_moment_is_not_written_down(tmp_path):
@@ -99,15 +110,48 @@ def test_what_takes_a_moment_is_not_written_down(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["run.unfinished"]
 
 
-def test_other_code_or_another_torch_starts_anew(tmp_path, monkeypatch, capsys):
+def test_what_was_made_by_something_else_starts_anew_and_says_what_changed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(resume, "EVERY", 0.0)
-    resumable(tmp_path).save(curves={"train_loss": [1.0]})
-    assert resumable(tmp_path).load()
-    for owner, name, value in ((resume, "code", lambda: "another"), (torch, "__version__", "3.0")):
+    mask = {"mask": torch.tensor([True, False]), "weight": torch.ones(2)}
+    first = resumable(tmp_path)
+    first.starts_from("network", mask)
+    first.save(curves={"train_loss": [1.0]})
+
+    def loaded(mask=mask, device="cpu") -> dict:
+        again = resume.Resumable(tmp_path / "run.json", torch.device(device))
+        again.starts_from("network", mask)
+        return again.load()
+
+    assert loaded()
+    for owner, name in ((resume, "code"), (resume, "version")):
         with monkeypatch.context() as patch:
-            patch.setattr(owner, name, value)
-            assert resumable(tmp_path).load() == {}
-        assert "it starts anew" in capsys.readouterr().out
+            patch.setattr(owner, name, lambda *_: "another")
+            assert loaded() == {}
+        assert ("code" if name == "code" else "torch, numpy, numba") in capsys.readouterr().out.partition(" changed since")[0]
+    assert loaded(mask | {"mask": torch.tensor([False, True])}) == {}
+    assert capsys.readouterr().out == "network changed since training was killed: it starts anew\n"
+    assert loaded(device="meta") == {}
+    assert "device changed since" in capsys.readouterr().out
+
+
+def test_the_code_of_a_run_is_the_package_and_the_notebooks_code_but_not_what_they_print(tmp_path, monkeypatch):
+    for folder in ("sharedlabel", "notebooks/methods"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(resume, "ROOT", tmp_path)
+    digests, notebook = [resume.code()], tmp_path / "notebooks" / "methods" / "baseline.ipynb"
+    content = json.loads(notebook.read_text())
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    for change in (
+        lambda: code[-1]["outputs"].append({"output_type": "stream", "name": "stdout", "text": "said"}),
+        lambda: code[0]["source"].append("\n# another default"),
+        lambda: (tmp_path / "sharedlabel" / "figures.py").write_text("drawn otherwise"),
+        lambda: code[-1]["source"].append("\n# other code"),
+        lambda: (tmp_path / "sharedlabel" / "live_head.py").write_text("trained otherwise"),
+    ):
+        change()
+        notebook.write_text(json.dumps(content))
+        digests.append(resume.code())
+    assert [digest == before for before, digest in zip(digests, digests[1:])] == [True, True, True, False, False]
 
 
 def test_a_run_that_has_a_record_starts_anew(tmp_path, monkeypatch):
@@ -118,10 +162,10 @@ def test_a_run_that_has_a_record_starts_anew(tmp_path, monkeypatch):
     assert not (tmp_path / "run.unfinished").exists()
 
 
-def test_a_damaged_file_is_named(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_read_is_named_and_training_starts_anew(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(resume, "EVERY", 0.0)
     resumable(tmp_path).save(weights=torch.rand(1000, generator=generator()))
     file = tmp_path / "run.unfinished"
     file.write_bytes(file.read_bytes()[:2000])
-    with pytest.raises(ValueError, match="run.unfinished is damaged .*; delete it, and the run starts anew"):
-        resumable(tmp_path).load()
+    assert resumable(tmp_path).load() == {}
+    assert re.search("run.unfinished cannot be read .*: training starts anew", capsys.readouterr().out)
