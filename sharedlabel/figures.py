@@ -61,9 +61,17 @@ def style() -> None:
 
 
 def cases(table: pd.DataFrame, by: list[str] = statistics.CASE) -> list[tuple]:
-    """The (data set, network) pairs of a table, or with `by=statistics.ROW` its (data set, network, rho), in a fixed order."""
+    """The (data set, network) pairs of a table, or with `by=statistics.ROW` its (data set, network, rho), in a fixed order.
+
+    With `by=statistics.PANEL` the head's rho comes, too, from the hardest pruned one on.
+    """
     order = list(NAMES)
-    return sorted(set(zip(*(table[name] for name in by))), key=lambda case: [*map(order.index, case[:2]), *case[2:]])
+
+    def place(case: tuple) -> list[float]:
+        dataset, model, *rhos = case
+        return [order.index(dataset), order.index(model), *rhos[:1], *(-head_rho for head_rho in rhos[1:])]
+
+    return sorted(set(zip(*(table[name] for name in by))), key=place)
 
 
 def title(case: tuple) -> str:
@@ -113,22 +121,38 @@ def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.1
     ax.fill_between(at, low, found["high"], color=how["color"], alpha=band, linewidth=0)
 
 
+def grid(drawn: list[tuple], columns: int, size: tuple[float, float], room: float = 0, apart: int = 0):
+    """A panel with its title for each case, `columns` side by side, each of `size` inches; returns figure and axes [cases].
+
+    A new line begins where the first `apart` entries of a case change. `room`: inches for a legend on the right.
+    """
+    lines = []
+    for case in drawn:
+        if not lines or len(lines[-1]) == columns or lines[-1][-1][:apart] != case[:apart]:
+            lines.append([])
+        lines[-1].append(case)
+    widest = max(map(len, lines))
+    figsize = size[0] * widest + room, size[1] * len(lines)
+    figure, axes = plt.subplots(len(lines), widest, figsize=figsize, squeeze=False, layout="constrained")
+    for line, row in zip(lines, axes):
+        for ax, case in zip(row, line):
+            ax.set_title(title(case), fontsize="medium" if len(title(case)) < 55 else "small")  # as wide as the panel at most
+        for ax in row[len(line) :]:
+            ax.remove()
+    return figure, [ax for line, row in zip(lines, axes) for ax in row[: len(line)]]
+
+
 def by_method(table: pd.DataFrame, y: str):
     """One panel a (data set, network, rho), three side by side: y against n, a curve for each method; returns figure and axes."""
     rows = cases(table, statistics.ROW)
-    columns = min(3, len(rows))
-    lines = -(-len(rows) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(5.2 * columns, 4 * lines), squeeze=False, layout="constrained")
-    for ax, row in zip(axes.flat, rows):
-        part = select(table, row)
-        curves(ax, part, "n", y, by="method", along="n")
-        ax.set(xscale="log", title=title(row))
+    figure, axes = grid(rows, columns=3, size=(5.2, 4))
+    for ax, row in zip(axes, rows):
+        curves(ax, select(table, row), "n", y, by="method", along="n")
+        ax.set_xscale("log")
         ax.set_xticks([1, 2, 5, 10, 25, 80], [1, 2, 5, 10, 25, 80])
         frame(ax)
         ax.legend(frameon=False)
-    for ax in axes.flat[len(rows) :]:
-        ax.remove()
-    return figure, axes.flat[: len(rows)]
+    return figure, axes
 
 
 def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n"):
@@ -137,20 +161,15 @@ def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n"):
     One legend serves all. Returns figure and axes.
     """
     drawn = cases(table, statistics.PANEL)
-    columns = min(2, len(drawn))
-    lines = -(-len(drawn) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(5.4 * columns + 2, 4.4 * lines), squeeze=False, layout="constrained")
-    for ax, case in zip(axes.flat, drawn):
+    figure, axes = grid(drawn, columns=2, size=(5.4, 4.4), room=2, apart=len(statistics.ROW))
+    for ax, case in zip(axes, drawn):
         curves(ax, select(table, case), x, y, by, along="n")
         ax.set_xscale("log")
-        ax.set_title(title(case), fontsize="medium" if len(title(case)) < 55 else "small")  # as wide as the panel at most
         if x == "n":
             ax.set_xticks([1, 2, 5, 15, 40], [1, 2, 5, 15, 40])
         frame(ax)
-    for ax in axes.flat[len(drawn) :]:
-        ax.remove()
     legend(figure, by, table)
-    return figure, axes.flat[: len(drawn)]
+    return figure, axes
 
 
 def legend(figure, by: str, table: pd.DataFrame) -> None:

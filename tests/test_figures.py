@@ -50,8 +50,16 @@ def test_a_panel_has_a_head_rho_in_its_title_and_all_panels_one_legend():
         for head_rho, variant in ((0.0, "baseline"), (3.75, "lstm_balanced"), (3.75, "baseline")) for n in (2, 5)
     ])
     figure, axes = figures.by_panel(table, "per_cent", by="variant")
-    assert [ax.get_title() for ax in axes] == ["MNIST, Conv, ρ = 3.75, head ρ = 0 (unpruned)", "MNIST, Conv, ρ = 3.75, head ρ = 3.75"]
+    assert [ax.get_title() for ax in axes] == ["MNIST, Conv, ρ = 3.75, head ρ = 3.75", "MNIST, Conv, ρ = 3.75, head ρ = 0 (unpruned)"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["baseline", "CNN-LSTM on balanced CNN"]
+
+
+def test_a_grid_begins_a_line_where_the_row_changes_and_where_it_is_full():
+    drawn = [("mnist", "conv", 3.75, head_rho) for head_rho in (3.75, 2.0, 0.0)] + [("cifar10", "resnet18", 4.0, 0.0)]
+    figure, axes = figures.grid(drawn, columns=2, size=(3, 2), apart=3)
+    assert [ax.get_title() for ax in axes] == [figures.title(case) for case in drawn]
+    assert [(ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start) for ax in axes] == [(0, 0), (0, 1), (1, 0), (2, 0)]
+    assert figure.axes == axes  # places without a case are empty
 
 
 def test_the_unified_architecture_has_a_network_for_every_image():

@@ -96,6 +96,8 @@ def test_section_5_1_goes_on_where_every_run_at_one_rho_collapsed(tmp_path):
     assert "MNIST, Conv, rho 1, 2, 3: dips of n-accuracy between two better networks, more than noise: none in this range" in said
     assert "W = 0.00, pairs of rho that surely trade places: 0 -> one order for every n cannot tell; " in said  # all tell one bit
     assert "MNIST, Conv, lower rho: cannot tell: no two points differ\n" in said
+    short = r"MNIST, Conv\nthe cheapest ρ depends on the accuracy wanted .*\none order of the ρ for every n +cannot tell \(W = 0.00\)\n"
+    assert re.search(short + r"a best ρ inside the range, by n/ρ +0 of 3 n, the least ρ at 3\n", said)
     assert "nan" not in said
 
 
@@ -114,6 +116,7 @@ def said(tmp_path_factory) -> str:
         save(folder / "results", "balanced", seed, list(baseline + [-9 + noise, -2, 3]), lam=0.0)
         save(folder / "results", "freeze_retrain", seed, list(baseline + [0, 0, 1]), lam=1.0)
         save(folder / "otherwise", "baseline", seed, list(baseline + [-2 + noise, 0, 4]), batch_size=256)
+        save(folder / "otherwise", "balanced", seed, list(baseline + [-1 + noise, 0, 4]), lam=1.0)
     save(folder / "results", "balanced", 0, [35.0, 70.0, 90.0], tuple_size=25)
     return executed("section_5_2", folder, otherwise="otherwise")
 
@@ -128,10 +131,10 @@ def said(tmp_path_factory) -> str:
     "in the paper by +4.1 (MNIST, Conv, ρ = 3.5)\n",
     "the usual one minus λ = 1: +0.0±0.0 at n = 1, +0.0±0.0 at n = 25, +2.0±1.1 at n = 80, 3 pairs -> ahead at the largest n: holds",
     "the usual one minus two free layers: no pair of runs yet",
-    "freeze-and-retrain beats both at the largest n: fails (of 1 rows: 0 holds, 1 fails, 0 cannot tell; the paper has 7)\n",
-    "-> holds (of 1 rows: 1 holds, 0 fails, 0 cannot tell; the paper has 7)\n",
-    "-> holds (of 1 rows: 1 holds, 0 fails, 0 cannot tell; the paper has 7); almost always: in 86% of the rows",
-    "-> fails (of 1 rows: 0 holds, 1 fails, 0 cannot tell; the paper has 7)",
+    "freeze-and-retrain beats both at the largest n: fails (of 1 of the paper's 7 rows: 0 holds, 1 fails, 0 cannot tell)\n",
+    "-> holds (of 1 of the paper's 7 rows: 1 holds, 0 fails, 0 cannot tell)\n",
+    "-> holds (of 1 of the paper's 7 rows: 1 holds, 0 fails, 0 cannot tell); almost always: in 86% of the rows",
+    "-> fails (of 1 of the paper's 7 rows: 0 holds, 1 fails, 0 cannot tell)",
 ])
 def test_each_claim_gets_its_verdict(said, line):
     assert line in said
@@ -162,6 +165,22 @@ def test_why_ours_differ_is_asked_of_epochs_stopping_and_batches(said):
     assert re.search(r"balanced 1 +35.15 +34.1 +36.1 +36.1 +2\n", said)  # after 5, 10 and 20 epochs; first reached in the second
     assert re.search(r"waits 2 +4.0 +41.1 +71.1 +81.1\nwaits 5 +30.0", said)  # stops after 4 epochs, keeps the second
     assert "batches of 256, pytorch minus the usual: -2.0±1.1 at n = 1, +0.0±0.0 at n = 25, +4.0±0.0 at n = 80\n" in said
+
+
+def test_the_batches_are_told_from_the_loss(said):
+    told = said[said.index("MNIST, Conv, ρ = 3.5, seeds 0, 1, 2\nn = 1\n"):]
+    assert re.search(r"epoch +2 +5 +10 +15 +20\nbaseline +41.1 .*\nbalanced +36.1 .*\nλ = 1, 10 tuples of 8 +40.1 ", told)
+    assert "after 30 epochs λ = 1, 10 tuples of 8 minus baseline: -1.0±1.1 points, pairs: 3 -> ahead: cannot tell\n" in told
+    assert "after 30 epochs λ = 1, 10 tuples of 8 minus balanced: +4.0±0.0 points, pairs: 3 -> ahead: holds\n" in told
+
+
+def test_all_verdicts_stand_together_at_the_end(said):
+    told = said[said.rindex("balanced beats the baseline at the largest n: holds (of 1 of the paper's 7 rows"):]
+    assert "the baseline almost always wins at n = 1: holds" in told and "λ = 0 does not generalise well: holds" in told
+    columns = ["balanced - baseline, largest n", "baseline - balanced, n = 1", "freeze_retrain - baseline, largest n",
+               "freeze_retrain - balanced, largest n"]
+    points = [r"\nMNIST, Conv, ρ = 3.5", r"\+8.0±1.1 holds", r"\+5.0±1.1 holds", r"\+3.0±1.1 holds", "-5.0±0.0 fails"]
+    assert re.search(" +".join(columns) + " +".join(points), told)
 
 
 def test_what_is_missing_is_counted(said):
@@ -280,6 +299,9 @@ def test_sharing_is_told_from_head_capacity_both_ways_round(told):
     assert "-> sharing is the greater part: fails (of 1 comparisons 0 holds, 1 fails, 0 cannot tell)" in other
     assert "sharing adds to what the head does alone -> fails: MNIST fails (panels: 4)" in told
     assert "sharing, not head capacity, makes the difference -> fails: MNIST fails (panels: 3)" in told
+    short = told[told.index("ahead of, points, mean over n\n"):]
+    assert re.search(r"averaged logits +head alone, per image +head alone, tuple's mean\n", short)
+    assert re.search(r"head ρ = 0 \(unpruned\) +CNN-LSTM on balanced CNN +\+39.1±1.4 holds +\+31.1±1.4 holds +\+29.9±1.4 holds", short)
 
 
 def test_a_mean_over_n_is_one_comparison_more_and_over_one_n_none(told):
