@@ -85,8 +85,9 @@ def made(rho: float, n: int) -> list[live_head.LiveHead]:
 
 def measure(rho: float, n: int, device: torch.device) -> str:
     """One row of the table."""
-    heads = [head.to(device) for head in made(rho, n)]
+    heads = made(rho, n)
     stack, count = Stack(heads).to(device), round(BATCH / n)
+    heads = [head.to(device) for head in heads]
     images = torch.rand(len(heads), count, n, FEATURES, device=device)
     widest = max(len(head.columns) for head in heads)
     own = [x[..., head.columns] for x, head in zip(images, heads)]
