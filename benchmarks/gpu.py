@@ -4,8 +4,7 @@
 
 Milliseconds of one step on 64 images, the median of seven times thirty, by the clock; images are noise. `recorded` is what
 training does (`training.Recorded`); `eager` launches every kernel from Python, as it would without. Beside them the recorded step in
-bfloat16, with its maps laid out channels last, and of the network that `torch.compile` makes (in brackets the seconds until its first
-step is recorded). The last columns: the same recorded or eager step where sixteen processes take it side
+bfloat16, and with its maps laid out channels last. The last columns: the same recorded or eager step where sixteen processes take it side
 by side, and how many steps all of them take in a second. Start NVIDIA's MPS (`nvidia-cuda-mps-control -d`) before to see what it adds.
 """
 import argparse
@@ -27,7 +26,7 @@ CASES = {  # name: data shape, classes, model, rho
     "CIFAR-100 ResNet-18, rho 2": ((3, 32, 32), 100, "resnet18", 2.0),
     "CIFAR-100 WideResNet-20, rho 2": ((3, 32, 32), 100, "wideresnet20", 2.0),
 }
-WAYS = ("eager", "recorded", "bfloat16", "channels last", "compiled")
+WAYS = ("eager", "recorded", "bfloat16", "channels last")
 BATCH, ROUNDS, STEPS = 64, 7, 30
 
 barrier = None
@@ -46,20 +45,18 @@ def channels_last(module: nn.Module, inputs: tuple) -> tuple:
 
 def stepper(network: live.LiveNetwork, way: str, device: torch.device) -> Callable[[], object]:
     """A step by one of `WAYS` on a batch that stays."""
-    classes, network = network(torch.zeros(2, len(network.columns))).shape[1], copy.deepcopy(network).to(device)
+    classes, network = network(torch.zeros(2, len(network.columns))).shape[1], copy.deepcopy(network).to(device)  # hooks stay with the copy
     network.recordable = way != "eager"
     for layer in network.modules():
         if way == "channels last" and isinstance(layer, live_layers.MapConv):
             layer.register_forward_pre_hook(channels_last)
-    if way == "compiled":
-        network = torch.compile(network)
     step = training.stepper(network, losses.standard, training.adam(network, 1e-4), "bfloat16" if way == "bfloat16" else "float32")
     x, labels = torch.randn(BATCH, len(network.columns), device=device), torch.arange(BATCH, device=device) % classes
     return lambda: step(x, labels)
 
 
-def milliseconds(network: live.LiveNetwork, way: str, device: torch.device) -> tuple[float, float]:
-    """The median step, begun together with the other processes where there are any, and the seconds that the first thirty took."""
+def milliseconds(network: live.LiveNetwork, way: str, device: torch.device) -> float:
+    """The median step, begun together with the other processes where there are any."""
     step = stepper(network, way, device)
 
     def steps() -> None:
@@ -67,11 +64,11 @@ def milliseconds(network: live.LiveNetwork, way: str, device: torch.device) -> t
             step()
 
     times = []
-    for _ in range(ROUNDS + 1):  # the first round compiles and records
+    for _ in range(ROUNDS + 1):  # the first round records
         if barrier:
             barrier.wait(timeout=120)
         times.append(seconds(steps, device, by_the_clock=True) / STEPS * 1e3)
-    return statistics.median(times[1:]), times[0] * STEPS / 1e3
+    return statistics.median(times[1:])
 
 
 def beside(shared) -> None:
@@ -83,24 +80,21 @@ def beside(shared) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--at-once", type=int, default=16, metavar="N", help="processes in the last columns; 0: leave these out")
-    parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS, help="the other columns")
+    parser.add_argument("--at-once", type=int, default=16, metavar="N", help="processes in the last columns")
+    parser.add_argument("--only-at-once", action="store_true", help="leave the other columns empty")
     arguments = parser.parse_args()
-    device, context, count, ways = data.device("auto"), multiprocessing.get_context("spawn"), arguments.at_once, arguments.ways
+    device, context, count = data.device("auto"), multiprocessing.get_context("spawn"), arguments.at_once
     networks = {name: pruned(name) for name in CASES}
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name(device) if device.type == 'cuda' else device}\n", flush=True)
-    columns = ["case", *ways, *([f"{count} at once: recorded, steps/s", "eager, steps/s"] if count else [])]
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    with ProcessPoolExecutor(count or 1, context, beside, (context.Barrier(count or 1),)) as pool:
+    print(f"| case | {' | '.join(WAYS)} | {count} at once: recorded, steps/s | eager, steps/s |\n|{'---|' * (len(WAYS) + 3)}")
+    with ProcessPoolExecutor(count, context, beside, (context.Barrier(count),)) as pool:
         for name, network in networks.items():
-            cells = [name]
-            for way in ways:
-                step, first = milliseconds(network, way, device)
-                cells.append(f"{step:.3g} ({first:.0f} s)" if way == "compiled" else f"{step:.3g}")
-            for way in ("recorded", "eager") if count else ():
-                found = [step for step, _ in pool.map(milliseconds, [network] * count, [way] * count, [device] * count)]
-                cells.append(f"{statistics.mean(found):.3g}, {count * 1e3 / statistics.mean(found):.0f}")
-            print(f"| {' | '.join(cells)} |", flush=True)
+            alone = ["" if arguments.only_at_once else f"{milliseconds(network, way, device):.3g}" for way in WAYS]
+            shared = []
+            for way in ("recorded", "eager"):
+                found = list(pool.map(milliseconds, [network] * count, [way] * count, [device] * count))
+                shared.append(f"{statistics.mean(found):.3g}, {count * 1e3 / statistics.mean(found):.0f}")
+            print(f"| {' | '.join([name, *alone, *shared])} |", flush=True)
 
 
 if __name__ == "__main__":

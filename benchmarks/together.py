@@ -86,7 +86,7 @@ def made(rho: float, n: int) -> list[live_head.LiveHead]:
 def measure(rho: float, n: int, device: torch.device) -> str:
     """One row of the table."""
     heads = made(rho, n)
-    stack, count = Stack(heads).to(device), round(BATCH / n)
+    stack, count = Stack(heads).to(device), round(BATCH / n)  # it is made of heads on the CPU
     heads = [head.to(device) for head in heads]
     images = torch.rand(len(heads), count, n, FEATURES, device=device)
     widest = max(len(head.columns) for head in heads)

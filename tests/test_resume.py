@@ -53,10 +53,10 @@ def killing_after(epochs: int):
     return asked
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(run, tmp_path, monkeypatch, capsys):
+def whole_and_cut(method: str, given: dict, tmp_path, monkeypatch, capsys) -> tuple[dict, dict]:
+    """The record of a run, and that of the same run killed after its second and third epoch."""
     monkeypatch.setattr(resume, "EVERY", 0.0)
-    whole, cut, (method, given) = tmp_path / "whole", tmp_path / "cut", RUNS[run]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut) if (first := parameters.needs(method, parameters.check(method, given))) else ():
         execute(first["method"], {name: value for name, value in first.items() if name not in ("method", "results")}, folder)
     expected = execute(method, given, whole)
@@ -69,6 +69,12 @@ def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(run, tmp_path, mon
     found = execute(method, given, cut)
     assert "going on after epoch 3;" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*.unfinished"))
+    return expected, found
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(run, tmp_path, monkeypatch, capsys):
+    expected, found = whole_and_cut(*RUNS[run], tmp_path, monkeypatch, capsys)
     for each in (expected, found):
         del each["provenance"]
     checkpoints = expected.pop("checkpoint"), found.pop("checkpoint")
