@@ -10,7 +10,8 @@ from snakemake.logging import logger
 
 # This checkout's package, whichever is installed: here and, from the shell command on, in the notebooks.
 sys.path.insert(0, str(workflow.basedir))
-from sharedlabel import ROOT, parameters, records
+from sharedlabel import ROOT
+from sharedlabel.runs import names, parameters, studies
 
 workdir: ROOT  # every path is anchored here
 
@@ -19,17 +20,17 @@ RUNS = {}  # by name: the study's runs, and the runs that these start from
 
 def add(given):
     method = given.pop("method")
-    record = records.path(parameters.result_params(method, given), given["results"])
-    first = parameters.needs(method, given)
+    record = names.record_path(parameters.identity(method, given), given["results"])
+    first = parameters.prerequisite(method, given)
     RUNS[record.stem] = {"method": method, "given": given, "record": record, "before": [add(first)] if first else []}
     return record
 
 
 try:
-    names = shlex.split(str(config.get("study", "'--config study=NAME'")))
-    found = {add(run).parents[2] for name in names for run in parameters.study(name)}
+    wanted = shlex.split(str(config.get("study", "'--config study=NAME'")))
+    found = {add(run).parents[2] for name in wanted for run in studies.load(name)}
     if len(found) > 1:
-        raise parameters.ParameterError(f"{' '.join(names)}: their records go to different folders, {' and '.join(sorted(map(str, found)))}")
+        raise parameters.ParameterError(f"{' '.join(wanted)}: their records go to different folders, {' and '.join(sorted(map(str, found)))}")
 except parameters.ParameterError as error:
     sys.exit(str(error))  # before anything is trained
 

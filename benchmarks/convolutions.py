@@ -18,7 +18,7 @@ from unittest import mock
 
 import torch
 
-from sharedlabel import data, live, live_layers, losses, models, pruning, training
+from sharedlabel import live, losses, models, pruning, runtime, training
 from timing import seconds
 
 SHAPE, CLASSES, BATCH, ROUNDS, STEPS = (1, 28, 28), 10, 64, 7, 3
@@ -29,7 +29,7 @@ CASES = [  # pruner, rho, rounds of pruning
 NEVER, ALWAYS = 10**9, -1
 WAYS = {
     "positions": {"FEW_PAIRS": (NEVER, 0), "DEAR": (NEVER, 0)}, "maps": {"FEW_PAIRS": (ALWAYS, 0), "DEAR": (NEVER, 0)},
-    "sparse": {"DEAR": (0, 0)}, "chosen": {"DEAR": live.DEAR},
+    "sparse": {"DEAR": (0, 0)}, "chosen": {"DEAR": live.network.SUMS_RULE},
 }
 
 
@@ -40,8 +40,8 @@ def steps(step: Callable, rows: torch.Tensor) -> None:
 
 def measure(pruner: str, rho: float, rounds: int) -> str:
     """One row of the table."""
-    stream = data.stream(0, "convolutions")
-    network = models.build("conv", SHAPE, CLASSES, data.stream(0, "initialisation"))
+    stream = runtime.random_stream(0, "convolutions")
+    network = models.build("conv", SHAPE, CLASSES, runtime.random_stream(0, "initialisation"))
     batch = torch.randn(CLASSES, *SHAPE, generator=stream), torch.arange(CLASSES)
     try:
         pruning.prune(network, pruner, rho, batch, rounds, stream)
@@ -51,19 +51,19 @@ def measure(pruner: str, rho: float, rounds: int) -> str:
     for way, constants in WAYS.items():
         with mock.patch.multiple(live, **constants):
             networks[way] = small = live.build(network, SHAPE)
-        sides[way] = training.stepper(small, losses.standard, training.adam(small, 1e-4)), images[:, small.columns]
+        sides[way] = training.make_step(small, losses.standard, training.adam(small, 1e-4)), images[:, small.columns]
     for _ in range(ROUNDS):
         for way, side in sides.items():
             steps(*side)  # which bring their own back into the cache
             times[way].append(seconds(partial(steps, *side)) / STEPS * 1e3)
-    kinds = [type(layer).__name__ for layer in networks["chosen"].layers.modules() if isinstance(layer, live_layers.LiveLayer)][:2]
+    kinds = [type(layer).__name__ for layer in networks["chosen"].layers.modules() if isinstance(layer, live.layers.LiveLayer)][:2]
     left = pruning.masks(network)["2.weight"].sum()
     milliseconds = " | ".join(f"{statistics.median(times[way]):.3g}" for way in WAYS)
     return f"| {pruner}, rho {rho:g}{', at once' if rounds == 1 else ''} | {left} | {milliseconds} ({', '.join(kinds)}) |"
 
 
 def main() -> None:
-    data.device("cpu")
+    runtime.select_device("cpu")
     lines = [
         f"# Ways to compute a convolution\n\nWritten by `benchmarks/convolutions.py` (what is measured: its docstring), torch "
         f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread.\n",

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/gpu.py            # a minute and a half; prints the table (benchmarks/gpu.md is what an H200 printed)
 
 Milliseconds of one step on 64 images, the median of seven times thirty, by the clock; images are noise. `recorded` is what
-training does (`training.Recorded`); `eager` launches every kernel from Python, as it would without. Beside them the recorded step in
+training does (`training.GraphedStep`); `eager` launches every kernel from Python, as it would without. Beside them the recorded step in
 bfloat16, and with its maps laid out channels last. The last columns: the same recorded or eager step where sixteen processes take it side
 by side, and how many steps all of them take in a second. Start NVIDIA's MPS (`nvidia-cuda-mps-control -d`) before to see what it adds.
 """
@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 import torch
 from torch import nn
 
-from sharedlabel import data, live, live_layers, losses, models, pruning, training
+from sharedlabel import live, losses, models, pruning, runtime, training
 from timing import seconds
 
 CASES = {  # name: data shape, classes, model, rho
@@ -34,7 +34,7 @@ barrier = None
 
 def pruned(name: str, iterations: int = 20) -> live.LiveNetwork:
     shape, classes, model, rho = CASES[name]
-    network = models.build(model, shape, classes, data.stream(0, "initialisation"))
+    network = models.build(model, shape, classes, runtime.random_stream(0, "initialisation"))
     pruning.prune(network, "synflow", rho, (torch.zeros(1, *shape), None), iterations)
     return live.build(network, shape)
 
@@ -48,9 +48,9 @@ def stepper(network: live.LiveNetwork, way: str, device: torch.device) -> Callab
     classes, network = network(torch.zeros(2, len(network.columns))).shape[1], copy.deepcopy(network).to(device)  # hooks stay with the copy
     network.recordable = way != "eager"
     for layer in network.modules():
-        if way == "channels last" and isinstance(layer, live_layers.MapConv):
+        if way == "channels last" and isinstance(layer, live.layers.MapConv):
             layer.register_forward_pre_hook(channels_last)
-    step = training.stepper(network, losses.standard, training.adam(network, 1e-4), "bfloat16" if way == "bfloat16" else "float32")
+    step = training.make_step(network, losses.standard, training.adam(network, 1e-4), "bfloat16" if way == "bfloat16" else "float32")
     x, labels = torch.randn(BATCH, len(network.columns), device=device), torch.arange(BATCH, device=device) % classes
     return lambda: step(x, labels)
 
@@ -75,7 +75,7 @@ def beside(shared) -> None:
     """Make this process one of several."""
     global barrier
     barrier = shared
-    data.device("auto")
+    runtime.select_device("auto")
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=16, metavar="N", help="processes in the last columns")
     parser.add_argument("--only-at-once", action="store_true", help="leave the other columns empty")
     arguments = parser.parse_args()
-    device, context, count = data.device("auto"), multiprocessing.get_context("spawn"), arguments.at_once
+    device, context, count = runtime.select_device("auto"), multiprocessing.get_context("spawn"), arguments.at_once
     networks = {name: pruned(name) for name in CASES}
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name(device) if device.type == 'cuda' else device}\n", flush=True)
     print(f"| case | {' | '.join(WAYS)} | {count} at once: recorded, steps/s | eager, steps/s |\n|{'---|' * (len(WAYS) + 3)}")

@@ -11,24 +11,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from sharedlabel import ROOT, parameters, records, statistics
+from sharedlabel import ROOT
+from sharedlabel.analysis import comparisons, intervals, tables
+from sharedlabel.runs import names, parameters, studies
 
 SIZES = [1, 5, 25, 80]  # the n that are shown
 
 
 def main() -> None:
-    runs = parameters.study("precision")
-    names = {records.run_name(parameters.result_params(run["method"], run | {"precision": precision}))
+    runs = studies.load("precision")
+    names = {names.run_name(parameters.identity(run["method"], run | {"precision": precision}))
              for run in runs for precision in ("float32", "bfloat16")}
-    table = pd.concat([records.load(ROOT / "results"), records.load(runs[0]["results"])])
+    table = pd.concat([tables.load_records(ROOT / "results"), tables.load_records(runs[0]["results"])])
     table = table[table["run"].isin(names) & (table["protocol"] == "random") & table["n"].isin(SIZES)].astype({"n": int})
     if table["run"].nunique() < len(names):
         raise SystemExit(f"{table['run'].nunique()} of {len(names)} runs are there; make grid STUDY=precision, make grid STUDY=section_5_1")
     table["per_cent"] = 100 * table["n_accuracy"]
 
-    level = statistics.summary(table, "per_cent", ["rho", "n", "precision"]).set_index(["rho", "n", "precision"])
+    level = intervals.summary(table, "per_cent", ["rho", "n", "precision"]).set_index(["rho", "n", "precision"])
     spread = table[table["precision"] == "float32"].groupby(["rho", "n"])["per_cent"].std()
-    ahead = statistics.ahead(table, "per_cent", "precision", "bfloat16", ["rho", "n"]).set_index(["rho", "n"])
+    ahead = comparisons.differences_from(table, "per_cent", "precision", "bfloat16", ["rho", "n"]).set_index(["rho", "n"])
     minutes = (table.drop_duplicates("run").groupby(["rho", "precision"])["seconds"].mean() / 60).unstack()
 
     def told(row) -> str:

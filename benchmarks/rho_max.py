@@ -41,7 +41,7 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
-from sharedlabel import data, models, pruning
+from sharedlabel import heads, models, pruning, runtime
 
 CASES = {  # name: model, shape, classes
     "FC, MNIST": ("fc", (1, 28, 28), 10), "Conv, MNIST": ("conv", (1, 28, 28), 10), "Conv, CIFAR-10": ("conv", (3, 32, 32), 10),
@@ -58,12 +58,12 @@ FOUND = Path(__file__).with_suffix(".json")
 def start(case: str, seed: int) -> tuple[nn.Module, tuple, torch.Generator]:
     """The network, the batch and the random stream of one pruning."""
     model, shape, classes = CASES[case]
-    stream = data.stream(seed, "rho_max")
+    stream = runtime.random_stream(seed, "rho_max")
     batch = torch.randn(classes, *shape, generator=stream), torch.arange(classes)
     if model == "head":
-        with models.initialised_by(data.stream(seed, "head initialisation")):
-            return models.LSTMHead(shape[-1], classes), batch, stream
-    return models.build(model, shape, classes, data.stream(seed, "initialisation")), batch, stream
+        with models.initialised_by(runtime.random_stream(seed, "head initialisation")):
+            return heads.LSTMHead(shape[-1], classes), batch, stream
+    return models.build(model, shape, classes, runtime.random_stream(seed, "initialisation")), batch, stream
 
 
 def total(network: nn.Module) -> int:
@@ -139,7 +139,7 @@ def cell(case: str, way: str, found: dict[str, float]) -> str:
     middle = statistics.median_low(rhos)
     if middle <= 0:
         return f"below {plan(case, way)[0]}" + ("" if seeds > 1 else " *")
-    told = f"{middle:.2f} ({pruning.remaining(total(start(case, 0)[0]), middle):,})"
+    told = f"{middle:.2f} ({pruning.remaining_weights(total(start(case, 0)[0]), middle):,})"
     return told + (f", {min(rhos):.2f} to {max(rhos):.2f}" if max(rhos) > min(rhos) else "") + ("" if seeds > 1 else " *")
 
 
@@ -155,7 +155,7 @@ def table(found: dict[str, float]) -> str:
         "SynFlow reaches the theoretical maximum (\"any mask\") on FC and Conv, whose layers follow one another. Past residual blocks "
         "and in the LSTM head it does not, by a few weights: the docstring says why, and what GraSP empties in 100 rounds.\n",
         "The head is scored on sequences of five. On the longest of Table 2, 40, SynFlow loses the paths of 3 heads of 20 already at "
-        "3.75 (`pruning.synflow`).\n",
+        "3.75 (`pruning.scores.synflow`).\n",
         f"| network | weights | any mask | {' | '.join(WAYS)} |", "|---" * (3 + len(WAYS)) + "|",
     ]
     for case in CASES:
@@ -172,7 +172,7 @@ def main() -> None:
     chosen = [case for case in CASES if case.startswith(tuple(names))]
     if not chosen:
         parser.error(f"--cases: no network is called {' or '.join(names)}; there are {'; '.join(CASES)}")
-    data.device("cpu")
+    runtime.select_device("cpu")
     found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
     for case, way in sorted(itertools.product(chosen, WAYS), key=lambda each: (CASES[each[0]][0], each[1]) in SLOW):  # what is slow last
         step, seeds = plan(case, way)

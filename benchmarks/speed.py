@@ -16,7 +16,7 @@ What was asked for: pruning MNIST's Conv in less than 2 s and ResNet-18 in less 
 the dense one's time, in bf16 in 0.2 (on a processor that has it; benchmarks/precision.md on accuracy), ResNet-18's and
 WideResNet-20's in a fifth; less than 4 GiB; a head's step in less than 2 ms where it is pruned to 2 or more, which is an epoch of 169 steps
 in less than 0.34 s (of embeddings that are computed and in order). The committed table meets all of it
-but bf16's fifth, by a hair: since freed memory is kept (`data.keep_memory`) the dense side is quicker, too.
+but bf16's fifth, by a hair: since freed memory is kept (`runtime.keep_freed_memory`) the dense side is quicker, too.
 """
 import argparse
 import copy
@@ -31,7 +31,8 @@ from pathlib import Path
 
 import torch
 
-from sharedlabel import costs, data, live, live_head, losses, models, pruning, training
+from sharedlabel import costs, data, heads, live, losses, models, pruning, runtime, training
+from sharedlabel.live import lstm
 from timing import seconds
 
 CASES = {  # name: data shape, classes, images an epoch, model, rho, precision
@@ -70,18 +71,18 @@ def compared(quick: float, dense: float) -> str:
 
 
 def made(model: str, shape: tuple, classes: int) -> torch.nn.Module:
-    stream = data.stream(0, "initialisation")
+    stream = runtime.random_stream(0, "initialisation")
     if model == "head":
         with models.initialised_by(stream):
-            return models.LSTMHead(shape[1], classes)
+            return heads.LSTMHead(shape[1], classes)
     return models.build(model, shape, classes, stream)
 
 
 def shrunk(network: torch.nn.Module, shape: tuple):
     """The live network, what picks its part of the images, and its MACs."""
-    head = isinstance(network, models.LSTMHead)
-    small = live_head.build(network) if head else live.build(network, shape)
-    need = live_head.needed(network) if head else live.needed(network, shape)
+    head = isinstance(network, heads.LSTMHead)
+    small = lstm.build(network) if head else live.build(network, shape)
+    need = lstm.live_activations(network) if head else live.live_activations(network, shape)
 
     def pick(images: data.Images) -> data.Images:
         return replace(images, pixels=images.pixels[..., small.columns]) if head else images.gather(small.columns)
@@ -93,7 +94,7 @@ def measure(name: str) -> str:
     """One row of the table."""
     shape, classes, epoch, model, rho, precision = CASES[name]
     n = shape[0] if model == "head" else 1  # images in what is trained on and measured
-    data.device("cpu")
+    runtime.select_device("cpu")
     pixels = torch.randint(0, 256, (4096, *shape), dtype=torch.uint8)
     images = data.Images(pixels, torch.arange(4096) % classes, *(torch.full((1,) * len(shape), v) for v in (0.01, -1.0)))
     network = made(model, shape, classes)
@@ -102,8 +103,8 @@ def measure(name: str) -> str:
     small, pick, macs_live = shrunk(network, shape)
 
     rows, thousand = pick(images), images.subset(slice(0, 1000 // n))
-    live_step = training.stepper(small, losses.standard, training.adam(small, 1e-4), precision)
-    dense_step = training.stepper(network, losses.standard, training.adam(network, 1e-4))
+    live_step = training.make_step(small, losses.standard, training.adam(small, 1e-4), precision)
+    dense_step = training.make_step(network, losses.standard, training.adam(network, 1e-4))
     steps = in_turn(lambda: take(live_step, rows), lambda: take(dense_step, images))
     inference = in_turn(
         lambda: training.outputs(small, pick(thousand), precision), lambda: training.outputs(dense, thousand),

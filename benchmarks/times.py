@@ -30,7 +30,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import is_pruned
 
-from sharedlabel import ROOT, data, live, live_head, losses, models, parameters, pruning, records, training
+from sharedlabel import ROOT, choices, heads, live, losses, models, pruning, runtime, training
+from sharedlabel.live import lstm
+from sharedlabel.runs import names, parameters, studies
 from timing import seconds
 
 SETS = {  # classes, side of an image, training images
@@ -60,7 +62,7 @@ def timed(action: Callable[[], object]) -> float:
 def step_seconds(network: nn.Module, x: Tensor, classes: int, precision: str = "float32") -> float:
     """The median training step of a live network on the batch x."""
     network, x, labels = network.to(where), x.to(where), (torch.arange(len(x)) % classes).to(where)
-    step = training.stepper(network, losses.standard, training.adam(network, 1e-4), precision)
+    step = training.make_step(network, losses.standard, training.adam(network, 1e-4), precision)
     return statistics.median([timed(lambda: step(x, labels)) for _ in range(BEFORE + STEPS)][BEFORE:])
 
 
@@ -70,13 +72,13 @@ def cnn_seconds(
 ) -> tuple[float, float]:
     """(pruning, a step) of a CNN; with `free` layers that learn, what lies before them is computed once. No step where it collapses."""
     classes, side, _ = SETS[dataset]
-    shape = (data.CHANNELS[dataset], side, side)
-    network = models.build(model, shape, classes, data.stream(0, "initialisation"))
+    shape = (choices.DATASETS[dataset].channels, side, side)
+    network = models.build(model, shape, classes, runtime.random_stream(0, "initialisation"))
     batch = torch.randn(classes, *shape), torch.arange(classes)
 
     def prune() -> None:
         with contextlib.suppress(pruning.LayerCollapse):
-            pruning.prune(network, pruner, rho, batch, iterations, data.stream(0, "pruning"))
+            pruning.prune(network, pruner, rho, batch, iterations, runtime.random_stream(0, "pruning"))
 
     pruned = timed(prune)
     if not is_pruned(network):  # it collapsed
@@ -89,15 +91,15 @@ def cnn_seconds(
 @functools.cache
 def head_seconds(features: int, classes: int, pruner: str, rho: float, n: int, batch_size: int, alone: bool) -> float:
     """A step of a head on round(batch_size / n) tuples, or on their images one by one; none of one that collapses."""
-    with models.initialised_by(data.stream(0, "head initialisation")):
-        head = models.LSTMHead(features, classes)
+    with models.initialised_by(runtime.random_stream(0, "head initialisation")):
+        head = heads.LSTMHead(features, classes)
     seen = 1 if alone else n
     batch = torch.randn(classes, seen, features), torch.arange(classes)
     try:
-        pruning.prune(head, pruner, rho, batch, 100, data.stream(0, "head pruning"))
+        pruning.prune(head, pruner, rho, batch, 100, runtime.random_stream(0, "head pruning"))
     except pruning.LayerCollapse:
         return 0.0
-    small, tuples = live_head.build(head), max(1, round(batch_size / n))
+    small, tuples = lstm.build(head), max(1, round(batch_size / n))
     return step_seconds(small, torch.randn(tuples * n // seen, seen, len(small.columns)), classes)
 
 
@@ -111,8 +113,9 @@ def run_seconds(run: dict) -> float:
     if run["method"] not in ("cnn_lstm", "head_control"):
         pruned, step = cnn_seconds(*what, batch_size, run["free_layers"] if run["method"] == "freeze_retrain" else 0)
         return pruned + step * images / batch_size * run["max_epochs"]
-    embedder = models.embedder(models.build(run["model"], (data.CHANNELS[run["dataset"]], side, side), classes, data.stream(0, "any")))
-    features = embedder.eval()(torch.zeros(1, data.CHANNELS[run["dataset"]], side, side)).shape[1]
+    shape = choices.DATASETS[run["dataset"]].channels, side, side
+    embedder = models.embedder(models.build(run["model"], shape, classes, runtime.random_stream(0, "any")))
+    features = embedder.eval()(torch.zeros(1, choices.DATASETS[run["dataset"]].channels, side, side)).shape[1]
     alone, trained = run["method"] == "head_control", run.get("cnn_training", "frozen") != "frozen"
     step = head_seconds(features, classes, run["head_pruner"], run["head_rho"], run["train_n"], run["head_batch_size"], alone)
     pruned, cnn_step = cnn_seconds(*what, run["head_batch_size"], 0) if trained else (0.0, 0.0)
@@ -122,9 +125,9 @@ def run_seconds(run: dict) -> float:
 
 def hours(study: str, every: bool) -> list[float]:
     """What the training of each run of the study takes at most, or of each that has no record yet."""
-    runs = parameters.study(study)
+    runs = studies.load(study)
     if not every:
-        runs = [run for run in runs if not records.path(parameters.result_params(run["method"], run), run["results"]).exists()]
+        runs = [run for run in runs if not names.record_path(parameters.identity(run["method"], run), run["results"]).exists()]
     return [run_seconds(run) / 3600 for run in runs]
 
 
@@ -137,14 +140,14 @@ def row(study: str, every: bool, at_once: int) -> str:
         with ProcessPoolExecutor(at_once, context, beside, (where, context.Barrier(at_once))) as pool:
             found = [statistics.mean(each) for each in zip(*pool.map(hours, [study] * at_once, [every] * at_once))]
     found.sort()
-    count = f"all {len(found)}" if every else f"{len(found)} missing of {len(parameters.study(study))}"
+    count = f"all {len(found)}" if every else f"{len(found)} missing of {len(studies.load(study))}"
     each = f"{found[len(found) // 2]:.2f}, {found[-1]:.2f}" if found else "-"
     return f"| `{study}` | {count} | {device_name()} | {at_once} | {sum(found) / at_once:.1f} | {each} |"
 
 
 def taken(study: str) -> str | None:
     """A line of the table of what is there."""
-    files = [records.path(parameters.result_params(run["method"], run), run["results"]) for run in parameters.study(study)]
+    files = [names.record_path(parameters.identity(run["method"], run), run["results"]) for run in studies.load(study)]
     found = [json.loads(file.read_text())["provenance"] for file in files if file.exists()]
     hours = sorted(each["seconds"] / 3600 for each in found if not each["device"].startswith("cuda"))
     if not hours:
@@ -177,7 +180,7 @@ def main() -> None:
     if arguments.at_once < 1:
         parser.error(f"--at-once {arguments.at_once}: at least one process")
     global where
-    where = data.device(arguments.device)
+    where = runtime.select_device(arguments.device)
     file = Path(__file__).with_suffix(".md")
     lines = file.read_text().partition("## What is missing")[2].splitlines() if file.exists() else []
     lines = [line for line in lines if line.startswith("| `")]

@@ -12,7 +12,7 @@ from torch.nn.utils.prune import is_pruned
 from sharedlabel import live, pruning
 
 
-def part(network: nn.Module, shape: tuple[int, ...], rho: float, keep_biases: bool = False) -> dict[str, int]:
+def part_costs(network: nn.Module, shape: tuple[int, ...], rho: float, keep_biases: bool = False) -> dict[str, int]:
     """A record's entry for one part of the network, a CNN or a head, before it is pruned to rho; `macs_live` is 0 until it is.
 
     `shape` as in `macs_dense`; with `keep_biases` those of a head all stay. ValueError if `network` is pruned already.
@@ -21,7 +21,7 @@ def part(network: nn.Module, shape: tuple[int, ...], rho: float, keep_biases: bo
     kept = sum(size for name, size in sizes.items() if keep_biases and pruning.is_bias(name))
     total = sum(sizes.values())
     return {
-        "params_total": total, "params_remaining": pruning.remaining(total - kept, rho) + kept,
+        "params_total": total, "params_remaining": pruning.remaining_weights(total - kept, rho) + kept,
         "macs_dense": macs_dense(network, shape), "macs_live": 0,
     }
 
@@ -42,14 +42,14 @@ def macs_dense(network: nn.Module, shape: tuple[int, ...]) -> int:
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             plain = copy.deepcopy(module)
             plain.bias = None
-            total += count(plain, size)
+            total += layer_macs(plain, size)
         elif isinstance(module, nn.LSTM):
             for width in (module.input_size, module.hidden_size):
-                total += count(nn.Linear(width, 4 * module.hidden_size, bias=False), (*size[:-1], width))
+                total += layer_macs(nn.Linear(width, 4 * module.hidden_size, bias=False), (*size[:-1], width))
     return total
 
 
-def count(layer: nn.Module, size: tuple[int, ...]) -> int:
+def layer_macs(layer: nn.Module, size: tuple[int, ...]) -> int:
     """ptflops' MACs of one layer, for an input of this size (without a batch)."""
     macs, _ = get_model_complexity_info(layer, tuple(size), backend="pytorch", as_strings=False, print_per_layer_stat=False)
     return int(macs)
@@ -58,7 +58,7 @@ def count(layer: nn.Module, size: tuple[int, ...]) -> int:
 def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:
     """MACs of the live network: every live weight as often as it is used, for one image.
 
-    alive: masks by parameter name, need: live activations (`live.needed`, `live_head.needed`) by module name. A linear
+    alive: masks by parameter name, need: live activations (`live.live_activations`, `lstm.live_activations`) by module name. A linear
     weight is used once, if its output is live, and so is an LSTM's (its four gates live and die with their unit); a
     convolution's once for every live position of its output channel (padding included, as for the dense count).
     """

@@ -6,27 +6,27 @@ from sharedlabel import live, models, pruning, training
 from sharedlabel.data import Images
 
 
-def store(
+def compute(
     network: nn.Module, sets: list[Images], where: torch.device, precision: str = "float32", standardised: bool = False
 ) -> tuple[list[Images], dict[str, Tensor]]:
     """For every set rows [N, d + 1] in place of pixels, an image's embedding and, last, its largest logit (its confidence).
 
-    Also which of the pruned network's activations all that needs, as `live.needed` has it. `network` loses its
+    Also which of the pruned network's activations all that needs, as `live.live_activations` has it. `network` loses its
     classifier (`models.embedder`). `standardised`: embeddings of mean 0 and variance 1 over the first set.
     """
     shape = sets[0].shape
-    need, classifier = live.needed(network, shape), getattr(network, "fc", None)
+    need, classifier = live.live_activations(network, shape), getattr(network, "fc", None)
     # a map that does not divide into quarters has them overlap, and its mean is not theirs
     apart = isinstance(network, models.WideResNet20) and any(side % 8 for side in shape[1:])
-    logits = outputs(network, sets, where, precision) if apart else None
+    logits = pruned_outputs(network, sets, where, precision) if apart else None
     embedder = models.embedder(network)
     kept = pruning.masks(embedder)
-    for name, more in live.needed(embedder, shape).items():  # channels that no logit needs may be alive here
+    for name, more in live.live_activations(embedder, shape).items():  # channels that no logit needs may be alive here
         if f"{name}.weight" in kept:
             need[name] = need[name] | more
-    found = outputs(embedder, sets, where, precision)
+    found = pruned_outputs(embedder, sets, where, precision)
     if logits is None:
-        logits = found if classifier is None else [classified(each, classifier.to(where)) for each in found]
+        logits = found if classifier is None else [classify(each, classifier.to(where)) for each in found]
     if standardised:
         std, mean = torch.std_mean(found[0], 0)
         found = [(each - mean) / std.clamp(min=1e-6) for each in found]
@@ -35,12 +35,12 @@ def store(
 
 
 @torch.no_grad()
-def classified(embeddings: Tensor, classifier: nn.Linear) -> Tensor:
+def classify(embeddings: Tensor, classifier: nn.Linear) -> Tensor:
     """Logits [N, l] of embeddings [N, d] by the classifier that was cut off, which reads every feature's mean over its places."""
     return classifier(embeddings.unflatten(1, (classifier.in_features, -1)).mean(2))
 
 
-def picked(rows: Images, columns: Tensor) -> Images:
+def select_features(rows: Images, columns: Tensor) -> Images:
     """The store's rows with these `columns` of the embeddings only, and the confidence: what a head reads, gathered once."""
     confidence = torch.tensor([rows.shape[0] - 1], device=columns.device)
     return rows.gather(torch.cat([columns, confidence]).to(rows.labels.device))
@@ -51,7 +51,7 @@ def as_images(rows: Tensor, labels: Tensor) -> Images:
     return Images(rows, labels, rows.new_ones(rows.shape[1]), rows.new_zeros(rows.shape[1]))
 
 
-def outputs(network: nn.Module, sets: list[Images], where: torch.device, precision: str) -> list[Tensor]:
+def pruned_outputs(network: nn.Module, sets: list[Images], where: torch.device, precision: str) -> list[Tensor]:
     """A pruned network's outputs [N, ...] for each set, by its live part."""
     small = live.build(network, sets[0].shape).to(where)
     return [training.outputs(small, images.to(where).gather(small.columns), precision) for images in sets]

@@ -21,9 +21,9 @@ def average_same_label(outputs: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(sums / counts.clamp(min=1)[:, None], torch.arange(classes, device=labels.device), weight=present)
 
 
-def balanced(outputs: Tensor, labels: Tensor, lam: float = 0.5) -> Tensor:
+def balanced(outputs: Tensor, labels: Tensor, standard_weight: float = 0.5) -> Tensor:
     """(1 - lambda) * average same-label loss + lambda * standard loss (section 4.2); [B, l], [B] -> scalar.
 
     lambda = 1 is the standard loss.
     """
-    return (1 - lam) * average_same_label(outputs, labels) + lam * standard(outputs, labels)
+    return (1 - standard_weight) * average_same_label(outputs, labels) + standard_weight * standard(outputs, labels)

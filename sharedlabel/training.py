@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from sharedlabel import tuples
-from sharedlabel.data import Images, fits, stream
-from sharedlabel.resume import Resumable
+from sharedlabel import choices, tuples
+from sharedlabel.data import Images
+from sharedlabel.runtime import memory_guard, random_stream
 
-PRECISIONS = ("float32", "bfloat16")
 EVALUATED_AT_ONCE = {"cpu": 64, "cuda": 2048}  # images or tuples; on a CPU, activations that stay in its cache
 
 
-def watched(n: list[int]) -> list[int]:
+def monitored_sizes(n: list[int]) -> list[int]:
     """The tuple sizes whose n-accuracy is in the learning curve: of those measured, a few."""
     return [size for size in n if size in (1, 5, 25, 80)]
 
@@ -45,14 +44,14 @@ def in_tuples(images: Images, n: int, batch_size: int, generator: torch.Generato
         yield images.batch(index), images.labels[index[:, 0]]
 
 
-def watcher(
+def accuracy_monitor(
     predictor: Callable[[], Callable[[Tensor], Tensor]], labels: Tensor, sizes: list[int], seed: int, per_class: int = 100
 ) -> Callable[[], dict[str, float]]:
     """For the learning curve: n-accuracy at a few `sizes` of what `predictor()` now makes of tuples [T, n] of test images.
 
     The tuples are random ones, the same in every epoch (and not those that the record's measures use).
     """
-    drawn = {size: tuples.random(labels, size, stream(seed, f"watched {size}"), per_class) for size in sizes}
+    drawn = {size: tuples.random(labels, size, random_stream(seed, f"watched {size}"), per_class) for size in sizes}
 
     def watch() -> dict[str, float]:
         predict = predictor()
@@ -62,10 +61,10 @@ def watcher(
     return watch
 
 
-def precise(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
     """The context in which a forward pass has this precision; float32 is no context at all."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: {precision!r} is unknown; allowed: {', '.join(PRECISIONS)}")
+    if precision not in choices.PRECISIONS:
+        raise ValueError(f"precision: {precision!r} is unknown; allowed: {', '.join(choices.PRECISIONS)}")
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
@@ -73,7 +72,7 @@ def precise(precision: str, device: torch.device) -> contextlib.AbstractContextM
 def outputs(network: nn.Module, images: Images, precision: str = "float32", chosen: Tensor | None = None) -> Tensor:
     """The network's outputs for all images, [N, l], or for the tuples `chosen` [T, n] of them, [T, l], in evaluation mode.
 
-    Where a GPU's memory does not hold so many at once as usual, half as many are tried, down to one; MemoryError where not even that fits.
+    Where a GPU's memory does not hold so many at once as usual, half as many are tried, down to one. MemoryError where one does not fit.
     """
     device = images.labels.device
     at_once = EVALUATED_AT_ONCE[device.type]
@@ -81,7 +80,7 @@ def outputs(network: nn.Module, images: Images, precision: str = "float32", chos
     network.eval()
     while True:
         try:
-            with fits("what a network makes of one image or tuple"), precise(precision, device):
+            with memory_guard("what a network makes of one image or tuple"), autocast(precision, device):
                 parts = [network(images.batch(part)) for part in index.split(at_once)]
             break
         except MemoryError:
@@ -101,7 +100,7 @@ def epochs_waited(losses: Iterable[float], min_improvement: float) -> int:
     return waited
 
 
-class Recorded:
+class GraphedStep:
     """`step`, which takes a batch's tensors, as a CUDA graph: a GPU is told of its hundreds of small kernels at once.
 
     The first batches are computed as they come, which readies what CUDA makes on first use; then, for batches of that shape, the step is
@@ -109,7 +108,7 @@ class Recorded:
     epoch's last may be, is computed as it comes. What it returns is overwritten by the next replay.
     """
 
-    BEFORE = 3  # as PyTorch's notes on CUDA graphs have it
+    WARM_UP_STEPS = 3  # as PyTorch's notes on CUDA graphs have it
 
     def __init__(self, step: Callable[..., Tensor]):
         self.step, self.shapes, self.seen, self.graph = step, None, 0, None
@@ -119,9 +118,9 @@ class Recorded:
         self.shapes = self.shapes or shapes
         if shapes != self.shapes:
             return self.step(*batch)
-        if self.seen < self.BEFORE:
+        if self.seen < self.WARM_UP_STEPS:
             self.seen += 1
-            return self.aside(*batch)
+            return self.run_eagerly(*batch)
         if self.graph is None:
             self.held, self.graph = [t.clone() for t in batch], torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph):  # nothing is computed yet
@@ -131,7 +130,7 @@ class Recorded:
         self.graph.replay()
         return self.result
 
-    def aside(self, *batch: Tensor) -> Tensor:
+    def run_eagerly(self, *batch: Tensor) -> Tensor:
         """The step as it comes, on a stream of its own: what it leaves behind must not tie the recording to the default one."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -147,14 +146,14 @@ def adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
     return torch.optim.Adam(free, lr=learning_rate, fused=True, capturable=next(network.parameters()).is_cuda)
 
 
-def stepper(
+def make_step(
     network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], optimizer: torch.optim.Optimizer, precision: str = "float32"
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """A step on the batch (x, y), which returns its loss; on a GPU `Recorded`, unless a module says that it is not `recordable`."""
+    """A step on the batch (x, y), which returns its loss; on a GPU `GraphedStep`, unless a module says that it is not `graphable`."""
     device = next(network.parameters()).device
 
     def step(x: Tensor, y: Tensor) -> Tensor:
-        with precise(precision, device):
+        with autocast(precision, device):
             out = network(x)
         found = loss(out.float() if precision != "float32" else out, y)
         optimizer.zero_grad()
@@ -162,15 +161,15 @@ def stepper(
         optimizer.step()
         return found.detach()
 
-    recordable = device.type == "cuda" and all(getattr(module, "recordable", True) for module in network.modules())
-    return Recorded(step) if recordable else step
+    graphable = device.type == "cuda" and all(getattr(module, "graphable", True) for module in network.modules())
+    return GraphedStep(step) if graphable else step
 
 
 def train(
     network: nn.Module, epoch: Callable[[], Iterable[tuple[Tensor, Tensor]]], loss: Callable[[Tensor, Tensor], Tensor],
     validate: Callable[[], float], watch: Callable[[], dict[str, float]], *,
     learning_rate: float, max_epochs: int, patience: int, min_improvement: float, precision: str = "float32",
-    set_by: tuple[str, int] | None = None, resumable: Resumable | None = None,
+    set_by: tuple[str, int] | None = None, resumable=None,
 ) -> dict:
     """Train until `validate()` has not improved by the fraction `min_improvement` for `patience` epochs.
 
@@ -183,9 +182,9 @@ def train(
     GPU's memory does not hold a batch, which says to halve what the batch's size is `set_by`: a parameter and its value.
     """
     optimizer, device = adam(network, learning_rate), next(network.parameters()).device
-    step = stepper(network, loss, optimizer, precision)
+    step = make_step(network, loss, optimizer, precision)
     smaller = f"{set_by[0]} {set_by[1] // 2}" if set_by and set_by[1] > 1 else ""
-    curves, kept = {"train_loss": [], "validation_loss": []}, copied(network)
+    curves, kept = {"train_loss": [], "validation_loss": []}, copy_state(network)
     if resumable:
         resumable.starts_from("network", kept)
     if before := resumable.load() if resumable else {}:
@@ -196,7 +195,7 @@ def train(
     losses = curves["validation_loss"]
     while len(losses) < max_epochs and epochs_waited(losses, min_improvement) < patience:
         total, count = torch.zeros((), device=device), 0
-        with fits("a training batch", smaller):
+        with memory_guard("a training batch", smaller):
             for x, y in epoch():
                 total += step(x, y) * len(y)
                 count += len(y)
@@ -208,7 +207,7 @@ def train(
                 f"lower learning_rate, which is {learning_rate}"
             )
         if held_out < min(losses, default=math.inf):
-            kept = copied(network)
+            kept = copy_state(network)
         for name, value in {"train_loss": train_loss, "validation_loss": held_out, **watch()}.items():
             curves.setdefault(name, []).append(value)
         if resumable:
@@ -218,12 +217,12 @@ def train(
     return {"best": losses.index(min(losses)) + 1, "stopped": stopped, "curves": curves}
 
 
-def copied(network: nn.Module) -> dict[str, Tensor]:
+def copy_state(network: nn.Module) -> dict[str, Tensor]:
     """The network's state as it is now."""
     return {name: t.clone() for name, t in network.state_dict().items()}
 
 
-def told(epochs: dict) -> str:
+def format_curves(epochs: dict) -> str:
     """A record's `epochs` in a few lines, to print: why training stopped, and about eight points of every curve."""
     curves = epochs["curves"]
     lines = [f"stopped after {len(curves['train_loss'])} epochs ({epochs['stopped']}), the best was {epochs['best']}"]

@@ -7,27 +7,13 @@ says. A tuple's label is the label of any of its images.
 import torch
 from torch import Tensor
 
-PROTOCOLS = ("disjoint", "random")
-
-
-def check(labels: Tensor, n: int, name: str = "n") -> None:
-    """Raise ValueError, which calls the tuple size by the parameter's `name`, unless 1 <= n <= the size of the smallest class."""
-    most = int(torch.bincount(labels).min())
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most:
-        raise ValueError(
-            f"{name}: {n!r} is not allowed; a tuple has from 1 to {most} images, all that the smallest class has "
-            f"among these {len(labels)} (set in the parameters cell, papermill's -p or -y, or the study's YAML)"
-        )
-
-
-def by_class(labels: Tensor) -> list[Tensor]:
-    """Which images are of each class; one [N_l] a class."""
-    return [(labels == label).nonzero().flatten() for label in range(int(labels.max()) + 1)]
+from sharedlabel import choices
+from sharedlabel.data import by_class, check_tuple_size
 
 
 def disjoint(labels: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Every class shuffled and cut into as many disjoint n-tuples as it has room for; [T, n]."""
-    check(labels, n)
+    check_tuple_size(labels, n)
     cut = []
     for members in by_class(labels):
         members = members[torch.randperm(len(members), generator=generator)]
@@ -37,7 +23,7 @@ def disjoint(labels: Tensor, n: int, generator: torch.Generator) -> Tensor:
 
 def random(labels: Tensor, n: int, generator: torch.Generator, per_class: int = 100) -> Tensor:
     """`per_class` tuples of every class, without repetition inside a tuple but freely between tuples; [T, n]."""
-    check(labels, n)
+    check_tuple_size(labels, n)
     drawn = []
     for members in by_class(labels):
         keys = torch.rand(per_class, len(members), generator=generator)
@@ -47,8 +33,8 @@ def random(labels: Tensor, n: int, generator: torch.Generator, per_class: int = 
 
 def draw(protocol: str, labels: Tensor, n: int, generator: torch.Generator, per_class: int = 100) -> Tensor:
     """The tuples of either protocol; [T, n]."""
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol: {protocol!r} is unknown; allowed: {', '.join(PROTOCOLS)}")
+    if protocol not in choices.PROTOCOLS:
+        raise ValueError(f"protocol: {protocol!r} is unknown; allowed: {', '.join(choices.PROTOCOLS)}")
     return disjoint(labels, n, generator) if protocol == "disjoint" else random(labels, n, generator, per_class)
 
 
@@ -58,7 +44,7 @@ def one_of_each_class(labels: Tensor, size: int, generator: torch.Generator) -> 
     Together they are one pass over the smallest class: no image comes twice. Raises ValueError where a
     class has fewer images than a tuple.
     """
-    check(labels, size, "tuple_size")
+    check_tuple_size(labels, size, "tuple_size")
     least, cut = int(torch.bincount(labels).min()), []
     for members in by_class(labels):
         chosen = members[torch.randperm(len(members), generator=generator)[: least // size * size]]

@@ -27,7 +27,7 @@ def one_thread():
 def mnist():
     """MNIST's two halves; the tests that need the real files are skipped where there are none."""
     folder = data.root() / "MNIST" / "raw"
-    if not all((folder / name).exists() for name in data.MNIST_MD5):
+    if not all((folder / name).exists() for name in data.torchvision_sets.MNIST_MD5):
         pytest.skip(f"needs MNIST's files, and {folder} does not hold them (set SHAREDLABEL_DATA)")
     return data.load("mnist")
 
@@ -118,7 +118,7 @@ def mask_at_random(network: nn.Module, shape: tuple, draw) -> nn.Module:
     """The network under random masks; some path is left."""
     masks = masks_at_random(network, draw)
     assume(pruning.connected(network, masks, shape))
-    pruning.put_masks(network, masks)
+    pruning.apply_masks(network, masks)
     return network
 
 

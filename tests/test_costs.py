@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sharedlabel import costs, live, models, pruning
+from sharedlabel import choices, costs, live, pruning
 
-MODELS = pytest.mark.parametrize("name", models.MODELS)
+MODELS = pytest.mark.parametrize("name", choices.MODELS)
 
 
 def macs_live(network: nn.Module, shape: tuple) -> int:
-    return costs.macs_live(pruning.masks(network), live.needed(network, shape))
+    return costs.macs_live(pruning.masks(network), live.live_activations(network, shape))
 
 
 @pytest.mark.parametrize("name, shape, classes, macs", [
@@ -27,7 +27,7 @@ def test_dense_macs_by_hand(name, shape, classes, macs):
 @MODELS
 def test_dense_macs_are_every_weight_at_every_output_position(name):
     network, seen = model(name), []
-    for module, _ in pruning.prunable(network).values():
+    for module, _ in pruning.prunable_tensors(network).values():
         module.register_forward_hook(lambda m, _, out: seen.append(m.weight.numel() * out[0, 0].numel()))
     network(labelled(2)[0])
     assert costs.macs_dense(model(name), SHAPE) == sum(seen)
@@ -41,7 +41,7 @@ def test_biases_and_activations_cost_nothing():
 
 def test_dense_macs_of_a_pruned_network_are_refused():
     network = model("fc")
-    pruning.put_masks(network, pruning.masks(network))
+    pruning.apply_masks(network, pruning.masks(network))
     with pytest.raises(ValueError, match="count before pruning"):
         costs.macs_dense(network, SHAPE)
 
@@ -74,7 +74,7 @@ def test_live_macs_by_hand():
     masks["0.weight"][1] = True  # four, that end nowhere
     masks["3.weight"][0, [0, 4]] = True
     masks["3.weight"][1, 4] = True
-    pruning.put_masks(network, masks)
+    pruning.apply_masks(network, masks)
     assert macs_live(network, (1, 4, 4)) == 2 * 2 + 3
 
 
@@ -84,12 +84,12 @@ def test_a_weight_fewer_never_costs_more(case, seed):
     before, masks = macs_live(*case), pruning.masks(network)
     mask = masks[list(masks)[seed % len(masks)]]
     mask.view(-1)[seed % mask.numel()] = False
-    pruning.put_masks(network, masks)
+    pruning.apply_masks(network, masks)
     assert macs_live(network, shape) <= before
 
 
 def test_a_records_part_holds_exact_counts():
     network = model("conv", shape=(1, 28, 28), classes=10)
-    assert costs.part(network, (1, 28, 28), rho=3.5) == {  # Table 1: 260,384 weights, 83 left
+    assert costs.part_costs(network, (1, 28, 28), rho=3.5) == {  # Table 1: 260,384 weights, 83 left
         "params_total": 260_384, "params_remaining": 83, "macs_dense": 7_702_016, "macs_live": 0,
     }

@@ -7,7 +7,8 @@ from conftest import generator, model
 from test_notebooks import execute, saved
 from test_resume import RUNS, whole_and_cut
 
-from sharedlabel import data, live, losses, methods, models, parameters, pruning, training
+from sharedlabel import choices, live, losses, predictors, pruning, runtime, training
+from sharedlabel.runs import parameters
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -20,11 +21,11 @@ def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(torch.randn(size, *SHAPE, generator=stream), torch.randint(CLASSES, (size,), generator=stream)) for size in sizes]
 
 
-@pytest.mark.parametrize("precision", training.PRECISIONS)
+@pytest.mark.parametrize("precision", choices.PRECISIONS)
 @pytest.mark.parametrize("loss", [losses.standard, losses.balanced])
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", choices.MODELS)
 def test_a_recorded_step_learns_what_an_eager_one_learns(name, loss, precision):
-    network, device = model(name, 0, SHAPE, CLASSES), data.device("cuda")
+    network, device = model(name, 0, SHAPE, CLASSES), runtime.select_device("cuda")
     pruning.prune(network, "synflow", 1.5, (torch.zeros(1, *SHAPE), None), iterations=8)
     # in float64, as Adam makes of rounding errors steps as long as any other where BatchNorm leaves a weight no gradient
     kind, close = (torch.float64, {"rtol": 1e-5, "atol": 1e-6}) if precision == "float32" else (torch.float32, {"rtol": 2e-2, "atol": 2e-2})
@@ -32,8 +33,8 @@ def test_a_recorded_step_learns_what_an_eager_one_learns(name, loss, precision):
     for recordable in (True, False):
         small = live.build(network, SHAPE).to(device, kind)
         small.recordable = recordable
-        step = training.stepper(small, loss, training.adam(small, 1e-3), precision)
-        assert isinstance(step, training.Recorded) == recordable
+        step = training.make_step(small, loss, training.adam(small, 1e-3), precision)
+        assert isinstance(step, training.GraphedStep) == recordable
         said = [float(step(x.to(device, kind).flatten(1)[:, small.columns], y.to(device))) for x, y in batches()]
         assert not recordable or step.graph
         found.append((said, *small.state_dict().values()))
@@ -45,20 +46,21 @@ def test_what_waits_for_the_gpu_or_draws_in_every_step_is_not_recorded():
     pruning.prune(network, "random", 2.0, (torch.zeros(1, 1, 28, 28), None), iterations=1, generator=generator())
     sparse = live.build(network, (1, 28, 28)).cuda()
     assert any(not getattr(module, "recordable", True) for module in sparse.modules())
-    step = training.stepper(sparse, losses.standard, training.adam(sparse, 1e-3))
-    assert not isinstance(step, training.Recorded)
+    step = training.make_step(sparse, losses.standard, training.adam(sparse, 1e-3))
+    assert not isinstance(step, training.GraphedStep)
     assert float(step(torch.randn(8, len(sparse.columns)).cuda(), torch.arange(8).cuda())) > 0
     for order, recordable in (("confidence", True), ("permutations", False)):
-        unified = methods.Unified(methods.FromStore(), torch.nn.Linear(2, 2), torch.arange(2), order, 3, generator()).cuda()
-        assert isinstance(training.stepper(unified, losses.standard, training.adam(unified, 1e-3)), training.Recorded) == recordable
+        cnn, head = predictors.StoredEmbeddings(), torch.nn.Linear(2, 2)
+        unified = predictors.UnifiedCNNLSTM(cnn, head, torch.arange(2), order, 3, generator()).cuda()
+        assert isinstance(training.make_step(unified, losses.standard, training.adam(unified, 1e-3)), training.GraphedStep) == recordable
 
 
 def test_predictions_by_mean_logits_are_those_of_a_cpu():
     logits, chosen = torch.randn(50, 7, generator=generator()), torch.randint(50, (200, 5), generator=generator())
-    assert torch.equal(methods.mean_of_logits(logits.cuda(), chosen), methods.mean_of_logits(logits, chosen))
+    assert torch.equal(predictors.mean_of_logits(logits.cuda(), chosen), predictors.mean_of_logits(logits, chosen))
 
 
-@pytest.mark.parametrize("method", parameters.methods())
+@pytest.mark.parametrize("method", parameters.method_names())
 def test_a_methods_notebook_runs_on_a_gpu_and_measures_about_what_it_does_on_a_cpu(method, tmp_path):
     n = {"n": [5]} if method == "graph" else {}
     before = {"freeze_retrain": "baseline", "cnn_lstm": "balanced", "head_control": "balanced"}.get(method)
@@ -67,7 +69,7 @@ def test_a_methods_notebook_runs_on_a_gpu_and_measures_about_what_it_does_on_a_c
         folder = tmp_path / device
         folder.mkdir()
         if before:
-            usual = [size for size in parameters.defaults(before)["n"] if size <= data.LARGEST_TUPLE["digits"]]
+            usual = [size for size in parameters.defaults(before)["n"] if size <= choices.DATASETS["digits"].largest_tuple]
             execute(folder, before, device=device, **{"n": usual} if method != "freeze_retrain" else {})
         heads = {"head_rho": 1.0, "head_max_epochs": 6, "head_learning_rate": 2e-3} if before == "balanced" else {}
         execute(folder, method, device=device, **n, **heads)

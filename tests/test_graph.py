@@ -5,7 +5,8 @@ from conftest import SHAPE, generator, labelled, model
 from test_methods import CNN, execute
 from torch import nn
 
-from sharedlabel import costs, live, methods, models, parameters, pruning
+from sharedlabel import choices, costs, heads, live, models, predictors, pruning
+from sharedlabel.runs import parameters
 
 N = 3
 
@@ -24,10 +25,10 @@ def columns(x: torch.Tensor, small: live.LiveNetwork) -> torch.Tensor:
     return x.flatten(2)[..., small.columns]
 
 
-def copies(name: str, share: float) -> tuple[methods.Copies, torch.Tensor]:
+def copies(name: str, share: float) -> tuple[predictors.MessagePassingNetwork, torch.Tensor]:
     small = live.build(pruned(name), SHAPE)
-    methods.pass_between(small, N, share)
-    return methods.Copies(small, N).eval(), columns(tuples(), small)
+    predictors.add_message_passing(small, N, share)
+    return predictors.MessagePassingNetwork(small, N).eval(), columns(tuples(), small)
 
 
 def passed(network, x: torch.Tensor, share: float) -> torch.Tensor:
@@ -51,47 +52,47 @@ def test_the_copies_of_every_neuron_move_towards_their_mean(name, few_pairs, sha
     torch.testing.assert_close(network(x), passed(pruned(name), tuples(), share), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", choices.MODELS)
 def test_the_order_of_the_copies_changes_nothing(name):
     network, x = copies(name, 0.5)
     torch.testing.assert_close(network(x), network(x[:, torch.tensor([2, 0, 1])]), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", choices.MODELS)
 def test_copies_of_one_image_are_the_plain_network(name):
     network, x = copies(name, 0.5)
     plain = live.build(pruned(name), SHAPE).eval()
     torch.testing.assert_close(network(x[:, :1].expand_as(x)), plain(x[:, 0]), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", choices.MODELS)
 def test_something_passes(name):
     network, x = copies(name, 0.5)
     silent, _ = copies(name, 0.0)
     assert not torch.allclose(network(x), silent(x))
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", choices.MODELS)
 def test_something_passes_after_every_relu(name):
     network = pruned(name)
     small = live.build(network, SHAPE)
-    methods.pass_between(small, N)
+    predictors.add_message_passing(small, N)
     relus = [node for node in live.trace(network, SHAPE).nodes if isinstance(live.layer_of(network, node), nn.ReLU)]
-    assert sum(isinstance(layer, methods.Passing) for layer in small.modules()) == len(relus) > 1
+    assert sum(isinstance(layer, predictors.MessagePassing) for layer in small.modules()) == len(relus) > 1
 
 
-def joined(name: str) -> tuple[methods.Joined, torch.Tensor, torch.nn.Sequential]:
+def joined(name: str) -> tuple[predictors.JointClassifier, torch.Tensor, torch.nn.Sequential]:
     """With it its masked second classifier."""
     network = models.embedder(pruned(name))
     small = live.build(network, SHAPE).eval()
     x = columns(tuples(), small)
     features = small(x[0]).shape[1]
-    classifier = models.second_classifier(N * features, 4)
+    classifier = heads.second_classifier(N * features, 4)
     pruning.prune(classifier, "synflow", 0.7, (torch.empty(1, N, 1, features), None), iterations=3)
-    return methods.Joined(small, live.build(classifier.double(), (N, 1, features)), N), x, classifier
+    return predictors.JointClassifier(small, live.build(classifier.double(), (N, 1, features)), N), x, classifier
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", choices.MODELS)
 def test_a_second_classifier_reads_the_embeddings_side_by_side(name):
     network, x, classifier = joined(name)
     embeddings = torch.stack([network.cnn(images).flatten() for images in x])
@@ -100,8 +101,8 @@ def test_a_second_classifier_reads_the_embeddings_side_by_side(name):
 
 
 def test_the_second_classifiers_counts():
-    classifier = models.second_classifier(5 * 10, 10)
-    assert costs.part(classifier, (5, 1, 10), 1.0) == {
+    classifier = heads.second_classifier(5 * 10, 10)
+    assert costs.part_costs(classifier, (5, 1, 10), 1.0) == {
         "params_total": 6_000, "params_remaining": 600, "macs_dense": 6_000, "macs_live": 0,
     }
 

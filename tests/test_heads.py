@@ -6,16 +6,18 @@ from conftest import count, fill, generator, total
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedlabel import costs, data, live_head, models, pruning, records
+from sharedlabel import costs, heads, models, pruning, runtime
+from sharedlabel.live import lstm
+from sharedlabel.runs import checkpoints
 
 EXACT = dict(rtol=0, atol=1e-10)
 PRUNERS = pytest.mark.parametrize("pruner", pruning.PRUNERS)
 
 
-def head(features: int = 10, classes: int = 10, units: int = 200, seed: int = 0) -> models.LSTMHead:
+def head(features: int = 10, classes: int = 10, units: int = 200, seed: int = 0) -> heads.LSTMHead:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return models.LSTMHead(features, classes, units)
+        return heads.LSTMHead(features, classes, units)
 
 
 def tuples(count: int = 20, n: int = 3, features: int = 10, classes: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,7 +26,7 @@ def tuples(count: int = 20, n: int = 3, features: int = 10, classes: int = 10) -
 
 
 @st.composite
-def masked_heads(draw) -> tuple[models.LSTMHead, int]:
+def masked_heads(draw) -> tuple[heads.LSTMHead, int]:
     """A small head in float64 under random masks, connected or not, and the n it reads."""
     small = head(draw(st.integers(1, 3)), draw(st.integers(2, 3)), draw(st.integers(1, 5))).double()
     fill(small, draw)
@@ -32,23 +34,23 @@ def masked_heads(draw) -> tuple[models.LSTMHead, int]:
     for name, weight in pruning.weights(small).items():
         density, seed = draw(st.sampled_from([0.05, 0.2, 0.5, 1.0])), draw(st.integers(0, 99))
         masks[name] = torch.rand(weight.shape, generator=generator(seed)) < density
-    pruning.put_masks(small, masks)
+    pruning.apply_masks(small, masks)
     return small, draw(st.integers(1, 4))
 
 
-def batch_for(small: models.LSTMHead, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch_for(small: heads.LSTMHead, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     x, y = tuples(6, n, small.embed.in_features, 2)
     return x.to(small.embed.weight.dtype), y
 
 
-def check_outputs_and_gradients(masked: models.LSTMHead, x: torch.Tensor, y: torch.Tensor) -> None:
-    small = live_head.build(masked)
+def check_outputs_and_gradients(masked: heads.LSTMHead, x: torch.Tensor, y: torch.Tensor) -> None:
+    small = lstm.build(masked)
     expected, outputs = masked(x), small(x[..., small.columns])
     torch.testing.assert_close(outputs, expected)
     F.cross_entropy(expected, y).backward()
     F.cross_entropy(outputs, y).backward()
-    for name, (module, attribute) in pruning.prunable(masked).items():
-        layer, gradient = small.layers.get_submodule(name), pruning.dense(module, attribute).grad.flatten()
+    for name, (module, attribute) in pruning.prunable_tensors(masked).items():
+        layer, gradient = small.layers.get_submodule(name), pruning.unmasked_parameter(module, attribute).grad.flatten()
         ours = torch.zeros_like(layer.values) if layer.values.grad is None else layer.values.grad
         torch.testing.assert_close(ours, gradient[layer.index])
         gradient[layer.index] = 0
@@ -67,7 +69,7 @@ def test_the_head_reads_a_tuple_in_order_and_answers_with_the_mean_of_its_output
 
 def test_the_linearised_head_is_linear_and_has_the_same_parameters():
     small = head(4, 3, 5).double()
-    linear = models.LinearisedHead.like(small).double()
+    linear = heads.LinearisedLSTMHead.like(small).double()
     linear.load_state_dict(small.state_dict())
     x, other = (torch.randn(2, 3, 4, generator=generator(i)).double() for i in range(2))
     bias = linear(torch.zeros_like(x))
@@ -83,16 +85,16 @@ def test_every_pruner_prunes_the_head_to_the_count(pruner, rho):
     network = head()
     masks = pruning.prune(network, pruner, rho, tuples(), iterations=3, generator=generator())
     assert list(masks) == [name for name, _ in head().named_parameters()]
-    assert count(masks) == pruning.remaining(171_710, rho)
+    assert count(masks) == pruning.remaining_weights(171_710, rho)
 
 
 @PRUNERS
 def test_biases_that_are_kept_are_whole_and_the_others_pruned_to_the_count(pruner):
     network = head()
-    stated = costs.part(network, (1, 10), 2.0, keep_biases=True)
+    stated = costs.part_costs(network, (1, 10), 2.0, keep_biases=True)
     masks = pruning.prune(network, pruner, 2.0, tuples(), iterations=3, generator=generator(), keep_biases=True)
     biases = [masks.pop(name) for name in ("lstm.bias_ih_l0", "lstm.bias_hh_l0", "classify.bias")]
-    assert all(mask.all() for mask in biases) and count(masks) == pruning.remaining(170_100, 2.0) == 1701
+    assert all(mask.all() for mask in biases) and count(masks) == pruning.remaining_weights(170_100, 2.0) == 1701
     assert stated["params_remaining"] == 1701 + 1610 and stated["params_total"] == 171_710
 
 
@@ -110,7 +112,7 @@ def test_kept_biases_are_out_of_synflows_pass():
 def test_synflow_leaves_the_head_connected(rho, n):
     network = head()
     masks = pruning.prune(network, "synflow", rho, tuples(n=n))
-    assert count(masks) == pruning.remaining(171_710, rho)
+    assert count(masks) == pruning.remaining_weights(171_710, rho)
     x = tuples(n=n)[0].requires_grad_()
     network(x).sum().backward()
     assert x.grad.any()
@@ -121,8 +123,8 @@ def test_at_table_2s_rho_a_few_heads_scored_on_long_sequences_lose_every_path(n,
     """As it is: SynFlow gives 14 of 31 weights to what goes round, and nothing may be left of what comes in or goes out."""
     found = []
     for seed in (3, 4, 6):  # seeds as the notebooks have them
-        with models.initialised_by(data.stream(seed, "head initialisation")):
-            network = models.LSTMHead(10, 10)
+        with models.initialised_by(runtime.random_stream(seed, "head initialisation")):
+            network = heads.LSTMHead(10, 10)
         try:
             pruning.prune(network, "synflow", 3.75, tuples(n=n))
         except pruning.LayerCollapse:
@@ -132,7 +134,7 @@ def test_at_table_2s_rho_a_few_heads_scored_on_long_sequences_lose_every_path(n,
 
 def test_synflows_flow_through_the_linearised_head_is_conserved_for_one_image():
     """What enters by inputs and by biases leaves by the classifier."""
-    scores = pruning.synflow(head(), pruning.weights(head()), tuples(n=1))
+    scores = pruning.scores.synflow(head(), pruning.weights(head()), tuples(n=1))
     into = scores["lstm.weight_ih_l0"].sum() + scores["lstm.bias_ih_l0"].sum() + scores["lstm.bias_hh_l0"].sum()
     assert float(scores["embed.weight"].sum()) == pytest.approx(float(scores["lstm.weight_ih_l0"].sum()), rel=1e-9)
     assert float(into) == pytest.approx(float(scores["classify.weight"].sum()), rel=1e-9)
@@ -143,7 +145,7 @@ def test_what_can_do_nothing_has_no_flow():
     for n in (1, 2):
         small = head()
         small(tuples(n=n)[0]).pow(2).sum().backward()
-        scores = pruning.synflow(small, pruning.weights(small), tuples(n=n))
+        scores = pruning.scores.synflow(small, pruning.weights(small), tuples(n=n))
         for name, parameter in small.named_parameters():
             assert torch.equal(scores[name] > 0, parameter.grad != 0), name
         assert scores["lstm.weight_hh_l0"].any() == (n == 2)
@@ -191,18 +193,18 @@ def test_float32_outputs_and_gradients_agree_to_the_last_digits(rho):
 def test_training_any_small_head_is_training_the_masked_one(case):
     masked, n = case
     x, y = batch_for(masked, n)
-    small = live_head.build(masked)
-    before = {name: pruning.dense(*place).detach().clone() for name, place in pruning.prunable(masked).items()}
+    small = lstm.build(masked)
+    before = {name: pruning.unmasked_parameter(*place).detach().clone() for name, place in pruning.prunable_tensors(masked).items()}
     for network, images in ((masked, x), (small, x[..., small.columns])):
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
         for _ in range(3):
             optimizer.zero_grad()
             F.cross_entropy(network(images), y).backward()
             optimizer.step()
-    for name, place in pruning.prunable(masked).items():
+    for name, place in pruning.prunable_tensors(masked).items():
         layer = small.layers.get_submodule(name)
         expected = before[name].flatten().scatter(0, layer.index, layer.values)  # what is not alive learns nothing
-        torch.testing.assert_close(pruning.dense(*place).flatten(), expected, **EXACT)
+        torch.testing.assert_close(pruning.unmasked_parameter(*place).flatten(), expected, **EXACT)
     torch.testing.assert_close(small(x[..., small.columns]), masked(x), **EXACT)
 
 
@@ -213,23 +215,23 @@ def test_units_that_nobody_reads_are_dropped():
     recurrent = masks["lstm.weight_hh_l0"].zero_().view(4, 4, 4)
     recurrent[1, 0, 2] = recurrent[0, 3, 0] = 1  # unit 3 reads unit 0, and nobody unit 3
     masks["embed.weight"][:, 1] = 0
-    pruning.put_masks(masked, masks)
-    need = live_head.needed(masked)
+    pruning.apply_masks(masked, masks)
+    need = lstm.live_activations(masked)
     assert need["lstm"].tolist() == [True, False, True, False]
     assert need["embeddings"].tolist() == [True, False, True]
-    assert live_head.build(masked).layers["lstm"]["weight_hh_l0"].shape == (8, 2)
+    assert lstm.build(masked).layers["lstm"]["weight_hh_l0"].shape == (8, 2)
 
 
 def test_a_checkpoint_of_a_head_is_sparse_and_restores_it():
     masked = head()
     masks = pruning.prune(masked, "synflow", 2.0, tuples(), iterations=20)
-    small, other = live_head.build(masked), live_head.build(masked)
-    tensors = records.live_tensors(small)
+    small, other = lstm.build(masked), lstm.build(masked)
+    tensors = checkpoints.live_tensors(small)
     assert sum(len(t) for name, t in tensors.items() if name.endswith("values")) <= count(masks)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.zero_()
-    records.restore(other, tensors)
+    checkpoints.restore(other, tensors)
     x = tuples()[0][..., small.columns]
     assert torch.equal(small(x), other(x))
 
@@ -241,7 +243,7 @@ def test_a_heads_dense_macs_by_hand():
     """One embedding: embed, the four gates' input and recurrent weights, classify; biases cost nothing."""
     assert costs.macs_dense(head(), (1, 10)) == 10 * 10 + 800 * 10 + 800 * 200 + 200 * 10
     assert costs.macs_dense(head(512, 100), (1, 512)) == 512 * 100 + 800 * 100 + 800 * 200 + 200 * 100
-    assert costs.part(head(), (1, 10), 3.75) == {
+    assert costs.part_costs(head(), (1, 10), 3.75) == {
         "params_total": 171_710, "params_remaining": 31, "macs_dense": 170_100, "macs_live": 0,
     }
 
@@ -255,13 +257,13 @@ def test_a_heads_live_macs_by_hand():
     masks["lstm.bias_hh_l0"][8] = 1
     masks["embed.weight"][1] = 1
     masks["lstm.weight_hh_l0"][[0, 4], 0] = 1  # gates i and f of unit 0 listen to it
-    pruning.put_masks(masked, masks)
-    alive, need = pruning.masks(masked), live_head.needed(masked)
+    pruning.apply_masks(masked, masks)
+    alive, need = pruning.masks(masked), lstm.live_activations(masked)
     assert costs.macs_live(alive, need) == 1 + 4 + 2 + 3
     assert [costs.macs_head(alive, need, n) for n in (1, 2, 5)] == [8, 18, 48]
 
 
 def test_live_macs_of_a_head_are_the_dense_ones_where_nothing_is_pruned():
-    alive, need, dense = pruning.masks(head()), live_head.needed(head()), costs.macs_dense(head(), (1, 10))
+    alive, need, dense = pruning.masks(head()), lstm.live_activations(head()), costs.macs_dense(head(), (1, 10))
     assert costs.macs_live(alive, need) == dense
     assert costs.macs_head(alive, need, 5) == 5 * dense - 800 * 200  # the first image has none before it

@@ -4,9 +4,9 @@ import pytest
 import torch
 from conftest import CLASSES, SHAPE, generator, labelled, model, total
 
-from sharedlabel import ROOT, models, pruning
+from sharedlabel import ROOT, choices, heads, models, pruning
 
-MODELS = pytest.mark.parametrize("name", models.MODELS)
+MODELS = pytest.mark.parametrize("name", choices.MODELS)
 
 DATA = {"mnist": ((1, 28, 28), 10), "cifar10": ((3, 32, 32), 10), "cifar100": ((3, 32, 32), 100), "tinyimagenet": ((3, 64, 64), 200)}
 ROWS = [row for table in ("table_1", "table_2") for row in pd.read_csv(ROOT / "paper" / f"{table}.csv").to_dict("records")]
@@ -21,13 +21,13 @@ def test_the_papers_counts(row):
         parts = [(total(network), row["rho"])]
         if row["method"] == "cnn_lstm":
             features = models.embedder(network)(torch.empty(2, *shape)).shape[1]
-            parts.append((total(models.LSTMHead(features, classes)), row["head_rho"]))
+            parts.append((total(heads.LSTMHead(features, classes)), row["head_rho"]))
     assert sum(count for count, _ in parts) == row["params_total"]
-    assert sum(pruning.remaining(count, rho) for count, rho in parts) == row["params_remaining"]
+    assert sum(pruning.remaining_weights(count, rho) for count, rho in parts) == row["params_remaining"]
 
 
 def test_every_network_is_in_the_papers_tables():
-    assert {row["model"] for row in ROWS} == set(models.MODELS)
+    assert {row["model"] for row in ROWS} == set(choices.MODELS)
 
 
 @MODELS

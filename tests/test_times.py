@@ -3,7 +3,8 @@ import importlib
 
 import pytest
 
-from sharedlabel import ROOT, parameters
+from sharedlabel import ROOT
+from sharedlabel.runs import parameters
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from conftest import generator, model
 from torch import nn
 
-from sharedlabel import data, live, losses, models, pruning, training
+from sharedlabel import choices, data, live, losses, pruning, runtime, training
 from sharedlabel.data import Images
 
 
@@ -170,12 +170,12 @@ def test_a_batch_that_fits_is_trained_on():
 def trained_on_digits(name: str, precision: str = "float32") -> tuple[dict, torch.Tensor]:
     """Curves of a pruned network trained for two epochs of some digits, and its outputs for others."""
     train_set, test_set = (images.subset(torch.arange(200)) for images in data.load("digits"))
-    train_set, held_out = data.split(train_set, 0.1, data.stream(0, "split"))
+    train_set, held_out = data.split(train_set, 0.1, runtime.random_stream(0, "split"))
     network = model(name, 0, train_set.shape, 10)
     pruning.prune(network, "synflow", 1.0, (train_set.batch(slice(0, 8)), None), iterations=8)
     network = live.build(network, train_set.shape)
     train_rows, held_out, test_set = (images.gather(network.columns) for images in (train_set, held_out, test_set))
-    batches = data.stream(0, "batches")
+    batches = runtime.random_stream(0, "batches")
     result = training.train(
         network, lambda: training.shuffled(train_rows, 32, batches), losses.standard,
         lambda: float(losses.standard(training.outputs(network, held_out, precision), held_out.labels)), dict,
@@ -184,7 +184,7 @@ def trained_on_digits(name: str, precision: str = "float32") -> tuple[dict, torc
     return result, training.outputs(network, test_set, precision)
 
 
-TRAINABLE = pytest.mark.parametrize("name", [name for name in models.MODELS if name != "resnet18"])  # digits are grey
+TRAINABLE = pytest.mark.parametrize("name", [name for name in choices.MODELS if name != "resnet18"])  # digits are grey
 
 
 @TRAINABLE
@@ -196,7 +196,7 @@ def test_the_same_seed_gives_the_same_result_bit_for_bit(name):
 
 @TRAINABLE
 def test_bfloat16_trains_to_nearly_the_same(name):
-    (exact, exact_outputs), (rough, outputs) = (trained_on_digits(name, p) for p in training.PRECISIONS)
+    (exact, exact_outputs), (rough, outputs) = (trained_on_digits(name, p) for p in choices.PRECISIONS)
     assert outputs.dtype == torch.float32 and outputs.isfinite().all()
     assert not torch.equal(outputs, exact_outputs)
     assert rough["curves"]["train_loss"] == pytest.approx(exact["curves"]["train_loss"], rel=0.05)
@@ -234,9 +234,9 @@ def test_the_watcher_gives_the_n_accuracy_of_the_sizes_asked_for():
     labels = torch.arange(60) % 2
     logits = nn.functional.one_hot(labels, 2).float()
     logits[::6] = logits[::6].flip(1) * 1.5  # a sixth of the images, all of label 0, is wrong, and surer than the rest
-    watch = training.watcher(lambda: lambda chosen: logits[chosen].mean(1).argmax(1), labels, [1, 5], seed=0, per_class=400)
+    watch = training.accuracy_monitor(lambda: lambda chosen: logits[chosen].mean(1).argmax(1), labels, [1, 5], seed=0, per_class=400)
     assert watch() == watch()
     assert set(watch()) == {"n_accuracy_1", "n_accuracy_5"}
-    assert training.watched([1, 2, 3, 4, 5, 7, 80]) == [1, 5, 80]
+    assert training.monitored_sizes([1, 2, 3, 4, 5, 7, 80]) == [1, 5, 80]
     assert watch()["n_accuracy_1"] == pytest.approx(5 / 6, abs=0.03)
     assert watch()["n_accuracy_5"] > watch()["n_accuracy_1"]

@@ -5,7 +5,7 @@ from conftest import generator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedlabel import tuples
+from sharedlabel import choices, data, tuples
 
 MNIST_TEST = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)  # images of each digit in MNIST's test set
 
@@ -19,7 +19,7 @@ def a_test_set(sizes: list[int]) -> torch.Tensor:
 SETS = st.lists(st.integers(1, 40), min_size=1, max_size=6).flatmap(
     lambda sizes: st.tuples(st.just(a_test_set(sizes)), st.integers(1, min(sizes)))  # labels, a possible n
 )
-PROTOCOLS = pytest.mark.parametrize("protocol", tuples.PROTOCOLS)
+PROTOCOLS = pytest.mark.parametrize("protocol", choices.PROTOCOLS)
 
 
 @PROTOCOLS
@@ -85,7 +85,7 @@ def test_an_impossible_n_is_refused_and_the_possible_ones_are_named(protocol, n)
 
 def test_a_refused_tuple_size_is_called_what_the_caller_calls_it():
     with pytest.raises(ValueError, match="^train_n: 6 is not allowed; .* from 1 to 5 images, all .* among these 21 "):
-        tuples.check(a_test_set((7, 5, 9)), 6, "train_n")
+        data.check_tuple_size(a_test_set((7, 5, 9)), 6, "train_n")
 
 
 def test_an_unknown_protocol_is_refused_and_the_known_ones_are_named():

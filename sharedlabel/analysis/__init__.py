@@ -1,0 +1,1 @@
+"""From records to figures, tables and verdicts; no run needs anything in here."""

@@ -1,0 +1,98 @@
+"""Comparisons in pairs by seed, and verdicts on claims about them."""
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sharedlabel.analysis.intervals import MATCHED, ROW, sample_differences, summary
+
+
+def paired_differences(
+    table: pd.DataFrame, one, other, value: str = "n_accuracy", by: str = "method", matched: list[str] = MATCHED,
+) -> pd.DataFrame:
+    """Runs side by side whose `by` is `one` and `other`: same row of the paper's table, same `matched` (seed, limits of training) and n.
+
+    Columns ROW, `matched`, n, the two values under the names `one` and `other`, and `difference` = one - other. `summary` of
+    the difference is then the paired t-interval. pandas' MergeError where a run has two partners.
+    """
+    keys = [*ROW, *matched, "n"]
+    sides = [table.loc[table[by] == side, [*keys, value]].rename(columns={value: side}) for side in (one, other)]
+    pairs = sides[0].merge(sides[1], on=keys, validate="one_to_one")
+    return pairs.assign(difference=pairs[one] - pairs[other])
+
+
+def differences_from(table: pd.DataFrame, value: str, by: str, reference: str, cells: list[str]) -> pd.DataFrame:
+    """How far level `reference` of column `by` lies above every other level, in pairs: columns `cells`, `by` and `summary`'s.
+
+    A pair is one seed of one cell; `seeds` counts those that both levels have. Two rows of one level and
+    seed are a ValueError, a table without the reference is a KeyError.
+    """
+    wide = table.pivot(index=[*cells, "seed"], columns=by, values=value)
+    above = -wide.drop(columns=reference).sub(wide[reference], axis=0)
+    return summary(above.melt(value_name=value, ignore_index=False).dropna().reset_index(), value, [*cells, by])
+
+
+def p_values(found: pd.DataFrame) -> pd.Series:
+    """Two-sided p-values of the means of a `summary` against 0 (Student's t over seeds); nan for one seed, 1 where all values are 0."""
+    error = (found["high"] - found["mean"]) / stats.t.ppf(0.975, found["seeds"] - 1)
+    p = 2 * stats.t.sf(found["mean"].abs() / error.where(error > 0, np.finfo(float).tiny), found["seeds"] - 1)
+    return pd.Series(p, found.index).where(found["seeds"] > 1)
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """p-values of a family of tests, adjusted: in at most one such family of twenty a false one is below 0.05 (Holm 1979). nan stays."""
+    order = p.dropna().sort_values()
+    return (order * np.arange(len(order), 0, -1)).cummax().clip(upper=1).reindex(p.index)
+
+
+def judge(low: float, high: float) -> str:
+    """Whether a difference with this 95 % interval is positive, as a claim has it; without an interval (nan) nobody can tell."""
+    return "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
+
+
+def judge_each(found: pd.DataFrame) -> list[str]:
+    """The verdict on every difference of a `summary`, of a claim that all of them are positive.
+
+    One `holds` by its own 95 % interval, as the claim needs every one of them. As a single failure refutes it, and one of many
+    may seem to fail by chance, one `fails` only if it is negative and significant at 5 % among them all (`holm`).
+    """
+    surely = (found["mean"] < 0) & (holm(p_values(found)) < 0.05)
+    return ["holds" if low > 0 else "fails" if refuted else "cannot tell" for low, refuted in zip(found["low"], surely)]
+
+
+def judge_negligible(low: float, high: float, little: float) -> str:
+    """Whether a difference with this 95 % interval is one of less than `little` either way; without an interval (nan) nobody can tell."""
+    return "holds" if -little < low and high < little else "fails" if low > little or high < -little else "cannot tell"
+
+
+def judge_all(verdicts: list[str]) -> str:
+    """The verdict on a claim about all of them: one failure is enough to fail it."""
+    return "fails" if "fails" in verdicts else "holds" if set(verdicts) == {"holds"} else "cannot tell"
+
+
+def count_verdicts(verdicts: list[str]) -> str:
+    """How often each verdict was given."""
+    return ", ".join(f"{verdicts.count(word)} {word}" for word in ("holds", "fails", "cannot tell"))
+
+
+def crossover(pairs: pd.DataFrame) -> dict:
+    """From which n on the mean `difference` of one row's `paired_differences` is positive, and how sure that is.
+
+    `first`: the least n with a positive difference and no negative one beyond it, inf where the difference is not
+    positive at last (two methods that end at 100 % are level, which undoes nothing). `low`, `high`: 95 % of
+    the plausible first n; `never`: the share of plausible means in which it is inf; nan with fewer than two seeds. `seeds`.
+    """
+    values = pairs.pivot(index="seed", columns="n", values="difference").dropna(axis=1)
+    found = {"first": float(first_positive(values.columns, values.to_numpy().mean(0))), "low": np.nan, "high": np.nan, "never": np.nan}
+    if len(values) > 1:
+        drawn = first_positive(values.columns, sample_differences(values.to_numpy()))
+        found["low"], found["high"] = np.quantile(drawn, [0.025, 0.975], method="nearest")
+        found["never"] = np.isinf(drawn).mean()
+    return found | {"seeds": len(values)}
+
+
+def first_positive(ns, differences: np.ndarray, level: float = 1e-9) -> np.ndarray:
+    """The least of ns [N] from which on differences [..., N] are positive or level, starting with a positive one; inf for none."""
+    negative = differences < -level
+    settled = ~np.logical_or.accumulate(negative[..., ::-1], axis=-1)[..., ::-1]
+    start = settled & (differences > level)
+    return np.where(start.any(-1), np.asarray(ns)[start.argmax(-1)], np.inf)

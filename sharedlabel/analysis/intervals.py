@@ -1,0 +1,79 @@
+"""Means over seeds and their intervals: seeds are the sample.
+
+The table is `analysis.tables.load_records`'s: a row a run, n and protocol. Intervals are 95 % t-intervals over seeds;
+what has no formula (an argmax) is drawn from the same model with a fixed stream.
+"""
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+CASE = ["dataset", "model"]
+ROW = [*CASE, "rho"]  # a row of the paper's tables
+PANEL = [*ROW, "head_rho"]  # one with a head
+MATCHED = ["seed", "pruner", "prune_iterations", "initialisation", "augment", "precision",  # what makes runs a pair
+           "max_epochs", "patience", "min_improvement", "learning_rate", "held_out"]
+HEAD_MATCHED = ["head_rho", "head_pruner", "standardised", "head_batch_size", "head_learning_rate", "head_max_epochs"]  # and heads
+
+
+def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
+    """Mean of `value` over seeds with its interval: columns `by`, `mean`, `low`, `high`, `seeds`.
+
+    One seed has no interval (nan), rather than one of width zero.
+    """
+    found = table.groupby(by)[value].agg(["mean", "sem", "count"]).reset_index()
+    half = found["sem"] * stats.t.ppf(0.975, found["count"] - 1)
+    return found.assign(low=found["mean"] - half, high=found["mean"] + half, seeds=found["count"]).drop(columns=["sem", "count"])
+
+
+def format_means(found: pd.DataFrame, how: str = "+.1f") -> list[str]:
+    """The means of a `summary` and half their intervals, where there is one: "+1.2±0.3"."""
+    halves = found["high"] - found["mean"]
+    return [f"{mean:{how}}" + ("" if np.isnan(half) else f"±{half:{how.lstrip('+')}}") for mean, half in zip(found["mean"], halves)]
+
+
+def sample_means(table: pd.DataFrame, value: str, count: int = 4000, seed: int = 0) -> tuple[list, list, np.ndarray]:
+    """(rhos, ns, plausible means [count, rhos, ns]) of `value`: mean + standard error * Student's t.
+
+    The model of the t-intervals (a bootstrap of three seeds would be far too sure). One deviate a rho
+    serves all its n, because a seed that is good at one n is good at the others. A rho with one seed has no
+    spread, and is left out. ValueError where a rho lacks an n that another has.
+    """
+    grouped = table.groupby(["rho", "n"])[value]
+    mean, error, seeds = (grouped.agg(how).unstack("n") for how in ("mean", "sem", "count"))
+    check_complete(mean)
+    spread = seeds.min(axis=1) > 1
+    mean, error, seeds = mean[spread], error[spread], seeds[spread]
+    stream = np.random.default_rng(seed)
+    freedom = seeds.min(axis=1).to_numpy() - 1
+    deviates = stream.standard_t(freedom, size=(count, len(freedom)))[:, :, None]
+    return list(mean.index), list(mean.columns), mean.to_numpy() + deviates * error.to_numpy()
+
+
+def check_complete(means: pd.DataFrame) -> None:
+    """ValueError, which says where, if means by (rho, n) have a hole: its draws would be nan, which an argmax takes for the highest."""
+    holes = means.isna().stack()
+    if holes.any():
+        raise ValueError(f"not every rho was measured at every n; missing: {', '.join(map(str, holes.index[holes]))}")
+
+
+def sample_differences(values: np.ndarray, count: int = 4000, seed: int = 0) -> np.ndarray:
+    """Plausible means [count, columns] of values [seeds, columns]: multivariate Student's t about their means.
+
+    Every column by itself has its t-interval; together they vary as the seeds do. (`sample_means` has one deviate for all
+    columns, which suits accuracies. The difference of two methods at one n need not go with that at another.)
+    """
+    seeds, middle, stream = len(values), values.mean(0), np.random.default_rng(seed)
+    scale = np.sqrt(seeds * stream.chisquare(seeds - 1, size=(count, 1)))
+    return middle + stream.normal(size=(count, seeds)) @ (values - middle) / scale
+
+
+def spread_about_trend(values: np.ndarray) -> float:
+    """Standard deviation of a learning curve's values about their straight line: its unrest from epoch to epoch.
+
+    nan for fewer than three.
+    """
+    if len(values) < 3:
+        return float("nan")
+    epochs = np.arange(len(values))
+    rest = values - np.polyval(np.polyfit(epochs, values, 1), epochs)
+    return float(np.sqrt((rest**2).sum() / (len(values) - 2)))

@@ -1,0 +1,251 @@
+"""The study's figures: means over seeds with their intervals, legible in print and to the colour-blind.
+
+Every curve has a colour and a marker of its own. A figure function draws and returns the figure; the
+numbers beneath it are printed from the same summary by `format_table`.
+"""
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import ticker
+
+from sharedlabel import choices
+from sharedlabel.analysis import intervals, sweet_spots
+
+MARKERS = "osD^vP*X<>hd"
+PALETTE = sns.color_palette("colorblind")
+PALETTE += [(0.36, 0.2, 0.58), (0.45, 0.45, 0.1)]  # as many as there are markers: no two variants look alike
+LABELS = {
+    "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
+    "n_accuracy": "n-accuracy", "information_gain": "information gain (bits)", "log_error": "log2(1 − n-accuracy)",
+    "relative_information": "relative information IG·ρ/n", "gain_per_mflop": "bits per million FLOPs",
+    "params_remaining": "weights left", "per_cent": "n-accuracy (%)", "difference": "difference in n-accuracy (points)",
+    "standard_weight": "λ, the weight of the standard loss", "tuple_size": "images of a class in a training batch",
+    "head_rho": "ρ of the head (log10; 0: unpruned)", "train_n": "trained for n",
+}
+TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet",
+         "fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20",
+         "random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow",
+         "snip_once": "SNIP at once", "grasp_once": "GraSP at once",
+         "baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain",
+         "lstm_balanced": "CNN-LSTM on balanced CNN", "lstm_baseline": "CNN-LSTM on baseline CNN",
+         "graph_embedding": "graph: joined embeddings", "graph_neuron": "graph: neurons",
+         "head_per_image_balanced": "head alone, per image", "head_tuple_mean_balanced": "head alone, tuple's mean",
+         "head_per_image_baseline": "head alone, per image (baseline CNN)",
+          "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
+         "balanced_table_2": "balanced at Table 2's ρ for averaging"}
+METHODS = ("baseline", "balanced", "freeze_retrain")
+VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron",
+            "head_per_image_balanced", "head_tuple_mean_balanced", "balanced_table_2",
+            "head_per_image_baseline", "head_tuple_mean_baseline")  # what section 5.3 compares (`name_variants`)
+PRUNINGS = (*choices.PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
+CURVE_ORDER = {  # in the order of their colours
+    "pruning": PRUNINGS, "method": METHODS, "variant": VARIANTS,
+    "order": (*choices.READING_ORDERS, "head_per_image_balanced", "head_tuple_mean_balanced"),
+}
+COLOURS = dict(zip(VARIANTS, itertools.cycle(PALETTE)))
+
+
+def style() -> None:
+    """Seaborn's theme for every figure; PNG, so that a rerun changes nothing but pixels."""
+    sns.set_theme(context="notebook", style="whitegrid", rc={"figure.dpi": 90, "axes.titlesize": "medium", "legend.fontsize": "small"})
+
+
+def cases(table: pd.DataFrame, by: list[str] = intervals.CASE) -> list[tuple]:
+    """The (data set, network) pairs of a table, or with `by=intervals.ROW` its (data set, network, rho), in a fixed order.
+
+    With `by=intervals.PANEL` the head's rho comes, too, from the hardest pruned one on.
+    """
+    order = list(TITLES)
+
+    def place(case: tuple) -> list[float]:
+        dataset, model, *rhos = case
+        return [order.index(dataset), order.index(model), *rhos[:1], *(-head_rho for head_rho in rhos[1:])]
+
+    return sorted(set(zip(*(table[name] for name in by))), key=place)
+
+
+def case_title(case: tuple) -> str:
+    """A case, row or panel in words; a head at ρ = 0 is an unpruned one."""
+    rhos = [f"{name} = {rho:g}" for name, rho in zip(("ρ", "head ρ"), case[2:])]
+    return ", ".join([TITLES[case[0]], TITLES[case[1]], *rhos]) + (" (unpruned)" if case[3:] == (0,) else "")
+
+
+def panels(table: pd.DataFrame, height: float = 4.2, rows: int = 1):
+    """One panel a case side by side, `rows` of them; returns figure and axes [rows, cases]; of no case neither."""
+    count = len(cases(table))
+    if not count:
+        return None, np.empty((rows, 0), object)
+    return plt.subplots(rows, count, figsize=(5.6 * count, height * rows), squeeze=False, layout="constrained")
+
+
+def curve_styles(table: pd.DataFrame, by: str) -> list[tuple]:
+    """(value, colour, marker, label) of every value of column `by`: a name's are its own in every figure, numbers share a scale."""
+    found = set(table[by])
+    if by in CURVE_ORDER:
+        each = zip(CURVE_ORDER[by], itertools.cycle(PALETTE), MARKERS)
+        return [(name, colour, marker, TITLES.get(name, name)) for name, colour, marker in each if name in found]
+    colours, markers = sns.color_palette("viridis_r", len(found)), itertools.cycle(MARKERS)
+    return [(number, colour, marker, f"{number:g}") for number, colour, marker in zip(sorted(found), colours, markers)]
+
+
+def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str) -> None:
+    """A curve for each value of `by`, a point for each value of `along` with its interval over seeds.
+
+    x may itself vary with the seed (FLOPs do); its mean is drawn.
+    """
+    found = curve_styles(table, by)
+    for group, colour, marker, label in found:  # many bands that lie on each other would hide the curves
+        curve(ax, table[table[by] == group], x, y, along, min(0.15, 0.6 / len(found)), color=colour, marker=marker, label=label)
+    ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
+
+
+def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.15, **how) -> None:
+    """One of `curves`; `how` is its colour, marker and label, `band` the opacity of its interval.
+
+    On a logarithmic axis an interval that reaches below zero is not drawn: twelve such bands would hide all else.
+    """
+    found = intervals.summary(table, y, [along])
+    at = found[along] if x == along else found[along].map(table.groupby(along)[x].mean())
+    ax.plot(at, found["mean"], markersize=5, linewidth=1.4, **how)
+    low = found["low"].where(found["low"] > 0) if ax.get_yscale() == "log" else found["low"]
+    ax.fill_between(at, low, found["high"], color=how["color"], alpha=band, linewidth=0)
+
+
+def panel_grid(drawn: list[tuple], columns: int, size: tuple[float, float], room: float = 0, apart: int = 0):
+    """A panel with its title for each case, `columns` side by side, each of `size` inches; returns figure and axes [cases].
+
+    A new line begins where the first `apart` entries of a case change. `room`: inches for a legend on the right.
+    """
+    lines = []
+    for case in drawn:
+        if not lines or len(lines[-1]) == columns or lines[-1][-1][:apart] != case[:apart]:
+            lines.append([])
+        lines[-1].append(case)
+    widest = max(map(len, lines))
+    figsize = size[0] * widest + room, size[1] * len(lines)
+    figure, axes = plt.subplots(len(lines), widest, figsize=figsize, squeeze=False, layout="constrained")
+    for line, row in zip(lines, axes):
+        for ax, case in zip(row, line):
+            ax.set_title(case_title(case), fontsize="medium" if len(case_title(case)) < 55 else "small")  # as wide as the panel at most
+        for ax in row[len(line) :]:
+            ax.remove()
+    return figure, [ax for line, row in zip(lines, axes) for ax in row[: len(line)]]
+
+
+def by_method(table: pd.DataFrame, y: str):
+    """One panel a (data set, network, rho), three side by side: y against n, a curve for each method; returns figure and axes."""
+    rows = cases(table, intervals.ROW)
+    figure, axes = panel_grid(rows, columns=3, size=(5.2, 4))
+    for ax, row in zip(axes, rows):
+        curves(ax, select_case(table, row), "n", y, by="method", along="n")
+        ax.set_xscale("log")
+        ax.set_xticks([1, 2, 5, 10, 25, 80], [1, 2, 5, 10, 25, 80])
+        fit_y_axis(ax)
+        ax.legend(frameon=False)
+    return figure, axes
+
+
+def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n"):
+    """One panel a (data set, network, rho, head rho), two side by side: y against x, a point for each n, a curve for each `by`.
+
+    One legend serves all. Returns figure and axes.
+    """
+    drawn = cases(table, intervals.PANEL)
+    figure, axes = panel_grid(drawn, columns=2, size=(5.4, 4.4), room=2, apart=len(intervals.ROW))
+    for ax, case in zip(axes, drawn):
+        curves(ax, select_case(table, case), x, y, by, along="n")
+        ax.set_xscale("log")
+        if x == "n":
+            ax.set_xticks([1, 2, 5, 15, 40], [1, 2, 5, 15, 40])
+        fit_y_axis(ax)
+    legend(figure, by, table)
+    return figure, axes
+
+
+def legend(figure, by: str, table: pd.DataFrame) -> None:
+    """One legend, outside on the right, of the curves of all panels, in the order of `curve_styles`."""
+    found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
+    labels = [label for *_, label in curve_styles(table, by) if label in found]
+    heading = None if by in CURVE_ORDER else LABELS[by]
+    figure.legend([found[label] for label in labels], labels, loc="outside right center", frameon=False, title=heading)
+
+
+def name_variants(table: pd.DataFrame) -> pd.Series:
+    """What each row's run is called where section 5.3 compares it: one of VARIANTS.
+
+    A graph has its architecture in its name, a head the training of its CNN; a control (`head_control`) also whether it was
+    trained on each image `alone` or on the `mean` output of a tuple.
+    """
+    found, cnn = table["method"].copy(), table["cnn_method"].astype(str)
+    trained = table["train_n"].map(lambda n: "alone_" if n == 1 else "mean_")
+    named = {"graph": "graph_" + table["architecture"].astype(str), "cnn_lstm": "lstm_" + cnn, "head_control": trained + cnn}
+    for method, names in named.items():
+        found = found.mask(table["method"] == method, names)
+    return found
+
+
+def fit_y_axis(ax, bands: bool = False) -> None:
+    """Fit the y axis to the curves: an interval of three seeds can be far wider than anything possible. With `bands` to these, too."""
+    heights = [height for line in ax.get_lines() for height in line.get_ydata()]
+    heights += [height for band in ax.collections for path in band.get_paths() for height in path.vertices[:, 1]] if bands else []
+    if len(set(heights)) < 2:
+        return
+    low, high = min(heights), max(heights)
+    if ax.get_yscale() == "log":
+        ax.set_ylim(low / 1.4, high * 1.4)
+        ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 500 * low else (1,)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("")
+    else:
+        ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+
+
+def by_case(table: pd.DataFrame, x: str, y: str, by: str, along: str, xscale: str = "linear", yscale: str = "linear"):
+    """One panel a case of `curves`, the legend beside the last."""
+    figure, axes = panels(table)
+    for ax, case in zip(axes[0], cases(table)):
+        ax.set(xscale=xscale, yscale=yscale, title=case_title(case))
+        curves(ax, select_case(table, case), x, y, by, along)
+        fit_y_axis(ax)
+        ax.legend(title={"rho": "ρ", "n": "n"}[by], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
+def select_case(table: pd.DataFrame, case: tuple) -> pd.DataFrame:
+    """The part of a table that belongs to one of its `cases`."""
+    for name, value in zip(intervals.PANEL, case):
+        table = table[table[name] == value]
+    return table
+
+
+def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:
+    """A ring at rho* of every n, where it lies inside the range of rho: an end says that it may lie beyond."""
+    means = table.groupby(["n", "rho"])[value].mean()
+    ends = table["rho"].min(), table["rho"].max()
+    for spot in sweet_spots.find(table, value).itertuples():
+        if spot.best not in ends:
+            ax.plot(spot.best, means[spot.n, spot.best], "o", markersize=13, markerfacecolor="none", markeredgecolor="crimson", zorder=5)
+
+
+def format_table(
+    table: pd.DataFrame, value: str, rows: str = "rho", columns: str = "n", digits: int = 3, by: list[str] = intervals.CASE,
+) -> str:
+    """The numbers of a figure as text: the mean over seeds, ± half its 95 % interval, a table for each of `cases(table, by)`."""
+    text = []
+    for case in cases(table, by):
+        found = intervals.summary(select_case(table, case), value, [rows, columns])
+        found["shown"] = intervals.format_means(found, f".{digits}f")
+        text.append(f"{case_title(case)}: {value}\n{found.pivot(index=rows, columns=columns, values='shown').fillna('-').to_string()}")
+    return "\n\n".join(text)
+
+
+def scatter(ax, table: pd.DataFrame, x: str, y: str, by: str) -> None:
+    """A point a row, coloured and marked by `by`."""
+    for group, colour, marker, label in curve_styles(table, by):
+        part = table[table[by] == group]
+        ax.scatter(part[x], part[y], s=22, color=colour, marker=marker, alpha=0.7, linewidth=0, label=label)
+    ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
+    ax.legend(title={"rho": "ρ", "n": "n"}[by], frameon=False)

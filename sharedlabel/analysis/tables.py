@@ -1,0 +1,80 @@
+"""The records of a folder as tidy tables."""
+import json
+from collections.abc import Callable, Container, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from sharedlabel import ROOT
+from sharedlabel.runs import names, parameters
+
+
+def load_records(results: str | Path = "results") -> pd.DataFrame:
+    """All records below `results` as one tidy table: a row a run, n and protocol.
+
+    Columns: `run`, `status`, every parameter (`names.LATER_PARAMETERS` filled in), the entries of `measures`, and of the network's parts
+    summed: `params_total`, `params_remaining`, `macs_dense` and `macs_live_image` (of one image;
+    `macs_live` is the tuple's), `seconds`; of its training, `epochs` (how many), `best` and why it `stopped`. A run
+    that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
+    ValueError, which names the file, on one that is damaged.
+    """
+    return gather(results, rows_of)
+
+
+def check_distinct(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The table as it is, if no two of its runs have the same `keys`; else ValueError: a mean over seeds would mix what differs in more."""
+    twice = table[table.duplicated(keys, keep=False)]
+    if len(twice):
+        raise ValueError(f"runs that differ in more than {', '.join(keys)} cannot be averaged: {', '.join(sorted(set(twice['run'])))}")
+    return table
+
+
+def load_curves(results: str | Path = "results") -> pd.DataFrame:
+    """The learning curves of all records below `results` as one table: a row a run and epoch.
+
+    Columns: `run`, `epoch` (from 1) and the curves by name, nan where a run did not watch it. Errors as in `load`.
+    """
+    return gather(results, curve_rows)
+
+
+def gather(results: str | Path, rows: Callable[[dict, str], list[dict]]) -> pd.DataFrame:
+    """The rows(record, run) of every record below `results`, one below the other."""
+    files, found = sorted((ROOT / results).rglob("*.json")), []
+    if not files:
+        raise FileNotFoundError(f"no record lies below {ROOT / results}; a study's runs put theirs there (make grid STUDY=...)")
+    for file in files:
+        try:
+            found += rows(json.loads(file.read_text()), file.stem)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file} is not a whole record ({error!r}); delete it, and its study makes it again") from error
+    return pd.DataFrame(found)
+
+
+def rows_of(record: dict, run: str) -> list[dict]:
+    """One record's rows of the table."""
+    renamed = {old: new for new, old in names.RECORDED_AS.items()}
+    params = {renamed.get(key, key): tuple(v) if isinstance(v, list) else v for key, v in record["params"].items() if key != "n"}
+    parts, trained = record["network"].values(), record["epochs"]
+    network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
+    network["macs_live_image"] = network.pop("macs_live")
+    epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None} | {key: trained.get(key) for key in ("best", "stopped")}
+    base = {"run": run, "status": record["status"], **names.LATER_PARAMETERS, **params, **network, **epochs}
+    base["seconds"] = record["provenance"]["seconds"]
+    return [base | measure for measure in record["measures"] or [{}]]
+
+
+def curve_rows(record: dict, run: str) -> list[dict]:
+    """One record's rows of the table of learning curves."""
+    curves = record["epochs"].get("curves", {})
+    return [{"run": run, "epoch": epoch, **dict(zip(curves, values))} for epoch, values in enumerate(zip(*curves.values()), start=1)]
+
+
+def at_defaults(table: pd.DataFrame, columns: Iterable[str], but: Container[str] = ()) -> pd.DataFrame:
+    """The runs of a table (`tables.load_records`) whose parameters `columns`, those in `but` excepted, are the usual ones.
+
+    A method that has no parameter of a name has it nan, which is as usual; so is a name that no run has.
+    """
+    for name in columns:
+        if name not in but and name in table:
+            table = table[table[name].isna() | (table[name] == parameters.default(name))]
+    return table

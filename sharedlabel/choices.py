@@ -1,0 +1,31 @@
+"""The names that parameters may take, and what each is called in tables and figures; imports nothing, so that a study is read quickly."""
+from typing import NamedTuple
+
+
+class DataSet(NamedTuple):
+    """What has to be known of a data set before it is loaded."""
+
+    title: str
+    channels: int  # of an image
+    largest_tuple: int  # test images of the smallest class
+
+
+DATASETS = {
+    "digits": DataSet("digits", 1, 87),
+    "mnist": DataSet("MNIST", 1, 892),
+    "cifar10": DataSet("CIFAR-10", 3, 1000),
+    "cifar100": DataSet("CIFAR-100", 3, 100),
+    "tinyimagenet": DataSet("Tiny ImageNet", 3, 50),
+}
+MODELS = {"fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20"}
+PRUNERS = {"random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}
+INITIALISATIONS = ("pytorch", "he")
+AUGMENTATIONS = ("none", "crop_flip")
+PRECISIONS = ("float32", "bfloat16")
+PROTOCOLS = ("disjoint", "random")
+CNN_METHODS = ("baseline", "balanced")  # what trains a CNN that a head reads
+CNN_TRAININGS = ("frozen", "fine_tune", "end_to_end")
+READING_ORDERS = ("confidence", "random", "permutations")
+ARCHITECTURES = ("embedding", "neuron")  # of the graph method
+HEAD_BIASES = ("pruned", "kept")
+ON_COLLAPSE = ("raise", "record")

@@ -1,0 +1,14 @@
+"""scikit-learn's handwritten digits, which come with the package: the embedded default."""
+import torch
+
+
+def load():
+    """scikit-learn's 1,797 real 8x8 handwritten digits, in two fixed stratified halves."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    pixels = torch.tensor(bunch.images, dtype=torch.uint8)[:, None]
+    labels = torch.tensor(bunch.target, dtype=torch.int64)
+    train, test = train_test_split(torch.arange(len(labels)), test_size=0.5, stratify=labels, random_state=0)
+    return (pixels[train], labels[train]), (pixels[test], labels[test])

@@ -1,0 +1,113 @@
+"""What a prediction is worth: n-accuracy, information gain, relative information (paper, sections 2 and 4).
+
+All take a confusion matrix [l, l] of counts, rows the true labels, columns the predictions.
+Accuracies are fractions, information is in bits.
+"""
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sharedlabel import choices, data, runtime, tuples
+
+
+def confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
+    """Counts [classes, classes] (float64): how often label i was predicted as j."""
+    counts = torch.bincount(labels * classes + predictions, minlength=classes * classes)
+    return counts.view(classes, classes).double()
+
+
+def n_accuracy(counts: Tensor) -> float:
+    """The fraction of tuples classified correctly (section 4)."""
+    return float(counts.trace() / counts.sum())
+
+
+def entropy(counts: Tensor) -> float:
+    """Shannon entropy in bits of the distribution with these counts (any shape)."""
+    p = counts[counts > 0] / counts.sum()
+    return float(-(p * p.log2()).sum())
+
+
+def information_gain(counts: Tensor) -> float:
+    """IG(Y; Y~) = H(Y) - H(Y | Y~), the plug-in mutual information of label and prediction (section 2)."""
+    return max(0.0, entropy(counts.sum(1)) + entropy(counts.sum(0)) - entropy(counts))
+
+
+def information_gain_corrected(counts: Tensor) -> float:
+    """Information gain less its first-order bias (Miller and Madow 1955), never below 0 nor above the plug-in estimate.
+
+    The plug-in estimate is too high by (cells - rows - columns + 1) / (2 T ln 2) bits, counting what is
+    not empty: little at 10 classes, much at 200 classes and a few tuples each. Being first-order, it is
+    trustworthy only where the tuples are many against the non-empty cells, and for `random` tuples it takes
+    away too little: they overlap, so T overstates the sample.
+    """
+    cells, rows, columns = ((c > 0).sum() for c in (counts, counts.sum(1), counts.sum(0)))
+    bias = max(0.0, float(cells - rows - columns + 1) / (2 * float(counts.sum()) * math.log(2)))
+    return min(max(0.0, information_gain(counts) - bias), entropy(counts.sum(1)))
+
+
+def relative_information(gain: float, n: int, rho: float) -> float:
+    """RI = IG / (n / rho) as the paper has it (section 2), rho being the logarithm."""
+    return gain * rho / n
+
+
+def log_error(accuracy, tuples):
+    """log2 of the share of tuples missed, of numbers or of columns; none missed of T is taken at half a miss, 1 / 2T."""
+    return np.log2(np.maximum(1 - accuracy, 1 / (2 * tuples)))
+
+
+def gain_per_mflop(gain, macs):
+    """Bits per million FLOPs, of numbers or of columns; FLOPs are 2 MACs."""
+    return 1e6 * gain / (2 * macs)
+
+
+def measure(
+    predict: Callable[[Tensor], Tensor], labels: Tensor, ns: list[int], rho: float, macs_live: Callable[[int], int],
+    seed: int, per_class: int = 100, resamples: int = 200,
+) -> list[dict]:
+    """The record's `measures`: every n under both protocols.
+
+    predict: tuples [T, n] -> predicted labels [T]. labels: of all test images. macs_live: the cost of an
+    n-tuple. The tuples come from `seed`'s own stream, so every method meets the same ones.
+    `n_accuracy_low`, `n_accuracy_high` are a 95 % interval for *this* network over test images alone
+    (resampled within their classes, tuples with them); seeds are a further, usually larger source.
+    Resampling puts duplicates into the tuples, which then say less: near n = class size the interval
+    lies low and may miss the value itself.
+    """
+    rows, classes = [], int(labels.max()) + 1
+    again = [resample(labels, runtime.random_stream(i, "resamples")) for i in range(resamples)]
+    for protocol in choices.PROTOCOLS:
+        for n in ns:
+            chosen = tuples.draw(protocol, labels, n, runtime.random_stream(seed, f"{protocol} tuples of {n}"), per_class)
+            counts = confusion(labels[chosen[:, 0]], predict(chosen), classes)
+            row = {
+                "n": n, "protocol": protocol, "tuples": len(chosen), "n_accuracy": n_accuracy(counts),
+                "information_gain": information_gain(counts),
+                "information_gain_corrected": information_gain_corrected(counts),
+                "relative_information": relative_information(information_gain(counts), n, rho),
+                "macs_live": macs_live(n),
+            }
+            if resamples:
+                hits = [(predict(replacement[chosen]) == labels[chosen[:, 0]]).double().mean() for replacement in again]
+                low, high = torch.stack(hits).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+                row |= {"n_accuracy_low": float(low), "n_accuracy_high": float(high)}
+            rows.append(row)
+    return rows
+
+
+def format_measures(rows: list[dict]) -> str:
+    """A record's `measures`, a line a row, to print."""
+    line = "{protocol:>9} n={n:<3} tuples {tuples:<5} n-accuracy {n_accuracy:.4f}"
+    interval = " [{n_accuracy_low:.3f}, {n_accuracy_high:.3f}]"
+    rest = "  IG {information_gain:.3f} bits  RI {relative_information:.4f}"
+    return "\n".join((line + (interval if "n_accuracy_low" in row else "") + rest).format(**row) for row in rows)
+
+
+def resample(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """A bootstrap of the test set: for every image, one drawn with replacement from its class; [N]."""
+    replacement = torch.empty_like(labels)
+    for members in data.by_class(labels):
+        replacement[members] = members[torch.randint(len(members), (len(members),), generator=generator)]
+    return replacement

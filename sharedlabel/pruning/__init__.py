@@ -1,0 +1,87 @@
+"""Pruning before training: a pruner is one score (`scores`); the masking is shared.
+
+Prunable are the weights of convolutions and linear layers; biases and BatchNorm are neither counted
+nor pruned. Of an LSTM head every parameter is, biases included. (That alone gives the paper's totals.)
+Masks are put on the modules with `torch.nn.utils.prune`, so that a pruned network is an ordinary one of
+PyTorch's ecosystem.
+"""
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune as torch_prune
+
+from sharedlabel.pruning.connectivity import LayerCollapse, check_enough_weights, connected, shortest_path
+from sharedlabel.pruning.masks import (
+    LSTM_TENSORS,
+    apply_masks,
+    format_masks,
+    is_bias,
+    masks,
+    prunable_tensors,
+    remaining_weights,
+    unmasked_parameter,
+    weights,
+)
+from sharedlabel.pruning.scores import PRUNERS, Batch
+
+__all__ = ["LSTM_TENSORS", "PRUNERS", "Batch", "LayerCollapse", "apply_masks", "check_enough_weights", "connected", "format_masks",
+           "is_bias", "keep_top", "masks", "prunable_tensors", "prune", "remaining_weights",
+           "shortest_path", "unmasked_parameter", "weights"]
+
+
+def keep_top(scores: dict[str, Tensor], alive: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Masks of exactly the `count` best-scored weights among the `alive` ones, over all layers together.
+
+    Ties are real (symmetric weights), so they are broken by position rather than all kept or all lost;
+    a weight that is not alive never comes back. FloatingPointError where a score of one that is alive is not finite.
+    """
+    flat = torch.cat([scores[name][alive[name]] for name in alive])
+    if not flat.isfinite().all():
+        raise FloatingPointError("a pruning score is not finite")
+    threshold = flat.kthvalue(len(flat) - count + 1).values
+    above, tied = flat > threshold, flat == threshold
+    keep = above | (tied & (tied.cumsum(0) <= count - above.sum()))
+    kept = {}
+    for name, chosen in zip(alive, keep.split([int(mask.sum()) for mask in alive.values()])):
+        kept[name] = alive[name].masked_scatter(alive[name], chosen)
+    return kept
+
+
+def prune(
+    network: nn.Module, pruner: str, rho: float, batch: Batch, iterations: int = 100, generator: torch.Generator | None = None,
+    keep_biases: bool = False,
+) -> dict[str, Tensor]:
+    """Prune `network` in place to exactly ceil(total / 10^rho) weights and return the masks.
+
+    `iterations` rounds of scoring and masking follow the exponential schedule of the SynFlow paper:
+    after round i, total / 10^(rho i / iterations) weights are left, and the scores of all five pruners are
+    computed anew (the paper runs "the pruning algorithm for 100 iterations"). The network is left in
+    training mode. `generator` is for the random pruner. With `keep_biases` those of an LSTM head stay whole, and `total` counts
+    the others.
+    Raises ValueError on an unknown pruner, on no iteration, on a network that is pruned already and on a batch that the
+    pruner cannot use (`scores.check_every_class`), FloatingPointError on a score that is not finite, and LayerCollapse (the network is then
+    as it was) where rho leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
+    """
+    if pruner not in PRUNERS:
+        raise ValueError(f"pruner: {pruner!r} is unknown; allowed: {', '.join(PRUNERS)}")
+    if iterations < 1:
+        raise ValueError(f"iterations: {iterations} is not allowed; it takes at least one to prune")
+    if torch_prune.is_pruned(network):
+        raise ValueError("the network is pruned already; build it anew and prune it to the larger rho")
+    whole = masks(network)
+    alive = {name: mask for name, mask in whole.items() if not (keep_biases and is_bias(name))}
+    total = sum(mask.numel() for mask in alive.values())
+    check_enough_weights(network, total, rho)
+    original = {name: w.detach() for name, w in weights(network).items() if name in alive}
+    for i in range(1, iterations + 1) if rho > 0 else ():
+        scores = PRUNERS[pruner](network, {name: w * alive[name] for name, w in original.items()}, batch, generator)
+        alive = keep_top(scores, alive, remaining_weights(total, rho * i / iterations))
+    alive = whole | alive
+    network.train()
+    if not connected(network, alive, batch[0].shape[1:]):
+        empty = [name for name, mask in alive.items() if not mask.any()]
+        raise LayerCollapse(
+            f"{pruner} at rho {rho} left no path from the input to an output: "
+            + (f"no weight is left in {', '.join(empty)}" if empty else "every layer keeps a weight, but they do not meet")
+        )
+    apply_masks(network, alive)
+    return alive

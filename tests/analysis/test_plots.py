@@ -1,0 +1,176 @@
+"""What figures promise beyond their looks: a name keeps its colour, and the picture of the survivors counts right."""
+import base64
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import generator, labelled, pruned_networks
+from hypothesis import assume, given
+from matplotlib import pyplot as plt
+from PIL import Image
+from torch import nn
+
+from sharedlabel import costs, live, models, pruning
+from sharedlabel.analysis import diagrams, notebooks, plots
+
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_a_pruner_looks_the_same_whichever_others_are_there():
+    shown = ["synflow"], ["snip", "synflow", "random"]
+    alone, among = (plots.curve_styles(pd.DataFrame({"pruning": names}), "pruning") for names in shown)
+    assert alone == among[-1:]
+    assert [label for *_, label in among] == ["random", "SNIP", "SynFlow"]
+
+
+def test_a_method_keeps_its_colour_among_the_variants():
+    alone, among = (plots.curve_styles(pd.DataFrame({by: plots.METHODS}), by) for by in ("method", "variant"))
+    assert alone == among
+    assert [colour for _, colour, _, _ in among] == [plots.COLOURS[method] for method in plots.METHODS]
+
+
+def test_variants_by_hand():
+    runs = [("baseline", None, None, None), ("graph", "neuron", None, 5), ("cnn_lstm", None, "baseline", 5),
+            ("head_control", None, "balanced", 1), ("head_control", None, "balanced", 5)]
+    found = plots.name_variants(pd.DataFrame(runs, columns=["method", "architecture", "cnn_method", "train_n"]))
+    assert list(found) == ["baseline", "graph_neuron", "lstm_baseline", "head_per_image_balanced", "head_tuple_mean_balanced"]
+    assert set(found) <= set(plots.VARIANTS) and set(plots.VARIANTS) <= set(plots.TITLES)
+
+
+def test_a_panel_has_a_head_rho_in_its_title_and_all_panels_one_legend():
+    table = pd.DataFrame([
+        {"dataset": "mnist", "model": "conv", "rho": 3.75, "head_rho": head_rho, "variant": variant, "seed": 0, "n": n, "per_cent": 9.0 * n}
+        for head_rho, variant in ((0.0, "baseline"), (3.75, "lstm_balanced"), (3.75, "baseline")) for n in (2, 5)
+    ])
+    figure, axes = plots.by_panel(table, "per_cent", by="variant")
+    assert [ax.get_title() for ax in axes] == ["MNIST, Conv, ρ = 3.75, head ρ = 3.75", "MNIST, Conv, ρ = 3.75, head ρ = 0 (unpruned)"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["baseline", "CNN-LSTM on balanced CNN"]
+
+
+def test_a_grid_begins_a_line_where_the_row_changes_and_where_it_is_full():
+    drawn = [("mnist", "conv", 3.75, head_rho) for head_rho in (3.75, 2.0, 0.0)] + [("cifar10", "resnet18", 4.0, 0.0)]
+    figure, axes = plots.panel_grid(drawn, columns=2, size=(3, 2), apart=3)
+    assert [ax.get_title() for ax in axes] == [plots.case_title(case) for case in drawn]
+    assert [(ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start) for ax in axes] == [(0, 0), (0, 1), (1, 0), (2, 0)]
+    assert figure.axes == axes  # places without a case are empty
+
+
+def test_the_unified_architecture_has_a_network_for_every_image():
+    words = [text.get_text() for text in diagrams.unified_cnn_lstm(torch.zeros(4, 8, 8).numpy()).axes[0].texts]
+    assert (words.count("CNN"), words.count("LSTM"), words.count("Linear"), words.count("embedding 4")) == (4, 4, 8, 1)
+
+
+def test_numbers_are_sorted_and_share_no_colour():
+    found = plots.curve_styles(pd.DataFrame({"n": [25, 1, 80, 25]}), "n")
+    assert [(value, label) for value, _, _, label in found] == [(1, "1"), (25, "25"), (80, "80")]
+    assert len({colour for _, colour, _, _ in found}) == 3
+
+
+def test_frame_takes_the_curves_and_not_their_intervals():
+    ax = plt.figure().subplots()
+    plots.fit_y_axis(ax)  # nothing to fit
+    ax.plot([1, 2], [3, 4])
+    ax.fill_between([1, 2], [-9, -9], [9, 9])
+    plots.fit_y_axis(ax)
+    assert ax.get_ylim() == pytest.approx((2.9, 4.1))
+
+
+def test_a_logarithmic_axis_has_plain_numbers_however_far_it_reaches():
+    for high, expected in ((4.0, ["0.5", "1", "2", "5"]), (4000.0, ["1", "10", "100", "1000"])):
+        ax = plt.figure().subplots()
+        ax.set_yscale("log")
+        ax.plot([1, 2], [0.6, high])
+        plots.fit_y_axis(ax)
+        ax.figure.canvas.draw()
+        low, top = ax.get_ylim()
+        assert low < 0.6 < high < top
+        assert [label.get_text() for label in ax.get_yticklabels() if low <= label.get_position()[1] <= top] == expected
+        assert not any(label.get_text() for label in ax.get_yticklabels(minor=True))
+
+
+@pytest.mark.parametrize(("scale", "drawn"), [("linear", [1.0, 2.0]), ("log", [1.0])])
+def test_an_interval_that_reaches_below_zero_is_not_drawn_on_a_logarithmic_axis(scale, drawn):
+    table = pd.DataFrame({"rho": [1.0, 1.0, 2.0, 2.0], "gain": [5.0, 5.1, 0.1, 9.0]})
+    ax = plt.figure().subplots()
+    ax.set_yscale(scale)
+    plots.curve(ax, table, "rho", "gain", "rho", color="C0")
+    corners = [corner for path in ax.collections[0].get_paths() for corner in path.vertices]
+    assert sorted({x for x, _ in corners}) == drawn
+
+
+def test_only_a_sweet_spot_inside_the_range_is_ringed():
+    table = pd.DataFrame([
+        {"rho": rho, "n": n, "seed": seed, "gain": value + seed / 100}
+        for n, values in ((1, (1, 3, 2)), (2, (1, 2, 3))) for rho, value in zip((1.0, 2.0, 3.0), values) for seed in (0, 1)
+    ])
+    ax = plt.figure().subplots()
+    plots.mark_sweet_spots(ax, table, "gain")
+    assert [tuple(line.get_xydata()[0]) for line in ax.get_lines()] == [(2.0, pytest.approx(3.005))]
+
+
+def test_times_read_by_hand():
+    convolution = nn.Conv2d(1, 2, (1, 2), bias=False)
+    with torch.no_grad():
+        convolution.weight.copy_(torch.tensor([[[[-3.0, 2.0]]], [[[0.0, 5.0]]]]))
+    source, target = torch.ones(1, 1, 3, dtype=torch.bool), torch.tensor([[[True, True]], [[False, True]]])
+    assert diagrams.times_read(convolution, source, target).tolist() == [[[1, 2, 2]]]  # the last: from x = 1 by either channel
+
+
+@given(case=pruned_networks())
+def test_all_that_is_read_is_what_the_live_network_costs(case):
+    """Where nothing is padded, a layer's live MACs are the reads of its input."""
+    network, shape = case
+    layers = [module for module in network if isinstance(module, (nn.Conv2d, nn.Linear))]
+    assume(all(layer.padding == (0, 0) for layer in layers if isinstance(layer, nn.Conv2d)))
+    need = live.live_activations(network, shape)
+    inputs, outputs = list(need.values())[:-1], list(need.values())[1:]  # of every module, activations included
+    read = sum(int(diagrams.times_read(module, *around).sum()) for module, *around in zip(network, inputs, outputs) if module in layers)
+    assert read == costs.macs_live(pruning.masks(network), need)
+
+
+def test_the_survivors_are_counted_as_pruning_left_them():
+    network = models.build("conv", SHAPE, 10, generator())
+    masks = pruning.prune(network, "synflow", 2.5, labelled(shape=SHAPE))
+    need = live.live_activations(network, SHAPE)
+    figure = diagrams.survivors(network, SHAPE)
+    told = " ".join(text.get_text() for text in figure.texts)
+    for mask in masks.values():
+        assert f"{int(mask.sum())} weights" in told  # SynFlow leaves no weight that is dead
+    for maps in (out for out in need.values() if out.dim() == 3 and len(out) == 32):
+        assert f"{int(maps.any((1, 2)).sum())} of 32 channels,\n{int(maps.sum())} positions" in told
+    labels = [ax.get_ylabel() for ax in figure.axes]
+    assert [f"class {i}" for i in range(10)] == [label for label in labels if label.startswith("class")]
+
+
+def test_no_two_variants_of_a_figure_look_alike():
+    found = plots.curve_styles(pd.DataFrame({"variant": plots.VARIANTS}), "variant")
+    assert len(found) == len(plots.VARIANTS)
+    assert len({tuple(colour) for _, colour, _, _ in found}) == len({marker for _, _, marker, _ in found}) == len(found)
+
+
+def test_an_executed_notebooks_figures_shrink_once_and_look_the_same(tmp_path):
+    figure, ax = plt.subplots()
+    for i in range(6):
+        ax.fill_between([0, 1], [i, i + 1], [i + 2, i], alpha=0.3)
+    content, file = io.BytesIO(), tmp_path / "notebook.ipynb"
+    figure.savefig(content, format="png")
+    outputs = [{"output_type": "display_data", "data": {"image/png": base64.encodebytes(content.getvalue()).decode(), "text/plain": "ρ"}}]
+    file.write_text(json.dumps({"cells": [{"source": ["# A"], "outputs": outputs}, {"source": ["text"]}]}))
+    notebooks.shrink(str(file))
+    once = file.read_text()
+    notebooks.shrink(str(file))
+    assert file.read_text() == once and once.endswith("\n") and "ρ" in once
+    notebooks.extract(str(file), "# A", str(tmp_path / "picture.png"))
+    picture = tmp_path / "picture.png"
+    assert picture.stat().st_size < 0.5 * len(content.getvalue())
+    seen, drawn = (np.asarray(Image.open(each).convert("RGB")).astype(int) for each in (picture, content))
+    assert np.abs(seen - drawn).mean() < 1

@@ -1,0 +1,403 @@
+"""Parameters: a wrong one is refused before any training, in one line with what is allowed and where to set it."""
+import json
+import shlex
+
+import pandas as pd
+import pytest
+import yaml
+
+from sharedlabel import ROOT, choices
+from sharedlabel.analysis import tables
+from sharedlabel.runs import checkpoints, names, parameters, studies
+
+METHODS = pytest.mark.parametrize("method", parameters.method_names())
+
+
+def refusal(function, *arguments) -> str:
+    with pytest.raises(parameters.ParameterError) as error:
+        function(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def run_name(params: dict, method: str = "baseline") -> str:
+    return names.run_name(parameters.identity(method, params))
+
+
+# ---- one run
+
+
+@METHODS
+def test_a_methods_defaults_are_those_of_its_notebook(method):
+    notebook = json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())
+    cell = next(cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    names = {}
+    exec("".join(cell["source"]), names)
+    del names["__builtins__"]
+    assert parameters.defaults(method) == names
+    assert parameters.check(method, {}) == names
+
+
+@METHODS
+def test_every_method_has_what_records_and_grids_rely_on(method):
+    common = {"dataset", "model", "pruner", "rho", "seed", "n", "revision", "precision", "max_epochs"}
+    assert common | parameters.RUNTIME_PARAMETERS <= set(parameters.defaults(method))
+
+
+def test_an_unknown_method_is_refused_and_the_known_ones_are_named():
+    message = refusal(parameters.check, "basline", {})
+    assert all(part in message for part in ("method", "'basline'", *parameters.method_names()))
+
+
+# given, and what the message says: the parameter, the value, what is allowed
+WRONG = [
+    ({"rhoo": 2.0}, ["rhoo", "baseline", "rho, "]),
+    ({"rho": "2"}, ["rho: '2'", "str", "float"]),
+    ({"rho": None}, ["rho: None", "float"]),
+    ({"rho": True}, ["rho: True", "bool", "float"]),
+    ({"rho": [2.0]}, ["rho: [2.0]", "list", "float"]),
+    ({"rho": -1.0}, ["rho: -1.0", ">= 0"]),
+    ({"rho": float("nan")}, ["rho: nan", ">= 0"]),
+    ({"rho": float("inf")}, ["rho: inf", ">= 0"]),
+    ({"seed": 0.5}, ["seed: 0.5", "float", "int"]),
+    ({"seed": True}, ["seed: True", "bool", "int"]),
+    ({"seed": -1}, ["seed: -1", ">= 0"]),
+    ({"n": 5}, ["n: 5", "int", "list"]),
+    ({"n": [0, 5]}, ["n: 0", ">= 1"]),
+    ({"n": [5, 5]}, ["n: [5, 5]", "twice"]),
+    ({"n": [1.5]}, ["n: 1.5", "float", "int"]),
+    ({"n": ["5"]}, ["n: '5'", "str", "int"]),
+    ({"n": [True]}, ["n: True", "bool", "int"]),
+    ({"n": []}, ["n: []", "int"]),
+    ({"dataset": "minst"}, ["dataset: 'minst'", "digits, mnist"]),
+    ({"model": "vgg"}, ["model: 'vgg'", "fc, conv"]),
+    ({"initialisation": "xavier"}, ["initialisation: 'xavier'", "pytorch, he"]),
+    ({"pruner": "synfow"}, ["pruner: 'synfow'", "synflow"]),
+    ({"augment": "crop"}, ["augment: 'crop'", "none, crop_flip"]),
+    ({"precision": "float16"}, ["precision: 'float16'", "float32, bfloat16"]),
+    ({"on_collapse": "ignore"}, ["on_collapse: 'ignore'", "raise, record"]),
+    ({"batch_size": 0}, ["batch_size: 0", ">= 1"]),
+    ({"learning_rate": 0}, ["learning_rate: 0.0", "> 0"]),
+    ({"learning_rate": "1e-4"}, ["learning_rate: '1e-4'", "str", "float"]),  # YAML reads 1e-4 as a word
+    ({"learning_rate": "1e-3"}, ["learning_rate: '1e-3'", "allowed is float; write 0.001 "]),
+    ({"learning_rate": "1e-5"}, ["learning_rate: '1e-5'", "allowed is float; write 1.0e-05 "]),  # 1e-05 were text again
+    ({"seed": "7"}, ["seed: '7'", "allowed is int; write 7 "]),
+    ({"rho": "two"}, ["rho: 'two'", "allowed is float (set in"]),
+    ({"rho": "nan"}, ["rho: 'nan'", "allowed is float (set in"]),
+    ({"min_improvement": 1.0}, ["min_improvement: 1.0", ">= 0 and < 1 "]),
+    ({"held_out": 0.6}, ["held_out: 0.6", "> 0 and <= 0.5"]),
+    ({"model": "resnet18", "dataset": "mnist"}, ["model: resnet18", "3 colour channels", "mnist has 1", "fc, conv"]),
+    ({"max_epochs": 0}, ["max_epochs: 0", ">= 1"]),
+    ({"patience": 0}, ["patience: 0", ">= 1"]),
+    ({"prune_iterations": 0}, ["prune_iterations: 0", ">= 1"]),
+    ({"tuples_per_class": 0}, ["tuples_per_class: 0", ">= 1"]),
+    ({"held_out": 0.0}, ["held_out: 0.0", "> 0"]),
+    ({"held_out": 1.0}, ["held_out: 1.0", "<="]),
+]
+
+
+@pytest.mark.parametrize("given, parts", WRONG, ids=[str(given) for given, _ in WRONG])
+def test_a_wrong_parameter_is_refused_in_one_line(given, parts):
+    message = refusal(parameters.check, "baseline", given, "the place")
+    assert all(part in message for part in (*parts, "the place"))
+
+
+def test_a_network_of_colour_images_may_be_run_on_them():
+    assert parameters.check("baseline", {"model": "resnet18", "dataset": "cifar10"})["model"] == "resnet18"
+
+
+@METHODS
+def test_every_number_that_need_not_be_whole_is_named_as_such(method):
+    assert {name for name, value in parameters.defaults(method).items() if isinstance(value, float)} <= parameters.FLOATS
+
+
+def test_a_whole_rho_saved_in_the_parameters_cell_still_lets_a_study_name_others(tmp_path, monkeypatch):
+    folder = tmp_path / "notebooks" / "methods"
+    folder.mkdir(parents=True)
+    text = (ROOT / "notebooks" / "methods" / "baseline.ipynb").read_text()
+    assert text.count('"rho = 2.0 ') == 1
+    (folder / "baseline.ipynb").write_text(text.replace('"rho = 2.0 ', '"rho = 3 '))
+    monkeypatch.setattr(parameters, "ROOT", tmp_path)
+    assert type(parameters.defaults("baseline")["rho"]) is float
+    assert [parameters.check("baseline", {"rho": rho})["rho"] for rho in (3.75, 3)] == [3.75, 3.0]
+
+
+def test_a_whole_rho_is_the_same_run_as_its_float():
+    whole, decimal = (parameters.check("baseline", {"rho": rho}) for rho in (2, 2.0))
+    assert type(whole["rho"]) is float
+    assert run_name(whole) == run_name(decimal)
+
+
+def test_where_and_how_a_run_happens_is_not_in_its_name():
+    here = parameters.check("baseline", {"device": "cpu", "results": "here", "on_collapse": "raise"})
+    there = parameters.check("baseline", {"device": "cuda", "results": "there", "on_collapse": "record"})
+    assert parameters.identity("baseline", here) == parameters.identity("baseline", there)
+
+
+@METHODS
+def test_every_other_parameter_is_in_the_name(method):
+    added = {name: f"not {value}" for name, value in names.LATER_PARAMETERS.items()}
+    found = parameters.identity(method, parameters.defaults(method) | added)
+    known = {names.RECORDED_AS.get(name, name) for name in {*parameters.defaults(method), *added} - parameters.RUNTIME_PARAMETERS}
+    assert set(found) == {"method", *known}
+
+
+@pytest.mark.parametrize("name, usual", names.LATER_PARAMETERS.items())
+def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, usual):
+    method = next(method for method in ("baseline", "cnn_lstm") if name in parameters.defaults(method))
+    params, before = parameters.defaults(method), parameters.without(parameters.defaults(method), name)
+    assert params[name] == usual
+    assert run_name(params, method) == run_name(before, method) == {
+        "baseline": "digits-conv-baseline-synflow-rho2-seed0-04292187", "cnn_lstm": "digits-conv-cnn_lstm-synflow-rho2-n5-seed0-aa8cdcb7",
+    }[method]
+    assert run_name(params | {name: "other"}, method) != run_name(before, method)
+
+
+def test_a_committed_record_is_found_by_the_parameters_that_its_notebook_has_now():
+    for file in (ROOT / "results").rglob("*.json"):
+        params = json.loads(file.read_text())["params"]
+        now = parameters.check(params["method"], parameters.without(params, "method"))
+        assert names.record_path(parameters.identity(params["method"], now), "results") == file
+
+
+@METHODS
+def test_a_head_and_its_cnn_are_augmented_alike(method):
+    run = parameters.prerequisite(method, parameters.check(method, {"augment": "crop_flip"}))
+    assert run is None or run["augment"] == "crop_flip"
+
+
+def test_a_baseline_to_start_from_has_its_own_revision():
+    params = parameters.check("freeze_retrain", {"revision": 7, "rho": 3.0, "seed": 4})
+    run = parameters.prerequisite("freeze_retrain", params)
+    assert (run["method"], run["rho"], run["seed"]) == ("baseline", 3.0, 4)
+    assert run["revision"] == parameters.defaults("baseline")["revision"]
+
+
+@METHODS
+def test_the_run_to_start_from_is_one_that_can_be_run(method):
+    run = parameters.prerequisite(method, parameters.check(method, {}))
+    if run is not None:
+        assert parameters.check(run["method"], parameters.without(run, "method")) == parameters.without(run, "method")
+
+
+def test_a_missing_run_to_start_from_is_named_with_the_command_that_makes_it(tmp_path):
+    params = parameters.check("freeze_retrain", {"rho": 3.0, "results": str(tmp_path)})
+    told = r"digits-conv-baseline-synflow-rho3.* papermill .*baseline.ipynb .*-p rho 3"
+    with pytest.raises(FileNotFoundError, match=told):
+        checkpoints.load_prerequisite("freeze_retrain", params)
+
+
+def test_the_command_that_makes_it_gives_lists_too(tmp_path):
+    given = {"n": [1, 7], "learning_rate": 1e-5, "results": str(tmp_path / "with space")}
+    with pytest.raises(FileNotFoundError) as error:
+        checkpoints.load_prerequisite("freeze_retrain", parameters.check("freeze_retrain", given))
+    words = shlex.split(str(error.value).partition("papermill ")[2])[2:]
+    told = {words[i + 1]: words[i + 2] for i in range(len(words)) if words[i] == "-p"}
+    assert told == {"learning_rate": "1e-05", "results": given["results"]}
+    assert yaml.safe_load(words[words.index("-y") + 1]) == {"n": [1, 7]}
+
+
+# ---- a running notebook
+
+
+def kernel(*runs: str, method: str = "baseline") -> dict:
+    """The globals of a kernel in which its first cells ran, each of `runs` as the cell that papermill adds."""
+    notebook = json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())
+    cell = next(cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    names = {"In": [""]}
+    for injected in runs:
+        for source in ("".join(cell["source"]), injected):
+            exec(source, names)
+            names["In"].append(source)
+        names["In"].append(f"params = from_notebook('{method}', globals())")
+    return names
+
+
+@METHODS
+def test_a_notebook_reads_its_own_defaults(method):
+    assert parameters.from_notebook(method, kernel("", method=method)) == parameters.defaults(method)
+
+
+def test_a_notebook_takes_what_papermill_passes():
+    params = parameters.from_notebook("baseline", kernel("# Parameters\nrho = 3\nn = [1, 2]\n"))
+    assert (params["rho"], params["n"]) == (3.0, [1, 2])
+
+
+def test_a_notebook_refuses_an_unknown_parameter_that_papermill_passes():
+    assert "rhoo: not a parameter of baseline" in refusal(parameters.from_notebook, "baseline", kernel("rhoo = 3.0"))
+
+
+def test_a_notebook_runs_twice_in_one_kernel():
+    assert parameters.from_notebook("baseline", kernel("rho = 3.0", "rho = 4.0"))["rho"] == 4.0
+
+
+def test_what_an_earlier_run_in_the_kernel_was_given_is_forgotten():
+    assert parameters.from_notebook("baseline", kernel("rhoo = 3.0", "")) == parameters.defaults("baseline")
+
+
+def test_a_cell_of_magic_is_no_obstacle():
+    names = kernel("")
+    names["In"].insert(1, "%matplotlib inline\nunrelated = 1")
+    names["In"].append("%timeit 1")
+    assert parameters.from_notebook("baseline", names) == parameters.defaults("baseline")
+
+
+# ---- a study
+
+BLOCK = {"method": "baseline", "dataset": "digits", "rho": [1, 2], "seed": [0, 1]}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Reads a study of these blocks, or of any content."""
+
+    def read(*blocks, content=None):
+        file = tmp_path / "some.yaml"
+        file.write_text(yaml.safe_dump(content or {"results": str(tmp_path / "results"), "runs": list(blocks)}))
+        return studies.load(file)
+
+    return read
+
+
+def test_a_block_sweeps_its_lists_the_last_fastest(study):
+    assert [(run["rho"], run["seed"]) for run in study(BLOCK)] == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
+
+
+def test_n_is_a_list_anyway_and_sweeps_nothing(study):
+    runs = study(BLOCK | {"n": [1, 2, 3]})
+    assert len(runs) == 4 and all(run["n"] == [1, 2, 3] for run in runs)
+
+
+def test_methods_are_swept_too(study):
+    runs = study(BLOCK | {"method": parameters.method_names(), "rho": 1, "seed": [0]})
+    assert [run["method"] for run in runs] == parameters.method_names()
+
+
+def test_a_run_of_a_study_has_every_parameter_and_records_a_collapse(study, tmp_path):
+    run = study(BLOCK)[0]
+    assert set(run) == {"method", *parameters.defaults("baseline")}
+    assert (run["on_collapse"], run["results"]) == ("record", str(tmp_path / "results"))
+
+
+def test_a_runs_name_does_not_depend_on_the_study(study):
+    alone, among = study(BLOCK | {"rho": 2, "seed": [1]}), study(BLOCK)
+    assert run_name(alone[0]) == run_name(among[-1])
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "params").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_study_of_the_repository_can_be_read(file):
+    assert studies.load(file.stem) == studies.load(file)
+    assert studies.load(file)
+
+
+@pytest.mark.parametrize("name, runs, rhos, largest, papers", [
+    ("section_5_1", 37, 8, 100, [1, 2, 3, 4, 5, 7, 10, 15, 40, 60]),
+    ("appendix_e_cifar100", 18, 6, 100, [1, 2, 3, 4, 5, 7, 10, 15, 40]),
+    ("appendix_e_tinyimagenet", 18, 6, 50, [1, 2, 3, 4, 5, 7, 10, 15, 40]),
+])
+def test_a_study_of_a_figure_has_six_rho_or_more_three_seeds_and_the_papers_n(name, runs, rhos, largest, papers):
+    """`largest`: test images of a class."""
+    found = studies.load(name)
+    assert len(found) == runs and len({run["rho"] for run in found}) == rhos
+    assert all({0, 1, 2} <= {run["seed"] for run in found if run["rho"] == rho} for rho in {run["rho"] for run in found})
+    assert all(set(papers) <= set(run["n"]) and max(run["n"]) <= largest for run in found)
+
+
+def test_the_two_studies_of_table_1_are_its_seven_rows():
+    rows = [line.split(",") for line in (ROOT / "paper" / "table_1.csv").read_text().splitlines()[1:]]
+    found = studies.load("table_1") + studies.load("table_1_large")
+    assert {(run["dataset"], run["model"], run["rho"]) for run in found} == {(row[0], row[1], float(row[3])) for row in rows}
+
+
+def test_the_studies_of_table_2_are_its_rows():
+    """LSTM and control at the stated head rho and unpruned, on either CNN, for every n; balanced alone at its own rho."""
+    lines = [line.split(",") for line in (ROOT / "paper" / "table_2.csv").read_text().splitlines()[1:]]
+    alone = {(data, model, float(rho)) for data, model, method, _, _, rho, *_ in lines if method == "balanced"}
+    heads = {(data, model, float(rho), cnn, float(head)) for data, model, method, cnn, _, rho, head, *_ in lines if method == "cnn_lstm"}
+    found = [run for name in ("table_2", "table_2_cifar", "table_2_tinyimagenet") for run in studies.load(name)]
+    assert alone <= {(run["dataset"], run["model"], run["rho"]) for run in found if run["method"] == "balanced"}
+    for method, sizes in (("cnn_lstm", {2, 5, 7, 15, 40}), ("head_control", {1, 2, 5, 7, 15, 40})):
+        runs = [run for run in found if run["method"] == method]
+        for head_rho in ("stated", "unpruned"):
+            rows = {row if head_rho == "stated" else (*row[:4], 0.0) for row in heads}
+            for row in rows:
+                own = [run for run in runs if (run["dataset"], run["model"], run["rho"], run["cnn_method"], run["head_rho"]) == row]
+                assert {run["train_n"] for run in own} == sizes, (method, row)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "params").glob("*.yaml")))
+def test_what_a_run_starts_from_can_be_run_and_of_a_table_is_in_its_study(name):
+    def named(run):
+        return names.run_name(parameters.identity(run["method"], parameters.without(run, "method")))
+
+    found = studies.load(name)
+    own = {named(run) for run in found}
+    for run in found:
+        first = parameters.prerequisite(run["method"], parameters.without(run, "method"))
+        if first:
+            assert max(first["n"]) <= choices.DATASETS[run["dataset"]].largest_tuple
+            assert named(first) in own or not name.startswith("table"), run
+
+
+WRONG_BLOCKS = [
+    ({"rhoo": 2.0}, ["rhoo", "rho, "]),
+    ({"rho": [1, -1]}, ["rho: -1.0", ">= 0"]),
+    ({"rho": [1, 1.0]}, ["names the run digits-conv-baseline-synflow-rho1-seed0-", "twice"]),
+    ({"method": "basline"}, ["method: 'basline'", *parameters.method_names()]),
+    ({"method": ["baseline", "basline"]}, ["method: 'basline'", *parameters.method_names()]),
+    ({"method": 3}, ["method: 3", *parameters.method_names()]),
+    ({"seed": 3}, ["seed: 3", "list of different seeds"]),
+    ({"seed": []}, ["seed: []", "list of different seeds"]),
+    ({"seed": [0, 1, 0]}, ["seed: [0, 1, 0]", "list of different seeds"]),
+    ({"seed": None}, ["seed: None", "list of different seeds"]),
+    ({"seed": ["a"]}, ["seed: 'a'", "int"]),
+    ({"n": [4, 4]}, ["n: [4, 4]", "twice"]),
+    ({"results": "there"}, ["results: a block of runs does not set it", "top of a study"]),
+    ({"on_collapse": "raise"}, ["on_collapse: a block of runs does not set it", "records a collapse"]),
+    ({"model": ["fc", "resnet18"]}, ["model: resnet18", "digits has 1"]),
+    ({"dataset": ["digits", "minst"]}, ["dataset: 'minst'", "digits, mnist"]),
+]
+
+
+@pytest.mark.parametrize("changed, parts", WRONG_BLOCKS, ids=[str(changed) for changed, _ in WRONG_BLOCKS])
+def test_a_wrong_block_is_refused_in_one_line(study, changed, parts):
+    message = refusal(study, BLOCK | changed)
+    assert all(part in message for part in parts)
+    assert "some.yaml" in message or "method" in changed
+
+
+def test_a_key_that_comes_twice_is_refused_and_named(tmp_path):
+    file = tmp_path / "some.yaml"
+    file.write_text("results: r\nruns:\n  - {method: baseline, rho: 1, seed: [0], rho: 2}\n")
+    message = refusal(studies.load, file)
+    assert all(part in message for part in ("some.yaml", "the key rho comes twice", "line 3"))
+
+
+def test_a_block_without_a_method_is_refused(study):
+    assert "needs the key method; allowed: " in refusal(study, parameters.without(BLOCK, "method"))
+
+
+def test_a_run_named_by_two_blocks_is_refused_and_named(study):
+    message = refusal(study, BLOCK, BLOCK | {"rho": 2, "seed": [1, 2]})
+    assert "names the run digits-conv-baseline-synflow-rho2-seed1-" in message and "twice" in message
+
+
+@pytest.mark.parametrize("content", [
+    {"results": "r", "runs": [BLOCK], "seed": [0]}, {"runs": [BLOCK]}, {"results": "r", "runs": BLOCK}, [BLOCK], "text",
+], ids=["a key too many", "a key missing", "no list of blocks", "a list", "a word"])
+def test_a_study_of_another_form_is_refused_and_its_form_is_told(study, content):
+    message = refusal(lambda: study(content=content))
+    assert "some.yaml" in message and "exactly the keys results (a folder) and runs (a list, not empty)" in message
+
+
+def test_an_unknown_study_is_refused_and_the_known_ones_are_named():
+    message = refusal(studies.load, "minst")
+    known = [file.stem for file in (ROOT / "params").glob("*.yaml")]
+    assert all(part in message for part in ("study: 'minst'", "params/", *known))
+
+
+def test_runs_as_usual_have_the_notebooks_defaults_or_no_such_parameter():
+    table = pd.DataFrame({"standard_weight": [0.5, 0.0, None, 0.5], "order": [None, None, None, "random"]})
+    assert list(tables.at_defaults(table, ["standard_weight", "order"]).index) == [0, 2]
+    assert list(tables.at_defaults(table, ["standard_weight", "order"], but=["standard_weight"]).index) == [0, 1, 2]
+    assert tables.at_defaults(table[["standard_weight"]], ["order"]).equals(table[["standard_weight"]])
