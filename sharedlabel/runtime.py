@@ -69,17 +69,23 @@ def memory_guard(what: str, to_try: str = ""):
 
 @contextlib.contextmanager
 def exclusive_lock(lock: Path):
-    """Waits until no other process is in here, so that of several runs that start at once one makes what all of them read.
+    """Exclusive file lock: one process prepares the data, the others wait.
 
-    A process that is killed lets go. Where the folder, or another user's lock, cannot be written to, nobody waits.
+    A process that is killed releases it. Where the file cannot be opened for writing (another user's, or a symbolic link, which is
+    not followed), nobody waits.
     """
     with contextlib.suppress(OSError):
         lock.parent.mkdir(parents=True, exist_ok=True)
-    ours = os.access(lock if lock.exists() else lock.parent, os.W_OK)
-    with lock.open("w") if ours else contextlib.nullcontext() as file:
-        if file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError:
         yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def random_stream(seed: int, purpose: str) -> torch.Generator:
