@@ -3,6 +3,7 @@
 `runs` is what `select_runs` returns. A network is a (data set, model, rho), as a row of the paper's Table 1.
 Accuracies are in per cent, differences in points (percentage points).
 """
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,7 @@ from sharedlabel.runs import parameters, studies
 
 SETTINGS = ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers"]  # of balanced training
 MIN_SEEDS = 3  # a verdict needs as many pairs
+OVER = ", over "  # between a case's network and its opponent
 OUTPUTS = ["n", "protocol", "tuples", "n_accuracy", "information_gain"]  # empty where pruning left no path
 
 
@@ -146,6 +148,16 @@ def compare_all(runs: pd.DataFrame, methods: tuple[str, ...] = ("balanced", "fre
     return pd.concat([comparisons.paired_differences(random, one, "baseline", "per_cent").assign(method=one) for one in methods])
 
 
+def summarise_accuracies(runs: pd.DataFrame) -> pd.DataFrame:
+    """`summary` of n-accuracy of random tuples in per cent by ROW, method and n."""
+    return sort_networks(intervals.summary(select_default(runs, "random"), "per_cent", [*ROW, "method", "n"]))
+
+
+def summarise_differences(runs: pd.DataFrame) -> pd.DataFrame:
+    """`summary` of `compare_all` by ROW, method and n."""
+    return sort_networks(intervals.summary(compare_all(runs), "difference", [*ROW, "method", "n"]))
+
+
 def crossovers(runs: pd.DataFrame) -> pd.DataFrame:
     """From which n on a method has the higher mean than the baseline (`comparisons.crossover`): a row a network and method.
 
@@ -204,7 +216,7 @@ def claim_baseline_n_1(runs: pd.DataFrame, in_paper: bool | None = True) -> pd.D
 def claim_freeze_retrain_large_n(runs: pd.DataFrame, in_paper: bool | None = True) -> pd.DataFrame:
     """Freeze-and-retrain minus each of the others at the largest n of every network (CLAIM_COLUMNS): two rows a network."""
     found = {other: keep_networks(compare(runs, "freeze_retrain", other), in_paper) for other in ("baseline", "balanced")}
-    return pd.concat([as_cases(rows, f", over {other}") for other, rows in found.items()], ignore_index=True)
+    return pd.concat([as_cases(rows, f"{OVER}{other}") for other, rows in found.items()], ignore_index=True)
 
 
 def claim_lambda_0(runs: pd.DataFrame) -> pd.DataFrame:
@@ -234,6 +246,24 @@ def sweep_differences(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     pairs = partial(comparisons.paired_differences, swept, value="per_cent", by=name)
     return pd.concat([pairs(value, usual)[[*ROW, "seed", "n", "difference"]].assign(**{name: value}) for value in values] or
                      [pd.DataFrame(columns=[*ROW, "seed", "n", "difference", name])])
+
+
+def summarise_sweep(runs: pd.DataFrame, name: str) -> pd.DataFrame:
+    """`summary` of `sweep_differences` by ROW, the value of parameter `name`, and n."""
+    return intervals.summary(sweep_differences(runs, name), "difference", [*ROW, name, "n"])
+
+
+def count_networks(rows: Callable, runs: pd.DataFrame) -> str:
+    """On how many networks a claim holds, in a sentence: Table 1's and, apart, others, which have no part in the verdict.
+
+    rows: the claim's function. Against several opponents it holds on a network if it holds against each, and fails if it fails against one.
+    """
+    counts = []
+    for in_paper, name in ((True, "of Table 1"), (False, "not in Table 1")):
+        found = rows(runs, in_paper)
+        each = found.groupby(found["case"].str.partition(OVER)[0], sort=False)["verdict"].agg(lambda own: comparisons.judge_all(list(own)))
+        counts.append(f"{len(each)} networks {name}: {comparisons.count_verdicts(list(each))}")
+    return "; ".join(counts) + "."
 
 
 def paper_share() -> float:

@@ -13,8 +13,6 @@ from sharedlabel.analysis.section_5_2 import SETTINGS, judge_rows, load_paper, p
 from sharedlabel.analysis.section_5_2_training import melt_curves
 from sharedlabel.runs import parameters
 
-SIZES = [1, 5, 25, 80]  # n that tables name
-
 
 def load_settings(folder: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records of `folder` and their learning curves (`tables.load_records`, `load_curves`); empty where it has none."""
@@ -46,10 +44,10 @@ def retraining_controls(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_standard_loss(runs: pd.DataFrame) -> pd.DataFrame:
-    """Balanced batches with the standard loss (lambda = 1) minus the baseline on the network where lambda was swept: `summary` by n."""
+    """The standard loss on balanced batches (lambda = 1) minus the baseline, where lambda was swept: `summary` by ROW and n."""
     swept = sweep(runs, "standard_weight")
     both = pd.concat([select_default(runs, "random").query("method == 'baseline'"), swept[swept["standard_weight"] == 1]])
-    return intervals.summary(comparisons.paired_differences(both, "balanced", "baseline", "per_cent"), "difference", ["n"])
+    return intervals.summary(comparisons.paired_differences(both, "balanced", "baseline", "per_cent"), "difference", [*ROW, "n"])
 
 
 def sweeps_beside_paper(runs: pd.DataFrame, name: str) -> pd.DataFrame:

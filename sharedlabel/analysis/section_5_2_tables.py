@@ -2,17 +2,27 @@
 import numpy as np
 import pandas as pd
 
-from sharedlabel.analysis import intervals, plots, report, section_5_2
+from sharedlabel.analysis import plots, report, section_5_2
 from sharedlabel.analysis.intervals import ROW
 from sharedlabel.analysis.report import format_estimate, format_summary
 from sharedlabel.analysis.section_5_2_settings import root_mean_square
 from sharedlabel.analysis.section_5_2_training import equally_long
 
+SIZES = [1, 5, 25, 80]  # n that tables name
+SWEPT = {"standard_weight": "λ", "tuple_size": "tuple size"}
+
+
+def signed(value: float) -> str:
+    """A number of points with its sign and one decimal; "-" for nan."""
+    return "-" if np.isnan(value) else f"{value:+.1f}".replace("-", "−")
+
 
 def with_network(table: pd.DataFrame) -> pd.DataFrame:
     """The table in the order of the figures, its network in words in the first column, methods by their titles."""
+    if "method" in table:
+        table = table.sort_values("method", key=lambda names: names.map(plots.METHODS.index), kind="stable")
+        table = table.assign(method=table["method"].map(plots.TITLES))
     table = section_5_2.sort_networks(table)
-    table = table.assign(method=table["method"].map(plots.TITLES)) if "method" in table else table
     table.insert(0, "network", section_5_2.name_networks(table))
     return table.drop(columns=ROW)
 
@@ -43,6 +53,11 @@ def by_n(found: pd.DataFrame, rows: list[str], ns: list[int] | None = None, mark
 def runs_table(runs: pd.DataFrame) -> pd.DataFrame:
     """`overview` without what is the same for all: a row a network and method."""
     return with_network(section_5_2.overview(runs)).drop(columns="minutes")
+
+
+def studies_table(found: pd.DataFrame) -> pd.DataFrame:
+    """`count_studies` with the settings named as in the studies."""
+    return with_network(found.rename(columns=SWEPT | {"free_layers": "free layers"}))
 
 
 def table_1_summary(cells: pd.DataFrame) -> pd.DataFrame:
@@ -77,10 +92,9 @@ def count_inside(cells: pd.DataFrame) -> str:
             f"and where one more run of ours would lie in {run}.")
 
 
-def accuracy_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean n-accuracy of random tuples in per cent by network, method and n."""
-    random = section_5_2.select_default(runs, "random")
-    return with_network(by_n(intervals.summary(random, "per_cent", [*ROW, "method", "n"]), [*ROW, "method"]))
+def accuracy_table(found: pd.DataFrame) -> pd.DataFrame:
+    """`summarise_accuracies` at SIZES."""
+    return with_network(by_n(found, [*ROW, "method"], SIZES))
 
 
 # ---- the claims
@@ -111,6 +125,26 @@ def format_lookup(summary: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     return [known.get(network, "-") for network in zip(*(rows[name] for name in ROW))]
 
 
+def difference_table(found: pd.DataFrame) -> pd.DataFrame:
+    """`summarise_differences` at SIZES; a star where the interval excludes 0."""
+    return with_network(by_n(found, [*ROW, "method"], SIZES, mark=True))
+
+
+def control_table(found: pd.DataFrame) -> pd.DataFrame:
+    """`retraining_controls` at SIZES; a star where the interval excludes 0."""
+    return with_network(by_n(found, [*ROW, "control"], SIZES, mark=True))
+
+
+def sweep_difference_table(found: pd.DataFrame, name: str) -> pd.DataFrame:
+    """`summarise_sweep` of parameter `name` at SIZES; a star where the interval excludes 0."""
+    return with_network(by_n(found, [*ROW, name], SIZES, mark=True).rename(columns=SWEPT))
+
+
+def standard_loss_table(found: pd.DataFrame) -> pd.DataFrame:
+    """`compare_standard_loss` at SIZES."""
+    return with_network(by_n(found, ROW, SIZES))
+
+
 def crossover_table(found: pd.DataFrame) -> pd.DataFrame:
     """`crossovers` in words."""
     def place(n: float) -> str:
@@ -132,8 +166,8 @@ def crossover_table(found: pd.DataFrame) -> pd.DataFrame:
 
 def late_table(found: pd.DataFrame) -> pd.DataFrame:
     """`late_gains` with signed points."""
-    signed = {name: found[name].map("{:+.1f}".format) for name in ("baseline", "balanced")}
-    return with_network(found.assign(**signed).rename(columns={"caught_up": "baseline had it at epoch", "epoch": "last epoch"}))
+    points = {name: found[name].map(signed) for name in ("baseline", "balanced")}
+    return with_network(found.assign(**points).rename(columns={"caught_up": "baseline had it at epoch", "epoch": "last epoch"}))
 
 
 def unrest_table(found: pd.DataFrame) -> pd.DataFrame:
@@ -148,7 +182,7 @@ def gap_table(found: pd.DataFrame, ns: tuple[int, ...] = (1, 80)) -> pd.DataFram
     ours = format_summary(found.assign(low=found["ours"] - found["half"], high=found["ours"] + found["half"]), "ours")
     answers = found["inside"].map(lambda inside: "-" if pd.isna(inside) else "yes" if inside else "no")
     return with_network(found[[*ROW, "n"]].assign(**{
-        "paper": found["paper"].map("{:+.1f}".format), "ours": ours, "pairs": found["seeds"],
+        "paper": found["paper"].map(signed), "ours": ours, "pairs": found["seeds"],
         "one more pair, ±": found["half_pair"].map("{:.1f}".format), "paper inside": answers,
         "epoch of stopping, ±": ["-" if np.isnan(half) else f"{half:.1f}" for half in found["half_epochs"]],
     }))
@@ -163,7 +197,7 @@ def closest_table(found: pd.DataFrame) -> pd.DataFrame:
 
 def reached_table(found: pd.DataFrame) -> pd.DataFrame:
     """`reach_paper` after some of the epochs."""
-    ours = {name: f"after {name}" for name in found.columns if name in (10, 20, 40, 60, 160)}
+    ours = {name: f"after {name}" for name in found.columns if name in (20, 60, 160)}
     numbers = {name: found[name].map(lambda value: "-" if np.isnan(value) else f"{value:.1f}") for name in ours}
     shown = found.assign(**{"at least the paper's at epoch": found["reached"], "paper": found["paper"].map("{:.1f}".format)})
     for name, column in numbers.items():
@@ -191,10 +225,11 @@ def sweep_table(found: pd.DataFrame, name: str) -> pd.DataFrame:
     """`sweeps_beside_paper` of parameter `name`, the paper's line last; `apart`: root mean square difference from it."""
     apart = root_mean_square(found, [*ROW, name]).map("{:.1f}".format)
     printed = found.drop_duplicates([*ROW, "n"]).assign(mean=found["paper"], low=np.nan, high=np.nan, **{name: np.inf})
-    shown = by_n(pd.concat([found, printed]).astype({name: float}), [*ROW, name])
+    shown = by_n(pd.concat([found, printed]).astype({name: float}), [*ROW, name], [1, 25, 60, 80])
     shown["apart"] = [apart.get(tuple(keys), "-") for keys in shown[[*ROW, name]].itertuples(index=False)]
     shown["seeds"] = shown["seeds"].where(np.isfinite(shown[name]))
-    return with_network(shown.assign(**{name: [f"{value:g}" if np.isfinite(value) else "the paper" for value in shown[name]]}))
+    shown[name] = [f"{value:g}" if np.isfinite(value) else "the paper" for value in shown[name]]
+    return with_network(shown.rename(columns=SWEPT))
 
 
 def batch_table(found: pd.DataFrame) -> pd.DataFrame:
