@@ -69,7 +69,7 @@ def table_html(text: pd.DataFrame, caption: str, collapsed: bool) -> str:
         colour = f"; font-weight: bold; color: {VERDICT_COLOURS[value]}" if value in VERDICT_COLOURS else ""
         return f'<{tag} style="text-align: {"right" if right else "left"}{colour}">{html.escape(value)}</{tag}>'
 
-    numeric = [text[name].str.match(r"^[−+-]?[\d.]*").all() for name in text]
+    numeric = [text[name].str.fullmatch(r"(?:[\d.,±−+()\s-]|to)+").all() for name in text]
     rows = [("th", map(str, text.columns)), *(("td", row) for row in text.itertuples(index=False))]
     lines = ["<tr>" + "".join(cell(value, tag, right) for value, right in zip(row, numeric)) + "</tr>" for tag, row in rows]
     head = "" if collapsed else CAPTION.format(html.escape(caption))
