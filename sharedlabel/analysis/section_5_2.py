@@ -3,7 +3,7 @@
 `runs` is what `select_runs` returns. A network is a (data set, model, rho), as a row of the paper's Table 1.
 Accuracies are in per cent, differences in points (percentage points).
 """
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 
 import numpy as np
@@ -36,7 +36,7 @@ def select_runs(records: pd.DataFrame) -> pd.DataFrame:
     tables.check_distinct(runs[runs["default_settings"]], [*ROW, "method", "seed", "n", "protocol"])
     methods = runs[runs["default_settings"]].groupby(ROW)["method"].nunique()
     kept = set(paper_networks()) | set(methods.index[methods > 1])
-    return runs[[network in kept for network in zip(*(runs[name] for name in ROW))]]
+    return runs[is_among(runs, kept)]
 
 
 def select_default(runs: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -60,6 +60,11 @@ def paper_differences() -> pd.DataFrame:
     """Balanced minus baseline in the paper's Table 1: columns ROW, n, `paper`."""
     wide = load_paper().pivot(index=[*ROW, "n"], columns="method", values="paper")
     return wide.eval("balanced - baseline").rename("paper").reset_index()
+
+
+def is_among(table: pd.DataFrame, networks: Container[tuple]) -> np.ndarray:
+    """Of each row, whether its network is one of these: bool [rows]."""
+    return np.array([network in networks for network in zip(*(table[name] for name in ROW))], bool)
 
 
 def name_networks(table: pd.DataFrame) -> list[str]:
@@ -196,8 +201,7 @@ def as_cases(found: pd.DataFrame, suffix: str = "") -> pd.DataFrame:
 
 def keep_networks(found: pd.DataFrame, in_paper: bool | None) -> pd.DataFrame:
     """The rows whose network is (True) or is not (False) in the paper's Table 1; all of them for None."""
-    known = [network in paper_networks() for network in zip(*(found[name] for name in ROW))]
-    return found if in_paper is None else found[np.array(known, bool) == in_paper]
+    return found if in_paper is None else found[is_among(found, paper_networks()) == in_paper]
 
 
 # ---- the claims
@@ -260,9 +264,11 @@ def count_networks(rows: Callable, runs: pd.DataFrame) -> str:
     """
     counts = []
     for in_paper, name in ((True, "of Table 1"), (False, "not in Table 1")):
-        found = rows(runs, in_paper)
-        each = found.groupby(found["case"].str.partition(OVER)[0], sort=False)["verdict"].agg(lambda own: comparisons.judge_all(list(own)))
-        counts.append(f"{len(each)} networks {name}: {comparisons.count_verdicts(list(each))}")
+        found, verdicts = rows(runs, in_paper), {}
+        for case, verdict in zip(found["case"], found["verdict"]):
+            verdicts.setdefault(case.partition(OVER)[0], []).append(verdict)
+        each = [comparisons.judge_all(own) for own in verdicts.values()]
+        counts.append(f"{len(each)} networks {name}: {comparisons.count_verdicts(each)}")
     return "; ".join(counts) + "."
 
 

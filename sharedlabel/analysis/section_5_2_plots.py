@@ -86,7 +86,7 @@ def cases(rows: pd.DataFrame, xlabel: str, paper: list[float] | None = None):
         ax.annotate(row.verdict, (1.01, place), xycoords=("axes fraction", "data"), color=colour, va="center", annotation_clip=False)
     if paper is not None:
         ax.plot(paper, range(len(rows)), "x", color="black", markersize=7, markeredgewidth=1.8, label="the paper")
-        ax.legend(loc="best", frameon=True)
+        figure.legend(loc="outside upper center", frameon=False)
     ax.axvline(0, color="0.3", linewidth=1)
     ax.set(yticks=range(len(rows)), yticklabels=rows["case"], xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
     return figure
@@ -102,8 +102,8 @@ def printed_differences(rows: pd.DataFrame, sign: int = 1) -> list[float]:
 def describe_cases(rows: pd.DataFrame, what: str, paper: list[float] | None = None) -> str:
     """The alternative text of `cases`: every estimate with its interval and verdict."""
     numbers = [""] * len(rows) if paper is None else ["" if np.isnan(value) else f", the paper {value:+.1f}" for value in paper]
-    each = zip(rows["case"] + ": ", format_summary(rows, "estimate"), ", " + rows["verdict"], numbers)
-    return f"{what}, with 95 % intervals. " + "; ".join(map("".join, each))
+    each = [f"{case}: {estimate}, " for case, estimate in zip(rows["case"], format_summary(rows, "estimate"))]
+    return f"{what}, with 95 % intervals. " + "; ".join(map("".join, zip(each, rows["verdict"], numbers)))
 
 
 def sweeps(runs: pd.DataFrame, names: tuple[str, ...] = ("standard_weight", "tuple_size")):

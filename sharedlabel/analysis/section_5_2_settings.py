@@ -20,7 +20,8 @@ def load_settings(folder: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     records, curves = (tables.load_records(folder), tables.load_curves(folder)) if there else (pd.DataFrame(), pd.DataFrame())
     needed = ["run", "method", "protocol", "n", "n_accuracy", "seed", *ROW, *SETTINGS]
     records = records.reindex(columns=list(dict.fromkeys([*records.columns, *needed])))
-    return records.astype({"rho": float, "seed": int}), curves.reindex(columns=list(dict.fromkeys([*curves.columns, "run", "epoch"])))
+    curves = curves.reindex(columns=list(dict.fromkeys([*curves.columns, "run", "epoch"])))
+    return records.astype({"run": str, "dataset": str, "model": str, "rho": float, "seed": int}), curves.astype({"run": str})
 
 
 # ---- freeze-and-retrain: the loss or the longer training?

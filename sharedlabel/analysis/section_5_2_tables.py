@@ -12,9 +12,19 @@ SIZES = [1, 5, 25, 80]  # n that tables name
 SWEPT = {"standard_weight": "λ", "tuple_size": "tuple size"}
 
 
+def decimal(value: float) -> str:
+    """A number with one decimal; "-" for nan."""
+    return "-" if np.isnan(value) else f"{value:.1f}".replace("-", "−")
+
+
 def signed(value: float) -> str:
-    """A number of points with its sign and one decimal; "-" for nan."""
+    """A difference with its sign and one decimal; "-" for nan."""
     return "-" if np.isnan(value) else f"{value:+.1f}".replace("-", "−")
+
+
+def answer(inside) -> str:
+    """Whether something is inside an interval: yes, no, or "-" where there is no interval."""
+    return "-" if pd.isna(inside) else "yes" if inside else "no"
 
 
 def with_network(table: pd.DataFrame) -> pd.DataFrame:
@@ -39,9 +49,10 @@ def by_n(found: pd.DataFrame, rows: list[str], ns: list[int] | None = None, mark
     mark: a star where the interval excludes 0.
     """
     found = found[found["n"].isin(ns)] if ns else found
-    significant = (found["low"] > 0) | (found["high"] < 0)
-    found = found.assign(text=format_summary(found), order=range(len(found)))
-    found["text"] += np.where(significant & mark, " *", "")
+    if found.empty:
+        return pd.DataFrame(columns=[*rows, "seeds"])
+    stars = [" *" if mark and (low > 0 or high < 0) else "" for low, high in zip(found["low"], found["high"])]
+    found = found.assign(text=[text + star for text, star in zip(format_summary(found), stars)], order=range(len(found)))
     wide = found.pivot(index=rows, columns="n", values="text").rename(columns="n = {}".format).fillna("-")
     wide["seeds"] = found.groupby(rows, dropna=False)["seeds"].max()
     return wide.loc[found.sort_values("order").set_index(rows).index.unique()].reset_index().rename_axis(columns=None)
@@ -68,7 +79,7 @@ def table_1_summary(cells: pd.DataFrame) -> pd.DataFrame:
         row = dict(zip([*ROW, "method"], keys))
         for cell in part[part["n"].isin([part["n"].min(), part["n"].max()])].itertuples():
             ours = format_estimate(cell.ours, cell.ours - cell.half, cell.ours + cell.half)
-            row |= {f"paper, n = {cell.n}": f"{cell.paper:.1f}", f"ours, n = {cell.n}": ours}
+            row |= {f"paper, n = {cell.n}": decimal(cell.paper), f"ours, n = {cell.n}": ours}
         inside = {"inside our interval": part["inside"], "one more run": part["inside_run"]}
         rows.append(row | {name: f"{int(values.sum())} of {len(judged)}" for name, values in inside.items()})
     return with_network(pd.DataFrame(rows))
@@ -77,10 +88,10 @@ def table_1_summary(cells: pd.DataFrame) -> pd.DataFrame:
 def table_1_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """`table_1` cell by cell, numbers with one decimal."""
     ours = format_summary(cells.assign(low=cells["ours"] - cells["half"], high=cells["ours"] + cells["half"]), "ours")
-    wilson = [f"{low:.1f} to {high:.1f}" for low, high in zip(cells["paper_low"], cells["paper_high"])]
-    answers = cells[["inside", "inside_run"]].map(lambda inside: "-" if pd.isna(inside) else "yes" if inside else "no")
+    wilson = cells["paper_low"].map(decimal) + " to " + cells["paper_high"].map(decimal)
     shown = cells[[*ROW, "method", "n", "paper"]].assign(**{
-        "paper's 95 %": wilson, "ours": ours, "inside our interval": answers["inside"], "one more run": answers["inside_run"],
+        "paper's 95 %": wilson, "ours": ours,
+        "inside our interval": cells["inside"].map(answer), "one more run": cells["inside_run"].map(answer),
     })
     return with_network(shown.sort_values(["method", "n"], kind="stable"))
 
@@ -107,7 +118,7 @@ def evidence(runs: pd.DataFrame, curves: pd.DataFrame, one: str, other: str, n: 
     """
     found = section_5_2.compare(runs, one, other, n)
     trained = section_5_2.overview(runs).pivot(index=ROW, columns="method", values="epochs")
-    shown = found[ROW].assign(**{f"{side} %": found[side].map("{:.1f}".format) for side in (one, other)}, difference=format_summary(found))
+    shown = found[ROW].assign(**{f"{side} %": found[side].map(decimal) for side in (one, other)}, difference=format_summary(found))
     if "freeze_retrain" not in (one, other) and len(found):
         shown["equally long"] = format_lookup(equally_long(curves, one, other, found["n"].iloc[0]), found)
     if "freeze_retrain" in trained:  # what is retrained has the baseline's epochs behind it
@@ -173,24 +184,23 @@ def late_table(found: pd.DataFrame) -> pd.DataFrame:
 def unrest_table(found: pd.DataFrame) -> pd.DataFrame:
     """`unrest` with one decimal."""
     names = {"epochs_sd": "sd of epochs", "range": "range", "seeds_sd": "sd of seeds"}
-    return with_network(found.assign(**{name: found[name].map("{:.1f}".format) for name in names}).rename(columns=names))
+    return with_network(found.assign(**{name: found[name].map(decimal) for name in names}).rename(columns=names))
 
 
 def gap_table(found: pd.DataFrame, ns: tuple[int, ...] = (1, 80)) -> pd.DataFrame:
     """`compare_gaps` at some n."""
     found = found[found["n"].isin(ns)]
     ours = format_summary(found.assign(low=found["ours"] - found["half"], high=found["ours"] + found["half"]), "ours")
-    answers = found["inside"].map(lambda inside: "-" if pd.isna(inside) else "yes" if inside else "no")
     return with_network(found[[*ROW, "n"]].assign(**{
         "paper": found["paper"].map(signed), "ours": ours, "pairs": found["seeds"],
-        "one more pair, ±": found["half_pair"].map("{:.1f}".format), "paper inside": answers,
-        "epoch of stopping, ±": ["-" if np.isnan(half) else f"{half:.1f}" for half in found["half_epochs"]],
+        "one more pair, ±": found["half_pair"].map(decimal), "paper inside": found["inside"].map(answer),
+        "epoch of stopping, ±": found["half_epochs"].map(decimal),
     }))
 
 
 def closest_table(found: pd.DataFrame) -> pd.DataFrame:
     """`closest_epochs` after some of the epochs."""
-    numbers = found.drop(columns=[*ROW, "epoch"]).map(lambda value: "-" if np.isnan(value) else f"{value:.1f}")
+    numbers = found.drop(columns=[*ROW, "epoch"]).map(decimal)
     shown = pd.concat([found[ROW], numbers[[name for name in numbers if name not in (5, 80)]], found["epoch"].rename("at epoch")], axis=1)
     return with_network(shown.rename(columns={name: f"after {name}" for name in numbers if name != "least"}))
 
@@ -198,8 +208,8 @@ def closest_table(found: pd.DataFrame) -> pd.DataFrame:
 def reached_table(found: pd.DataFrame) -> pd.DataFrame:
     """`reach_paper` after some of the epochs."""
     ours = {name: f"after {name}" for name in found.columns if name in (20, 60, 160)}
-    numbers = {name: found[name].map(lambda value: "-" if np.isnan(value) else f"{value:.1f}") for name in ours}
-    shown = found.assign(**{"at least the paper's at epoch": found["reached"], "paper": found["paper"].map("{:.1f}".format)})
+    numbers = {name: found[name].map(decimal) for name in ours}
+    shown = found.assign(**{"at least the paper's at epoch": found["reached"], "paper": found["paper"].map(decimal)})
     for name, column in numbers.items():
         shown[name] = column
     return with_network(shown[[*ROW, "method", "n", "paper", *ours, "at least the paper's at epoch"]].rename(columns=ours))
@@ -209,7 +219,7 @@ def stopping_table(found: pd.DataFrame) -> pd.DataFrame:
     """`replay_stopping` in short: the root mean square difference from the paper over n, in points, and the epochs, by patience."""
     apart = root_mean_square(found.rename(columns={"ours": "mean"}), [*ROW, "method", "patience"])
     epochs = found.groupby([*ROW, "method", "patience"])["epochs"].first()
-    text = apart.map("{:.1f}".format) + " (" + epochs.map("{:.0f}".format) + ")"
+    text = apart.map(decimal) + " (" + epochs.map("{:.0f}".format) + ")"
     return with_network(text.unstack("patience").rename(columns="patience {}".format).reset_index().rename_axis(columns=None))
 
 
@@ -223,9 +233,10 @@ def batches_table(found: pd.DataFrame) -> pd.DataFrame:
 
 def sweep_table(found: pd.DataFrame, name: str) -> pd.DataFrame:
     """`sweeps_beside_paper` of parameter `name`, the paper's line last; `apart`: root mean square difference from it."""
-    apart = root_mean_square(found, [*ROW, name]).map("{:.1f}".format)
+    apart = root_mean_square(found, [*ROW, name]).map(decimal)
     printed = found.drop_duplicates([*ROW, "n"]).assign(mean=found["paper"], low=np.nan, high=np.nan, **{name: np.inf})
     shown = by_n(pd.concat([found, printed]).astype({name: float}), [*ROW, name], [1, 25, 60, 80])
+    shown[name] = shown[name].astype(float)  # also of no row
     shown["apart"] = [apart.get(tuple(keys), "-") for keys in shown[[*ROW, name]].itertuples(index=False)]
     shown["seeds"] = shown["seeds"].where(np.isfinite(shown[name]))
     shown[name] = [f"{value:g}" if np.isfinite(value) else "the paper" for value in shown[name]]

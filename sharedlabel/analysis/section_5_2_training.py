@@ -23,6 +23,7 @@ def select_curves(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     Columns run, method, ROW, seed, `best` (the epoch whose weights were kept), epoch, validation_loss, n, `per_cent` (test n-accuracy).
     """
     known = select_default(runs, "random").drop_duplicates("run")[["run", "method", *ROW, "seed", "best"]]
+    curves = curves.reindex(columns=list(dict.fromkeys(["run", *curves.columns]))).astype({"run": str})
     return melt_curves(curves.merge(known, on="run"), [*known.columns, "epoch", "validation_loss"])
 
 
@@ -71,8 +72,9 @@ def unrest(curves: pd.DataFrame) -> pd.DataFrame:
         last = run.sort_values("epoch").tail(LAST)["per_cent"].to_numpy()
         kept = run.loc[run["epoch"] == run["best"], "per_cent"].iloc[0]
         rows.append((*keys, intervals.spread_about_trend(last), np.ptp(last), kept))
-    each = pd.DataFrame(rows, columns=[*ROW, "method", "n", "seed", "epochs_sd", "range", "kept"]).groupby([*ROW, "method", "n"])
-    return each.agg(epochs_sd=("epochs_sd", "mean"), range=("range", "mean"), seeds_sd=("kept", "std")).reset_index()
+    each = pd.DataFrame(rows, columns=[*ROW, "method", "n", "seed", "epochs_sd", "range", "kept"])
+    grouped = each.astype({"rho": float, "n": int}).groupby([*ROW, "method", "n"])
+    return grouped.agg(epochs_sd=("epochs_sd", "mean"), range=("range", "mean"), seeds_sd=("kept", "std")).reset_index()
 
 
 def find_most_restless(curves: pd.DataFrame) -> tuple:
