@@ -16,6 +16,7 @@ from sharedlabel.analysis import intervals, sweet_spots
 
 MARKERS = "osD^vP*X<>hd"
 PALETTE = sns.color_palette("colorblind")
+PALETTE[8] = (0.1, 0.1, 0.1)  # its yellow is hardly seen on white
 PALETTE += [(0.36, 0.2, 0.58), (0.45, 0.45, 0.1)]  # as many as there are markers: no two variants look alike
 LABELS = {
     "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",

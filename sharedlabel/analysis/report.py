@@ -24,10 +24,10 @@ def format_estimate(estimate: float, low: float = math.nan, high: float = math.n
     if math.isnan(estimate):
         return "-"
     half = (high - low) / 2
-    if math.isnan(half) or half == 0:
-        text = f"{estimate:.3g}" + (" ± 0" if half == 0 else "")
+    if math.isnan(half) or half <= 1e-9 * abs(estimate):
+        text = f"{estimate:.3g}" + ("" if math.isnan(half) else " ± 0")
     elif math.isclose(high - estimate, half, rel_tol=1e-6):
-        decimals = max(0, 1 - math.floor(math.log10(half)))
+        decimals = max(0, min(1 - math.floor(math.log10(half)), max(2, 2 - math.floor(math.log10(max(abs(estimate), half))))))
         text = f"{estimate:.{decimals}f} ± {half:.{decimals}f}"
     else:
         text = f"{estimate:.3g} ({low:.3g} to {high:.3g})"
@@ -37,6 +37,13 @@ def format_estimate(estimate: float, low: float = math.nan, high: float = math.n
 def format_summary(found: pd.DataFrame, value: str = "mean") -> list[str]:
     """`format_estimate` of every row of a table with the columns `value`, `low` and `high`, such as `intervals.summary` gives."""
     return [format_estimate(*row) for row in zip(found[value], found["low"], found["high"])]
+
+
+def format_count(number: float) -> str:
+    """A large number with two significant digits: 12,345,678 is "12 M"."""
+    size = min(max(0, math.floor(math.log10(number)) // 3), 3) if number >= 1 else 0
+    scaled = float(f"{number:.2g}") / 1000**size
+    return f"{scaled:g} {['', 'k', 'M', 'G'][size]}".strip()
 
 
 def show_table(frame: pd.DataFrame, caption: str, collapsed: bool | None = None) -> None:
@@ -69,7 +76,7 @@ def table_html(text: pd.DataFrame, caption: str, collapsed: bool) -> str:
         colour = f"; font-weight: bold; color: {VERDICT_COLOURS[value]}" if value in VERDICT_COLOURS else ""
         return f'<{tag} style="text-align: {"right" if right else "left"}{colour}">{html.escape(value)}</{tag}>'
 
-    numeric = [text[name].str.match(r"^[−+-]?[\d.]*").all() for name in text]
+    numeric = [text[name].str.fullmatch(r"(?:[\d.,±−+()\s-]|to)+").all() for name in text]
     rows = [("th", map(str, text.columns)), *(("td", row) for row in text.itertuples(index=False))]
     lines = ["<tr>" + "".join(cell(value, tag, right) for value, right in zip(row, numeric)) + "</tr>" for tag, row in rows]
     head = "" if collapsed else CAPTION.format(html.escape(caption))
@@ -107,7 +114,8 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
     for claim in claims:
         cases = judged[claim.id]
         verdicts, measured = list(cases["verdict"]), cases.dropna(subset="estimate").sort_values("estimate", kind="stable")
-        ends = dict.fromkeys(format_summary(measured.iloc[[0, -1]], "estimate")) if len(measured) else ["-"]
+        ends = format_summary(measured.iloc[[0, -1]], "estimate") if len(measured) else ["-"]
+        ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)  # a skewed interval is left to `show_claim`
         seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
         counts = [f"{verdicts.count(word)} {word}" for word in VERDICT_COLOURS if word in verdicts]
         rows.append({

@@ -86,7 +86,8 @@ def trained_for_5(runs: Runs) -> pd.DataFrame:
 def higher_rate(runs: Runs) -> pd.DataFrame:
     """CNN-LSTMs trained at a higher learning rate beside the same seeds at the default one, means over seeds.
 
-    Columns PANEL, n, `rate`, `per_cent`, `epochs`, the two of the default (`per_cent_at_default`, ...), `seeds`. A pruned LSTM that stopped at the limit might have come further; at the higher rate it stops by itself.
+    Columns PANEL, n, `rate`, `per_cent`, `epochs`, the two of the default (`per_cent_at_default`, ...), `seeds`. A pruned LSTM
+    that stopped at the limit might have come further; at the higher rate it stops by itself.
     """
     table = runs.measured[(runs.measured["pruner"] == "synflow") & (runs.measured["protocol"] == "random")]
     table = at_defaults(table[(table["variant"] == "lstm_balanced") & (table["n"] == table["train_n"])], ("head_learning_rate",))

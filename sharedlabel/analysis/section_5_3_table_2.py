@@ -90,9 +90,10 @@ def pruned_less(runs: Runs) -> pd.DataFrame:
 def readings(runs: Runs) -> pd.DataFrame:
     """How near every reading of Table 2 comes to its numbers: ROW, `head`, READING, `cells`, `seeds`, and distances in points.
 
-    head: lstm, or head_per_image or head_tuple_mean in its place. points: the mean distance of our means from the printed cells. Not every reading has every run: fullest is the distance of the
-    reading with the most, of the same cells and seeds; the nearest, by the difference of the two, comes first. nearest: readings
-    that lie no further from it than one standard deviation of the seeds within a cell (`spread`).
+    head: lstm, or head_per_image or head_tuple_mean in its place. `points`: the mean distance of our means from the printed cells.
+    Not every reading has every run: `fullest` is the distance of the reading with the most, of the same cells and seeds; the nearest,
+    by the difference of the two, comes first. `nearest`: readings that lie no further from it than one standard deviation of the
+    seeds within a cell (`spread`).
     """
     table = runs.measured[(runs.measured["pruner"] == "synflow") & (runs.measured["protocol"] == "disjoint")]
     table = at_own_n(at_defaults(table[table["method"].isin(WITH_HEAD)], tuple(READING)))
