@@ -154,7 +154,7 @@ def accuracies_figure(runs: pd.DataFrame):
 
 def differences_figure(runs: pd.DataFrame):
     """Each order and control minus the random order, in pairs by seed."""
-    figure, axes = in_panels(differences(runs), "difference", "order", labels={"confidence": "confidence minus random"})
+    figure, axes = in_panels(differences(runs), "difference", "order", ylabel="minus random (points)")
     for ax in axes:
         ax.axhline(0, color="0.4", linewidth=1)
         plots.fit_y_axis(ax, bands=True)

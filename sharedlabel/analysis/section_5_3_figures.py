@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib import ticker
 
-from sharedlabel.analysis import intervals, plots
+from sharedlabel import data
+from sharedlabel.analysis import diagrams, intervals, plots
 from sharedlabel.analysis.intervals import PANEL, ROW
 from sharedlabel.analysis.section_5_3 import controls_of
 from sharedlabel.analysis.section_5_3_equal_cost import AVERAGED, COSTS, OTHERS, spending_means
@@ -14,6 +15,7 @@ from sharedlabel.analysis.section_5_3_heads import by_trained_n, head_sweep, sam
 from sharedlabel.analysis.section_5_3_runs import CNNS, WITH_HEAD, Runs, concat, each_panel, pairs_at, printed_table_2, random_tuples
 
 METHODS = ["lstm_balanced", "lstm_baseline", "balanced_table_2", "balanced", "baseline", "graph_embedding"]  # as many as a panel can bear
+BY_COST = ["lstm_balanced", "head_per_image_balanced", "balanced_table_2", "balanced", "graph_embedding"]
 SERIES = {  # how the points of `spending` are drawn
     "averaged logits, SynFlow": {"color": plots.COLOURS["baseline"], "marker": "o"},
     "averaged logits, SNIP": {"color": plots.COLOURS["freeze_retrain"], "marker": "D", "linestyle": "--"},
@@ -28,8 +30,19 @@ def style() -> None:
     plt.rcParams.update({"figure.dpi": 115, "legend.fontsize": 11})
 
 
-def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict | None = None):
-    """A panel a (data set, network, rho, head rho): y against x, a curve for each `by`; one legend above all. Returns figure and axes."""
+def architecture() -> plt.Figure:
+    """The unified CNN-LSTM over a tuple of three real digits (paper, Figure 10)."""
+    train_set, _ = data.load("digits")
+    figure = diagrams.unified_cnn_lstm(train_set.pixels[train_set.labels == 7][:3, 0].numpy())
+    figure.set_size_inches(7.2, 4.8)
+    return figure
+
+
+def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict | None = None, ylabel: str = ""):
+    """A panel a (data set, network, rho, head rho): y against x, a curve for each `by`; one legend above all. Returns figure and axes.
+
+    labels: words for the legend by the value of `by`; ylabel: instead of `plots.LABELS`'.
+    """
     drawn = plots.cases(table, PANEL)
     if not drawn:
         return None, []
@@ -37,10 +50,11 @@ def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict |
     for ax, case in zip(axes, drawn):
         own = plots.select_case(table, case)
         plots.curves(ax, own, x, y, by, along="n")
-        ax.set(xscale="log", xlabel="", ylabel=plots.LABELS[y] if ax.get_subplotspec().is_first_col() else "")
+        ax.set(xscale="log", xlabel="", ylabel=(ylabel or plots.LABELS[y]) if ax.get_subplotspec().is_first_col() else "")
         if x == "n":
             ticks = [n for n in (1, 2, 5, 15, 40) if n >= own["n"].min()]
             ax.set_xticks(ticks, ticks)
+            ax.xaxis.set_minor_formatter("")
         ax.set_title(f"{plots.case_title(case).replace(', head', chr(10) + 'head')}; {own['seed'].nunique()} seeds", fontsize=12)
         plots.fit_y_axis(ax)
     figure.supxlabel(plots.LABELS[x], fontsize=12)
@@ -85,8 +99,7 @@ def lstm_minus_controls(runs: Runs):
     """The CNN-LSTM minus each of its controls, by panel, in pairs by seed; above zero sharing pays."""
     pairs = [pairs_at(part, f"lstm_{cnn}", controls_of(cnn), heads=True)
              for _, part in each_panel(random_tuples(runs)) for cnn in CNNS]
-    labels = {name: "minus " + plots.TITLES[name] for cnn in CNNS for name in controls_of(cnn)}
-    figure, axes = in_panels(concat(pairs, runs.panels.assign(difference=0.0)), "difference", "variant", labels=labels)
+    figure, axes = in_panels(concat(pairs, runs.panels.assign(difference=0.0)), "difference", "variant", ylabel="CNN-LSTM minus (points)")
     for ax in axes:
         ax.axhline(0, color="0.4", linewidth=1)
         plots.fit_y_axis(ax, bands=True)

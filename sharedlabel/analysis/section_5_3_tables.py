@@ -1,21 +1,23 @@
 """Section 5.3: its comparisons as the tables that the notebook shows: a column an n, an estimate with half its 95 % interval in a cell."""
 import pandas as pd
+from IPython.display import Markdown, display
 
-from sharedlabel.analysis import plots
+from sharedlabel.analysis import plots, report
 from sharedlabel.analysis import section_5_3 as section
 from sharedlabel.analysis import section_5_3_table_2 as table_2
 from sharedlabel.analysis.comparisons import judge_all
-from sharedlabel.analysis.intervals import CASE, PANEL, ROW
-from sharedlabel.analysis.report import format_count, format_estimate, format_summary
+from sharedlabel.analysis.intervals import CASE, PANEL, ROW, summary
+from sharedlabel.analysis.report import VERDICT_COLOURS, format_count, format_estimate, format_summary
 from sharedlabel.analysis.section_5_3_equal_cost import COSTS, spending_means
-from sharedlabel.analysis.section_5_3_heads import PART_NAMES, higher_rate, live_weights
-from sharedlabel.analysis.section_5_3_pruners import orders
+from sharedlabel.analysis.section_5_3_heads import PART_NAMES, higher_rate, live_weights, sweep_curves
+from sharedlabel.analysis.section_5_3_pruners import orders, runs_under
 from sharedlabel.analysis.section_5_3_runs import (
     AT_DEFAULT,
     NAMES,
     TABLE_2_N,
     WITH_HEAD,
     Runs,
+    concat,
     costs,
     each_panel,
     pairs_at,
@@ -54,10 +56,16 @@ def by_n(found: pd.DataFrame, index: dict[str, list]) -> pd.DataFrame:
 def comparison(found: pd.DataFrame) -> pd.DataFrame:
     """A comparison (COMPARISON) as a table, in points: a row a panel and pair; a method that is first in all pairs is in the heading."""
     others = [NAMES.get(name, name) for name in found["variant"]]
-    if found["one"].nunique() == 1:
-        return by_n(found, {"panel": titles(found), f"{NAMES[found['one'].iloc[0]]} minus": others})
+    if found["one"].nunique() == 1:  # and a pair that is the only one is in the caption
+        heading = f"{NAMES[found['one'].iloc[0]]} minus"
+        return by_n(found, {"panel": titles(found)} | ({heading: others} if len(set(others)) > 1 else {}))
     pairs = [f"{NAMES[one]} minus {other}" for one, other in zip(found["one"], others)]
     return by_n(found, {"panel": titles(found), "one minus the other": pairs})
+
+
+def show_comparison(found: pd.DataFrame, caption: str, collapsed: bool | None = None) -> None:
+    """Display a comparison as a table; a long one is collapsed."""
+    report.show_table(comparison(found), f"{caption}, in points ({LEGEND})", collapsed)
 
 
 def opponents(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
@@ -75,6 +83,14 @@ def opponents(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
             "against": f"{NAMES[least['variant']]}, n = {least['n']}",
         })
     return pd.DataFrame(rows)
+
+
+def show_verdict(claim_id: str, judged: dict[str, pd.DataFrame]) -> None:
+    """Display a claim's words, its verdict and the rule that decides it; judged: the cases of every claim by its id."""
+    claim = next(claim for claim in section.CLAIMS if claim.id == claim_id)
+    verdict = claim.overall(list(judged[claim_id]["verdict"]))
+    word = f'<b style="color: {VERDICT_COLOURS[verdict]}">{verdict}</b>'
+    display(Markdown(f"{claim.words} ({claim.source}): {word}. Rule: {claim.rule}."))
 
 
 def costs_of_lstm(runs: Runs) -> pd.DataFrame:
@@ -111,6 +127,16 @@ def lead_in_brief(averaged: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFram
     return wide.reindex(columns=list(heading.values())).rename_axis(columns=None).fillna("-")
 
 
+def sharing_minus_head(found: pd.DataFrame) -> pd.DataFrame:
+    """`section.sharing_minus_head` as a table: a row a panel and CNN."""
+    return by_n(found, {"panel": titles(found), "CNN": found["one"].str.removeprefix("lstm_")})
+
+
+def heads_by_cnn(found: pd.DataFrame) -> pd.DataFrame:
+    """`section.heads_by_cnn` as a table: a row a panel and head."""
+    return by_n(found, {"panel": titles(found), "head": found["one"].str.removesuffix("_balanced").map(HEADS)})
+
+
 def parts_of_the_leads(leads: pd.DataFrame) -> pd.DataFrame:
     """`section.leads` as a table: the lead over averaged logits, what the head brings alone and what sharing adds, a column an n."""
     parts = {"lead": "lead over averaged logits", "head": "of which the head alone", "sharing": "of which sharing"}
@@ -136,6 +162,20 @@ def heads_minus_averaged(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
     return wide
 
 
+def sweep(table: pd.DataFrame, minus: bool = False) -> pd.DataFrame:
+    """`section_5_3_heads.head_sweep` as a table, a column a rho of the head: n-accuracy in per cent, or the CNN-LSTM minus each control."""
+    value = "difference" if minus else "per_cent"
+    found = summary(sweep_curves(table, minus), value, [*ROW, "n", "variant", "head_rho"])
+    cells = found.assign(row=titles(found, ROW), method=found["variant"].map(NAMES), cell=format_summary(found))
+    wide = cells.pivot_table(index=["row", "n", "method"], columns="head_rho", values="cell", aggfunc="first", sort=False)
+    return wide.rename(columns="{:g}".format).rename_axis(columns=None)
+
+
+def trained_n(table: pd.DataFrame) -> pd.DataFrame:
+    """The means of `section_5_3_heads.by_trained_n` over seeds, in per cent: PANEL, `train_n`, n, mean, low, high, seeds."""
+    return summary(table, "per_cent", [*PANEL, "train_n", "n"])
+
+
 def training(runs: Runs, one: str, other: str, rows: pd.DataFrame) -> pd.DataFrame:
     """`section.by_training` as a table; rows: the claim's, for their verdicts."""
     found = section.by_training(runs, one, other)
@@ -159,6 +199,16 @@ def orders_under(runs: Runs, pruner: str) -> pd.DataFrame:
     minus = [f"{NAMES[one]} minus {NAMES[other]}" for one, other in zip(table["one"], table["variant"])]
     table = table.assign(panel=titles(table), points=minus, column=table["side"] + ", n = " + table["n"].astype(str))
     return table.pivot_table(index=["panel", "points"], columns="column", values="cell", aggfunc="first", sort=False).fillna("-")
+
+
+def accuracies_under(runs: Runs, pruner: str) -> pd.DataFrame:
+    """n-accuracies in per cent under another pruner, at the n that its CNN-LSTM has."""
+    found = []
+    for case, _ in each_panel(random_tuples(runs)):
+        own = runs_under(runs, pruner, case)
+        found.append(summary(own, "per_cent", [*PANEL, "variant", "n"]) if len(own) else own)
+    table = concat(found, pd.DataFrame(columns=[*PANEL, "variant", "n", "mean", "low", "high"]))
+    return by_n(table, {"panel": titles(table), "method": table["variant"].map(NAMES)})
 
 
 def printed(beside: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
@@ -194,6 +244,16 @@ def readings(found: pd.DataFrame) -> pd.DataFrame:
     })
 
 
+def as_stated(found: pd.DataFrame) -> pd.Series:
+    """Which `section_5_3_table_2.readings` are what the paper says: the stated rho of the head, SynFlow, and default settings."""
+    stated = {case[:3]: case[3] for case in table_2.stated_panels()}
+    rho = pd.Series([stated[row] for row in found[ROW].itertuples(index=False, name=None)], found.index, dtype=float)
+    default = pd.Series(True, found.index)
+    for name in table_2.READING[2:]:
+        default &= found[name] == parameters.default(name)
+    return default & (found["head_rho"] == rho) & (found["head_pruner"] == "synflow")
+
+
 def pruned_less(runs: Runs) -> pd.DataFrame:
     """`section_5_3_table_2.pruned_less` as a table."""
     found = in_order(table_2.pruned_less(runs), CASE)
@@ -217,6 +277,11 @@ def spending(runs: Runs) -> pd.DataFrame:
     weights, flops = (found.groupby(["case", "series", "at"])[name].transform("mean").map(format_count) for name in COSTS)
     index = {"CNN": [plots.case_title(case) for case in found["case"]], "method": series, "weights, FLOPs": weights + ", " + flops}
     return by_n(found, index)
+
+
+def equal_cost_in_brief(found: pd.DataFrame) -> pd.DataFrame:
+    """Of `section_5_3_equal_cost.at_equal_cost` the comparisons with SynFlow's CNNs, of the CNN-LSTM and the head alone, per image."""
+    return found[found["variant"].astype(str).str.contains("SynFlow") & found["one"].isin(["lstm_balanced", "head_per_image_balanced"])]
 
 
 def at_a_higher_rate(runs: Runs) -> pd.DataFrame:
@@ -248,7 +313,8 @@ def what_was_run(runs: Runs) -> pd.DataFrame:
     )
     found = in_order(found, ROW)
     found.insert(0, "CNN", titles(found, ROW))
-    return found.round({"epochs": 0, "minutes": 0}).assign(variant=found["variant"].map(NAMES)).drop(columns=ROW)
+    found = found.round({"epochs": 0, "minutes": 0}).assign(variant=found["variant"].map(NAMES)).drop(columns=ROW)
+    return found.rename(columns={"variant": "method", "head": "head ρ"})
 
 
 def other_settings(run: pd.Series) -> str:
