@@ -1,0 +1,37 @@
+"""What a run is called and where its files lie. A run's name is readable and ends in a hash of all parameters that can change its result."""
+import hashlib
+import json
+from pathlib import Path
+
+from sharedlabel import ROOT
+
+# Parameters that methods got after the first records were committed, and the value that those records had without saying so.
+# With that value they are in no name and in no record, so that an old record keeps its name and is found as done.
+LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10}
+
+# Parameters that have another name in records and in the hash of a run's name than in notebooks and studies: they were renamed
+# after the first records were committed.
+RECORDED_AS = {"standard_weight": "lam", "message_weight": "passing"}
+
+
+def run_name(params: dict) -> str:
+    """A readable, unique name; params as in a record."""
+    digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
+    parts = [params["dataset"], params["model"], params["method"], params["pruner"], f"rho{params['rho']:g}"]
+    parts += [f"n{params['train_n']}"] if "train_n" in params else []
+    return "-".join((*parts, f"seed{params['seed']}", digest))
+
+
+def record_path(params: dict, results: str | Path) -> Path:
+    """Where the run's record lies below the folder `results` (relative: to the repository)."""
+    return ROOT / results / params["dataset"] / params["model"] / f"{run_name(params)}.json"
+
+
+def progress_path(record_path: Path) -> Path:
+    """Where it is written down how far the training of a run without a record has come (`sharedlabel.resume`); git ignores it."""
+    return record_path.with_suffix(".unfinished")
+
+
+def checkpoint_paths(record_path: Path) -> tuple[Path, Path]:
+    """Where a record's checkpoint lies, by whether it is small or large."""
+    return record_path.with_suffix(".safetensors"), record_path.with_suffix(".large.safetensors")

@@ -1,0 +1,75 @@
+"""Records: one small JSON a run, and a sparse checkpoint beside it.
+
+A run is done when its record exists; records appear by atomic rename, after their checkpoint.
+"""
+import json
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sharedlabel import ROOT
+from sharedlabel.runs import checkpoints, names
+from sharedlabel.runs.files import write_atomically
+
+
+def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None) -> Path:
+    """Write the record, and `tensors` as its checkpoint, each whole or not at all; returns the record's path.
+
+    The file that said how far its training had come goes.
+    """
+    target = names.record_path(record["params"], results)
+    if tensors:
+        checkpoints.save(tensors, target)
+    write_atomically(target, dumps(record).encode())
+    names.progress_path(target).unlink(missing_ok=True)
+    return target
+
+
+def dumps(record: dict) -> str:
+    """JSON with sorted keys, one line an entry of `measures` and of a learning curve."""
+    text, lines = json.dumps(rounded(record), sort_keys=True, indent=1), []
+    for line in text.split("\n"):
+        depth = len(line) - len(line.lstrip())
+        deep = depth >= 3 or (depth == 2 and line.strip(" ,") in ("}", "]"))
+        if deep and lines:
+            lines[-1] += (" " if lines[-1].endswith(",") else "") + line.strip()
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def rounded(value):
+    """Floats to seven significant digits, which is what float32 holds."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list) else value
+
+
+def git(*arguments: str) -> str:
+    """What git answers about this checkout; nothing where there is no git, or this is no checkout."""
+    try:
+        command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
+
+
+def provenance(device, seconds: float) -> dict:
+    """What a record says of where it came from: versions, device, seconds, commit, time.
+
+    `dirty`: whether code that a run is made of had changes that are not in the commit.
+    """
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy", "numba")},
+        "device": f"{device} ({torch.cuda.get_device_name(device)})" if torch.device(device).type == "cuda" else str(device),
+        "seconds": round(seconds, 1), "commit": git("rev-parse", "HEAD"), "dirty": bool(changed),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
