@@ -178,7 +178,7 @@ def name_variants(table: pd.DataFrame) -> pd.Series:
     """What each row's run is called where section 5.3 compares it: one of VARIANTS.
 
     A graph has its architecture in its name, a head the training of its CNN; a control (`head_control`) also whether it was
-    trained on single images or on the mean output of a tuple.
+    trained per image or on the mean output of a tuple.
     """
     found, cnn = table["method"].copy(), table["cnn_method"].astype(str)
     trained = table["train_n"].map(lambda n: "head_per_image_" if n == 1 else "head_tuple_mean_")

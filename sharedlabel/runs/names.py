@@ -14,6 +14,12 @@ LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases
 RECORDED_AS = {"standard_weight": "lam", "message_weight": "passing"}
 
 
+def parameters_of(recorded: dict) -> dict:
+    """A record's `params` by the names that notebooks and studies have now, `method` among them."""
+    renamed = {old: new for new, old in RECORDED_AS.items()}
+    return {renamed.get(name, name): value for name, value in recorded.items()}
+
+
 def run_name(params: dict) -> str:
     """A readable, unique name; params as in a record."""
     digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
@@ -28,7 +34,7 @@ def record_path(params: dict, results: str | Path) -> Path:
 
 
 def progress_path(record_path: Path) -> Path:
-    """Where it is written down how far the training of a run without a record has come (`sharedlabel.resume`); git ignores it."""
+    """Where the progress of a run's training is saved until its record exists (`runs.resume`); git ignores it."""
     return record_path.with_suffix(".unfinished")
 
 
