@@ -3,12 +3,10 @@ import re
 import shutil
 
 import pytest
-from made_records import collapse, executed, save, write
+from made_records import collapse, executed, write
 
 from sharedlabel import ROOT
 from sharedlabel.runs import names, parameters
-
-
 
 # ---- appendix C.2
 
