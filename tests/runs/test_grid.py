@@ -1,6 +1,7 @@
 """A study's life, for real: killed, gone on with, cloned, forced. A run is done when its record exists."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -264,7 +265,7 @@ def test_a_run_that_starts_from_another_waits_for_it_but_not_once_it_is_done(tmp
 
     def missing() -> list[Path]:
         output = grid(house, study, "--dry-run", "--quiet", "host").output
-        return [Path(line.removeprefix("    output: ").removesuffix(" (update)")) for line in output.splitlines() if line.startswith("    output: ")]
+        return [Path(found) for found in re.findall(r"^    output: (.*?)(?: \(update\))?$", output, re.MULTILINE)]
 
     first, second = missing()
     assert "baseline" in first.name and "freeze_retrain" in second.name
