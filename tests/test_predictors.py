@@ -194,7 +194,7 @@ def test_a_record_that_is_another_runs_is_refused_by_name(tmp_path):
 
 def test_a_record_without_its_checkpoint_is_named(tmp_path):
     params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
-    before = parameters.without(parameters.prerequisite("head_control", params), "method")
+    before = parameters.prerequisite("head_control", params)
     file = records.save({"params": parameters.identity("baseline", before), "status": "ok"}, tmp_path)
     with pytest.raises(FileNotFoundError, match=f"{file.name} has lost its checkpoint; put the .safetensors back .no large one"):
         checkpoints.load_prerequisite("head_control", params)
@@ -202,7 +202,7 @@ def test_a_record_without_its_checkpoint_is_named(tmp_path):
 
 def test_a_cnn_that_collapsed_is_nothing_to_start_from(tmp_path):
     params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
-    before = parameters.without(parameters.prerequisite("head_control", params), "method")
+    before = parameters.prerequisite("head_control", params)
     record = {"params": parameters.identity("baseline", before), "status": "layer_collapse", "collapse": "no path is left"}
     records.save(record, tmp_path)
     with pytest.raises(pruning.LayerCollapse, match="no path is left"):

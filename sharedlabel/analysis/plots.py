@@ -16,6 +16,7 @@ from sharedlabel.analysis import intervals, sweet_spots
 
 MARKERS = "osD^vP*X<>hd"
 PALETTE = sns.color_palette("colorblind")
+PALETTE[8] = (0.1, 0.1, 0.1)  # its yellow is hardly seen on white
 PALETTE += [(0.36, 0.2, 0.58), (0.45, 0.45, 0.1)]  # as many as there are markers: no two variants look alike
 LABELS = {
     "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
@@ -34,7 +35,7 @@ TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100
          "graph_embedding": "graph: joined embeddings", "graph_neuron": "graph: neurons",
          "head_per_image_balanced": "head alone, per image", "head_tuple_mean_balanced": "head alone, tuple's mean",
          "head_per_image_baseline": "head alone, per image (baseline CNN)",
-          "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
+         "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
          "balanced_table_2": "balanced at Table 2's ρ for averaging"}
 METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron",
@@ -177,10 +178,10 @@ def name_variants(table: pd.DataFrame) -> pd.Series:
     """What each row's run is called where section 5.3 compares it: one of VARIANTS.
 
     A graph has its architecture in its name, a head the training of its CNN; a control (`head_control`) also whether it was
-    trained on each image `alone` or on the `mean` output of a tuple.
+    trained per image or on the mean output of a tuple.
     """
     found, cnn = table["method"].copy(), table["cnn_method"].astype(str)
-    trained = table["train_n"].map(lambda n: "alone_" if n == 1 else "mean_")
+    trained = table["train_n"].map(lambda n: "head_per_image_" if n == 1 else "head_tuple_mean_")
     named = {"graph": "graph_" + table["architecture"].astype(str), "cnn_lstm": "lstm_" + cnn, "head_control": trained + cnn}
     for method, names in named.items():
         found = found.mask(table["method"] == method, names)

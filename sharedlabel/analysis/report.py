@@ -144,6 +144,5 @@ def show_claim(claim: Claim, rows: pd.DataFrame) -> None:
     """Display one claim case by case, under its words, its verdict and the rule that decides it."""
     verdict = claim.overall(list(rows["verdict"]))
     shown = rows.assign(estimate=format_summary(rows, "estimate")).drop(columns=["low", "high"]).rename(columns={"estimate": claim.unit})
-    coloured = f'<b style="color: {VERDICT_COLOURS[verdict]}">{verdict}</b>'
-    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** {coloured}. **Rule:** {claim.rule}."))
+    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict: {verdict}.** Rule: {claim.rule}."))
     show_table(shown, f"{claim.words}: case by case")

@@ -52,8 +52,7 @@ def gather(results: str | Path, rows: Callable[[dict, str], list[dict]]) -> pd.D
 
 def rows_of(record: dict, run: str) -> list[dict]:
     """One record's rows of the table."""
-    renamed = {old: new for new, old in names.RECORDED_AS.items()}
-    params = {renamed.get(key, key): tuple(v) if isinstance(v, list) else v for key, v in record["params"].items() if key != "n"}
+    params = {key: tuple(v) if isinstance(v, list) else v for key, v in names.parameters_of(record["params"]).items() if key != "n"}
     parts, trained = record["network"].values(), record["epochs"]
     network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
     network["macs_live_image"] = network.pop("macs_live")

@@ -1,4 +1,7 @@
-"""What a run is called and where its files lie. A run's name is readable and ends in a hash of all parameters that can change its result."""
+"""What a run is called and where its files lie.
+
+A run's name is readable and ends in a hash of all parameters that can change its result.
+"""
 import hashlib
 import json
 from pathlib import Path
@@ -12,6 +15,12 @@ LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases
 # Parameters that have another name in records and in the hash of a run's name than in notebooks and studies: they were renamed
 # after the first records were committed.
 RECORDED_AS = {"standard_weight": "lam", "message_weight": "passing"}
+
+
+def parameters_of(recorded: dict) -> dict:
+    """A record's `params` by the names that notebooks and studies have now, `method` among them."""
+    renamed = {old: new for new, old in RECORDED_AS.items()}
+    return {renamed.get(name, name): value for name, value in recorded.items()}
 
 
 def run_name(params: dict) -> str:
@@ -28,7 +37,7 @@ def record_path(params: dict, results: str | Path) -> Path:
 
 
 def progress_path(record_path: Path) -> Path:
-    """Where it is written down how far the training of a run without a record has come (`sharedlabel.resume`); git ignores it."""
+    """Where the progress of a run's training is saved until its record exists (`runs.resume`); git ignores it."""
     return record_path.with_suffix(".unfinished")
 
 

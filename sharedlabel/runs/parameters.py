@@ -1,36 +1,47 @@
-"""What a run is told, checked before anything is trained.
+"""The parameters of a run: their types, limits and defaults, checked before anything is trained.
 
-A method notebook's `parameters` cell is the one place where its parameters, their defaults and types
-are written down; it is read here (never executed), so that the notebook, the grid and the tests agree.
+The `parameters` cell of a method notebook is the one place where its parameters and their defaults are written down. It is read
+here and never executed, so that notebook, grid and tests agree. `papermill.inspect_notebook` would read it too, but its import takes two
+seconds of processor time, in every run; the same few lines are in `defaults`.
 """
 import ast
 import json
 import math
+import shlex
+from typing import Annotated, Literal
 
 import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from sharedlabel import ROOT, choices
 from sharedlabel.runs import names
 
+Count = Annotated[int, Field(ge=1)]
+Ratio = Annotated[float, Field(ge=0)]  # log10 of all weights over those that remain
+Share = Annotated[float, Field(ge=0, le=1)]
+LearningRate = Annotated[float, Field(gt=0)]
+
+# Every parameter and what it may be. A float may be written as a whole number; nothing else is converted. A parameter that a
+# new method has and this table lacks is of its default's type.
+TYPES = {
+    "dataset": Literal[*choices.DATASETS], "model": Literal[*choices.MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
+    "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0)],
+    "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Count,
+    "batch_size": Count, "tuple_size": Count, "tuples_per_batch": Count, "standard_weight": Share, "free_layers": Count,
+    "learning_rate": LearningRate, "max_epochs": Count, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
+    "held_out": Annotated[float, Field(gt=0, le=0.5)], "augment": Literal[*choices.AUGMENTATIONS],
+    "precision": Literal[*choices.PRECISIONS], "architecture": Literal[*choices.ARCHITECTURES], "message_weight": Share,
+    "cnn_method": Literal[*choices.CNN_METHODS], "cnn_training": Literal[*choices.CNN_TRAININGS], "standardised": bool,
+    "train_n": Count, "order": Literal[*choices.READING_ORDERS], "permutations": Count,
+    "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
+    "head_batch_size": Count, "head_learning_rate": LearningRate, "head_max_epochs": Count,
+    "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],
+}
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+ADAPTERS = {name: TypeAdapter(kind, config=STRICT) for name, kind in TYPES.items()}
 # These change where and how a run happens, not its result: they are in no name and in no record.
 RUNTIME_PARAMETERS = {"device", "results", "on_collapse"}
-ALLOWED = {
-    "dataset": choices.DATASETS, "model": choices.MODELS, "initialisation": choices.INITIALISATIONS, "pruner": choices.PRUNERS,
-    "augment": choices.AUGMENTATIONS, "precision": choices.PRECISIONS, "on_collapse": choices.ON_COLLAPSE,
-    "cnn_method": choices.CNN_METHODS, "cnn_training": choices.CNN_TRAININGS, "order": choices.READING_ORDERS,
-    "head_pruner": choices.PRUNERS, "head_biases": choices.HEAD_BIASES, "architecture": choices.ARCHITECTURES,
-}
-AT_LEAST = {  # parameter: (least value, whether the least value itself is allowed)
-    "rho": (0, True), "seed": (0, True), "n": (1, True), "prune_iterations": (1, True), "batch_size": (1, True),
-    "learning_rate": (0, False), "max_epochs": (1, True), "patience": (1, True), "min_improvement": (0, True),
-    "held_out": (0, False), "standard_weight": (0, True), "tuple_size": (1, True), "tuples_per_batch": (1, True), "free_layers": (1, True),
-    "tuples_per_class": (1, True),
-    "head_rho": (0, True), "train_n": (1, True), "permutations": (1, True), "head_batch_size": (1, True),
-    "head_learning_rate": (0, False), "head_max_epochs": (1, True), "message_weight": (0, True), "revision": (1, True),
-}
-AT_MOST = {"standard_weight": (1, True), "message_weight": (1, True), "held_out": (0.5, True), "min_improvement": (1, False)}
-# Numbers that need not be whole, whatever the parameters cell says: edited to `rho = 3`, it still means 3.0.
-FLOATS = {"rho", "learning_rate", "min_improvement", "held_out", "standard_weight", "head_rho", "head_learning_rate", "message_weight"}
+ANYWHERE = "the parameters cell, papermill's -p or -y, or the study's YAML"
 
 
 class ParameterError(ValueError):
@@ -43,14 +54,13 @@ def method_names() -> list[str]:
 
 
 def defaults(method: str) -> dict:
-    """The parameters of a method and their default values, read from its notebook's `parameters` cell."""
+    """The parameters of a method and their default values, from its notebook's `parameters` cell; ParameterError on a wrong one."""
     if method not in method_names():
         raise ParameterError(f"method: {method!r} is unknown; allowed: {', '.join(method_names())}")
     notebook = json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())
     cell = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
-    assignments = ast.parse("".join(cell["source"])).body
-    found = {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
-    return {name: float(value) if name in FLOATS and type(value) is int else value for name, value in found.items()}
+    values = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse("".join(cell["source"])).body}
+    return {name: validate(name, value, f"the parameters cell of {method}.ipynb", type(value)) for name, value in values.items()}
 
 
 def default(name: str):
@@ -58,89 +68,83 @@ def default(name: str):
     return next(found[name] for method in method_names() if name in (found := defaults(method)))
 
 
-def check(method: str, given: dict, where: str = "the parameters cell, papermill's -p or -y, or the study's YAML") -> dict:
-    """All parameters of a run of `method`, defaults filled in, types settled (a whole rho becomes a float).
+def check(method: str, given: dict, where: str = ANYWHERE) -> dict:
+    """All parameters of a run of `method`, defaults filled in, a whole number for a float made one.
 
-    Raises ParameterError, which names the value, what is allowed and where to set it.
+    Raises ParameterError, which names the value, what is allowed and `where` to set it.
     """
-    known, params = defaults(method), {}
+    known = defaults(method)
     for name in given:
         if name not in known:
             raise ParameterError(f"{name}: not a parameter of {method} (set in {where}); it has {', '.join(known)}")
-    for name, default in known.items():
-        value = given.get(name, default)
-        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not type(default):
-            allowed = type(default).__name__ + hint(value, type(default))
-            raise ParameterError(f"{name}: {value!r} is {type(value).__name__}, allowed is {allowed} (set in {where})")
-        if isinstance(default, list):
-            kind = type(default[0])
-            wrong = [f"{each!r} is {type(each).__name__}" for each in value if type(each) is not kind]
-            if wrong or not value:
-                wrong, allowed = wrong[0] if wrong else "[] is empty", f"a list of {kind.__name__}"
-                raise ParameterError(f"{name}: {wrong}, allowed is {allowed} (set in {where})")
-        for each in value if isinstance(value, list) else [value]:
-            check_value(name, each, where)
-        params[name] = value
-    if "n" in params and isinstance(params["n"], list) and len(set(params["n"])) < len(params["n"]):
-        raise ParameterError(f"n: {params['n']} names a value twice (set in {where})")
-    if params["model"] == "resnet18" and choices.DATASETS[params["dataset"]].channels != 3:
-        raise ParameterError(
-            f"model: resnet18 reads 3 colour channels, and an image of {params['dataset']} has {choices.DATASETS[params['dataset']].channels}; "
-            f"use fc, conv or wideresnet20 (set in {where})"
-        )
-    if params.get("cnn_training", "frozen") != "frozen" and params["model"] not in ("fc", "conv"):
-        raise ParameterError(
-            f"cnn_training: {params['cnn_training']!r} is for networks whose embeddings are their logits, fc and conv; "
-            f"allowed for {params['model']}: frozen (set in {where})"
-        )
-    for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
-        if params.get("cnn_training", "frozen") != "frozen" and params[name] != only:
-            raise ParameterError(
-                f"{name}: {params[name]!r} is for a frozen CNN; "
-                f"allowed with cnn_training {params['cnn_training']}: {only!r} (set in {where})"
-            )
-    if "architecture" in params and params["n"] != [params["train_n"]]:
-        raise ParameterError(
-            f"n: {params['n']} is not allowed; a graph network is built for train_n = {params['train_n']} images, "
-            f"so allowed is [{params['train_n']}] (set in {where})"
-        )
+    params = {name: validate(name, given.get(name, value), where, type(value)) for name, value in known.items()}
+    for message in contradictions(params):
+        raise ParameterError(f"{message} (set in {where})")
     return params
 
 
-def hint(value, kind: type) -> str:
+def validate(name: str, value, where: str, fallback: type):
+    """The value, if its parameter may have it; `fallback` is the type of a parameter that is not in `TYPES`. ParameterError otherwise."""
+    adapter = ADAPTERS.get(name) or TypeAdapter(fallback, config=STRICT)
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise ParameterError(f"{name}: {explain(error, adapter.json_schema())} (set in {where})") from None
+
+
+def explain(error: ValidationError, schema: dict) -> str:
+    """What is wrong with a parameter's value and what is allowed, in one line; `schema` is the JSON schema of its type."""
+    first = error.errors(include_url=False)[0]
+    value, kind = first["input"], first["type"].removesuffix("_type").replace("string", "str")
+    if "enum" in schema:
+        return f"{value!r} is unknown; allowed: {', '.join(schema['enum'])}"
+    if kind == "too_short":
+        return "[] is empty; allowed is a list of int"
+    if first["type"].endswith("_type"):
+        return f"{value!r} is {type(value).__name__}, allowed is {'a list of ' if first['loc'] else ''}{kind}{number_in(value, kind)}"
+    limits = schema["items"] if first["loc"] else schema
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    allowed = " and ".join(f"{sign} {limits[key]}" for key, sign in signs.items() if key in limits)
+    return f"{float(value) if limits['type'] == 'number' else value!r} is not allowed; it is a number {allowed}"
+
+
+def number_in(value, kind: str) -> str:
     """How to write a number that YAML 1.1 took for text, such as 1e-3."""
     try:
-        number = kind(value) if isinstance(value, str) and kind in (int, float) else math.nan
-    except ValueError:
+        number = {"int": int, "float": float}[kind](value) if isinstance(value, str) else math.nan
+    except (KeyError, ValueError):
         number = math.nan
     return f"; write {yaml.safe_dump(number).split()[0]}" if math.isfinite(number) else ""
 
 
-def check_value(name: str, value, where: str) -> None:
-    if name in ALLOWED and value not in ALLOWED[name]:
-        raise ParameterError(f"{name}: {value!r} is unknown; allowed: {', '.join(ALLOWED[name])} (set in {where})")
-    if name in AT_LEAST:
-        least, inclusive = AT_LEAST[name]
-        most, itself = AT_MOST.get(name, (math.inf, True))
-        allowed = f"a number {'>=' if inclusive else '>'} {least}" + (f" and {'<=' if itself else '<'} {most}" if name in AT_MOST else "")
-        finite = type(value) in (int, float) and math.isfinite(value)
-        excluded = (value == least and not inclusive) or (value == most and not itself)
-        if not finite or not least <= value <= most or excluded:
-            raise ParameterError(f"{name}: {value!r} is not allowed; it is {allowed} (set in {where})")
+def contradictions(params: dict):
+    """What is wrong with parameters that are each allowed, but not together; a message each."""
+    dataset, model, n = params["dataset"], params["model"], params["n"]
+    channels, training = choices.DATASETS[dataset].channels, params.get("cnn_training", "frozen")
+    if len(set(n)) < len(n):
+        yield f"n: {n} names a value twice"
+    if model == "resnet18" and channels != 3:
+        yield f"model: resnet18 reads 3 colour channels, and an image of {dataset} has {channels}; use fc, conv or wideresnet20"
+    if training != "frozen" and model not in ("fc", "conv"):
+        yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, fc and conv; allowed for {model}: frozen"
+    for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
+        if training != "frozen" and params[name] != only:
+            yield f"{name}: {params[name]!r} is for a frozen CNN; allowed with cnn_training {training}: {only!r}"
+    if "architecture" in params and n != [params["train_n"]]:
+        built = params["train_n"]
+        yield f"n: {n} is not allowed; a graph network is built for train_n = {built} images, so allowed is [{built}]"
 
 
 def from_notebook(method: str, namespace: dict) -> dict:
     """The checked parameters of a running method notebook; `namespace` is its `globals()`.
 
-    What was given is what the cells from the parameters cell up to this call assign (papermill adds a
-    cell of its own after it), as IPython's history `In` has them: so a parameter that papermill passes
-    and the notebook does not have is refused, and running the notebook twice in one kernel works.
+    Given is what the cells from the parameters cell up to the call of `lifecycle.begin` assign (papermill adds a cell of its
+    own after the parameters cell), as IPython's history `In` has them: so a parameter that papermill passes and the notebook does
+    not have is refused, and the notebook can run twice in one kernel.
     """
     history = [assigned_names(source) for source in namespace["In"]]
-    start = max(i for i, found in enumerate(history) if set(defaults(method)) <= found)
-    end = next(i for i in range(start, len(history)) if "from_notebook(" in namespace["In"][i])
+    start = max(i for i, assigned in enumerate(history) if set(defaults(method)) <= assigned)
+    end = next(i for i in range(start, len(history)) if "lifecycle.begin(" in namespace["In"][i])
     return check(method, {name: namespace[name] for name in set().union(*history[start:end])})
 
 
@@ -157,19 +161,29 @@ def prerequisite(method: str, params: dict) -> dict | None:
     """The run that a run of `method` starts from (its `method` and all its parameters), None where it starts afresh.
 
     It has the same parameters, as far as both notebooks know them, and its own notebook's revision. A head starts from
-    the CNN of its `cnn_method`, measured at the usual n that the data set has test images for, unless the two are trained as one.
+    the CNN of its `cnn_method`, measured at the default n that the data set has test images for, unless the two are trained as one.
     """
-    first = params.get("cnn_method", "baseline" if method == "freeze_retrain" else None)
-    if first is None or params.get("cnn_training") == "end_to_end":
+    before = params.get("cnn_method", "baseline" if method == "freeze_retrain" else None)
+    if before is None or params.get("cnn_training") == "end_to_end":
         return None
-    usual = defaults(first)
-    own = {"method": first, "revision": usual["revision"]}
+    known = defaults(before)
+    run = known | {name: params[name] for name in known if name in params} | {"method": before, "revision": known["revision"]}
     if "cnn_method" in params:
-        own["n"] = [size for size in usual["n"] if size <= choices.DATASETS[params["dataset"]].largest_tuple]
-    return usual | {name: params[name] for name in usual if name in params} | own
+        run["n"] = [size for size in known["n"] if size <= choices.DATASETS[params["dataset"]].largest_tuple]
+    return run
+
+
+def papermill_command(run: dict) -> str:
+    """The command that makes a run (its `method` and parameters) by hand; it names what differs from the notebook's defaults."""
+    known = defaults(run["method"])
+    changed = {name: run[name] for name, value in known.items() if run[name] != value}
+    lists = {name: value for name, value in changed.items() if isinstance(value, list)}  # -p takes none
+    words = [f"-p {name} {shlex.quote(str(value))}" for name, value in changed.items() if name not in lists]
+    words += [f"-y {shlex.quote(yaml.safe_dump(lists, default_flow_style=True, width=10**6).strip())}"] if lists else []
+    return f"papermill notebooks/methods/{run['method']}.ipynb out.ipynb {' '.join(words)}"
 
 
 def identity(method: str, params: dict) -> dict:
-    """The part of `params` that decides the result, `method` included: a record's `params`, what is `ADDED` left out."""
-    left_out = RUNTIME_PARAMETERS | {name for name, value in names.LATER_PARAMETERS.items() if params.get(name) == value}
+    """The part of `params` that decides the result, `method` included, by the names that records have: a record's `params`."""
+    left_out = {"method"} | RUNTIME_PARAMETERS | {name for name, value in names.LATER_PARAMETERS.items() if params.get(name) == value}
     return {"method": method} | {names.RECORDED_AS.get(name, name): value for name, value in params.items() if name not in left_out}

@@ -1,5 +1,6 @@
 """Studies: a YAML file that names a grid of runs."""
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,22 +43,26 @@ def load(name_or_path: str | Path) -> list[dict]:
     runs = []
     for block in content["runs"]:
         runs += expand(block, file.name, content["results"])
-    run_paths = [names.record_path(parameters.identity(run["method"], without(run, "method")), run["results"]) for run in runs]
-    if len(set(run_paths)) < len(run_paths):
-        twice = next(path for path in run_paths if run_paths.count(path) > 1)
-        raise ParameterError(f"{file.name}: names the run {twice.stem} twice")
+    (name, count), = Counter(map(run_name, runs)).most_common(1)
+    if count > 1:
+        raise ParameterError(f"{file.name}: names the run {name} twice")
     return runs
+
+
+def run_name(run: dict) -> str:
+    """The name of one of a study's runs."""
+    return names.run_name(parameters.identity(run["method"], run))
 
 
 def run_names(name_or_path: str | Path) -> list[str]:
     """The names of a study's runs, in its order."""
-    return [names.run_name(parameters.identity(run["method"], without(run, "method"))) for run in load(name_or_path)]
+    return [run_name(run) for run in load(name_or_path)]
 
 
-def progress(name: str, there: Iterable[str], results: str) -> str:
-    """How much of a study lies in `results`, where the runs `there` are, and what makes the others: a line to print."""
+def progress(name: str, done: Iterable[str], results: str) -> str:
+    """How much of a study lies in `results`, where the runs `done` are, and what makes the others: a line to print."""
     wanted = run_names(name)
-    found = len(set(wanted) & set(there))
+    found = len(set(wanted) & set(done))
     others = f"; the others: make grid STUDY={name}" if found < len(wanted) else ""
     return f"of the study {name} (params/{name}.yaml), {found} of {len(wanted)} runs are in {results!r}{others}"
 
@@ -69,23 +74,17 @@ def expand(block: dict, where: str, results: str) -> list[dict]:
     for name, reason in {"results": "it stands once, at the top of a study", "on_collapse": "a study always records a collapse"}.items():
         if name in block:
             raise ParameterError(f"{where}: {name}: a block of runs does not set it; {reason}")
-    if isinstance(block["method"], list):
-        return [run for method in block["method"] for run in expand(block | {"method": method}, where, results)]
-    method = block["method"]
-    known = parameters.defaults(method)
-    seeds = block.get("seed")
+    swept = dict(block)
+    method = swept.pop("method")
+    if isinstance(method, list):
+        return [run for each in method for run in expand(block | {"method": each}, where, results)]
+    known, seeds = parameters.defaults(method), block.get("seed")
     if not isinstance(seeds, list) or not seeds or len(set(map(str, seeds))) < len(seeds):
         raise ParameterError(f"{where}: seed: {seeds!r} is not allowed; a block needs a list of different seeds, such as [0, 1, 2]")
-    swept = {}
-    for name, value in block.items():
-        sweeps = isinstance(value, list) and not isinstance(known.get(name), list) and name != "method"
-        swept[name] = value if sweeps else [value]
+    for name, value in swept.items():
+        swept[name] = value if isinstance(value, list) and not isinstance(known.get(name), list) else [value]
         if not swept[name]:
             raise ParameterError(f"{where}: {name}: [] names no value to run")
+    swept |= {"results": [results], "on_collapse": ["record"]}
     combinations = (dict(zip(swept, values)) for values in itertools.product(*swept.values()))
-    fixed = {"results": results, "on_collapse": "record"}
-    return [{"method": method} | parameters.check(method, without(run, "method") | fixed, where) for run in combinations]
-
-
-def without(mapping: dict, key: str) -> dict:
-    return {name: value for name, value in mapping.items() if name != key}
+    return [{"method": method} | parameters.check(method, combination, where) for combination in combinations]

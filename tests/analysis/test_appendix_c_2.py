@@ -1,7 +1,7 @@
 """Appendix C.2's claims and tables, on made-up records whose verdicts are known; nbval executes the notebook on the real ones."""
 import numpy as np
 import pytest
-from synthetic_records import copy_run, execute_notebook, write_collapse, write_run
+from made_records import collapse, copy_run, executed, write_run
 
 from sharedlabel.analysis import appendix_c_2, comparisons
 from sharedlabel.analysis import appendix_c_2_figures as figures
@@ -19,7 +19,7 @@ def results(tmp_path_factory):
         write_run(folder, {1: 90 + noise, 5: 99.9}, pruner="synflow", macs=40, seed=seed, **PLACE)
         write_run(folder, {1: 95 - noise, 5: 99.95}, pruner="snip", macs=30, seed=seed, **PLACE)
         write_run(folder, {1: 70 + 3 * noise, 5: 80 - noise}, pruner="random", macs=50, seed=seed, **PLACE)
-        write_collapse(folder, 3776, pruner="magnitude", seed=seed, **PLACE)
+        collapse(folder, 3776, pruner="magnitude", seed=seed, **PLACE)
     return folder
 
 
@@ -95,7 +95,7 @@ def test_a_best_rho_is_found_for_a_pruner_that_kept_a_path_at_three(tmp_path):
             for pruner in ("synflow", "snip", "random"):
                 given = {"dataset": "mnist", "model": "fc", "rho": rho, "pruner": pruner, "seed": seed}
                 if pruner == "random" and rho == 3 and seed == 0:
-                    write_collapse(tmp_path, 120, **given)
+                    collapse(tmp_path, 120, **given)
                 else:
                     write_run(tmp_path, {1: 50 + 100 * noise, 5: 90}, bits=bits, **given)
     spots = appendix_c_2.tabulate_sweet_spots(appendix_c_2.select_runs(tmp_path))
@@ -115,7 +115,7 @@ def test_the_survivors_of_a_real_run_are_counted(results):
 
 
 def test_the_notebook_goes_on_where_pruners_collapse_and_networks_are_missing(results):
-    text = execute_notebook("appendix_c_2", results)
+    text = executed("appendix_c_2", results.parent)
     assert "SynFlow achieves the best results of all pruners appendix C   fails holds 4, fails 1, cannot tell 1" in text
     assert "−5.00 ± 0.68" in text and "- Missing: 219 of the 240 runs to compare" in text and "nan" not in text
 

@@ -1,6 +1,8 @@
 """Parameters: a wrong one is refused before any training, in one line with what is allowed and where to set it."""
 import json
 import shlex
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -18,6 +20,10 @@ def refusal(function, *arguments) -> str:
         function(*arguments)
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+def without(mapping: dict, key: str) -> dict:
+    return {name: value for name, value in mapping.items() if name != key}
 
 
 def run_name(params: dict, method: str = "baseline") -> str:
@@ -107,8 +113,28 @@ def test_a_network_of_colour_images_may_be_run_on_them():
 
 
 @METHODS
-def test_every_number_that_need_not_be_whole_is_named_as_such(method):
-    assert {name for name, value in parameters.defaults(method).items() if isinstance(value, float)} <= parameters.FLOATS
+def test_every_parameter_of_a_notebook_has_a_type_with_its_limits(method):
+    assert set(parameters.defaults(method)) <= set(parameters.TYPES)
+
+
+def test_no_parameter_has_a_type_that_no_notebook_needs():
+    assert set(parameters.TYPES) == {name for method in parameters.method_names() for name in parameters.defaults(method)}
+
+
+def test_a_parameter_that_a_new_method_adds_is_of_its_defaults_type(tmp_path, monkeypatch):
+    folder = tmp_path / "notebooks" / "methods"
+    folder.mkdir(parents=True)
+    text = (ROOT / "notebooks" / "methods" / "baseline.ipynb").read_text()
+    (folder / "mine.ipynb").write_text(text.replace('"rho = 2.0 ', '"temperature = 2.0\\n",\n    "rho = 2.0 '))
+    monkeypatch.setattr(parameters, "ROOT", tmp_path)
+    assert parameters.check("mine", {"temperature": 3})["temperature"] == 3.0
+    assert "temperature: 'hot' is str, allowed is float" in refusal(parameters.check, "mine", {"temperature": "hot"})
+
+
+def test_reading_a_study_imports_neither_torch_nor_pandas():
+    code = "import sys; from sharedlabel.runs import studies; studies.load('digits'); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    assert "sharedlabel.runs.studies" in loaded and not {"torch", "pandas", "numpy", "papermill"} & set(loaded)
 
 
 def test_a_whole_rho_saved_in_the_parameters_cell_still_lets_a_study_name_others(tmp_path, monkeypatch):
@@ -145,7 +171,7 @@ def test_every_other_parameter_is_in_the_name(method):
 @pytest.mark.parametrize("name, usual", names.LATER_PARAMETERS.items())
 def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, usual):
     method = next(method for method in ("baseline", "cnn_lstm") if name in parameters.defaults(method))
-    params, before = parameters.defaults(method), parameters.without(parameters.defaults(method), name)
+    params, before = parameters.defaults(method), without(parameters.defaults(method), name)
     assert params[name] == usual
     assert run_name(params, method) == run_name(before, method) == {
         "baseline": "digits-conv-baseline-synflow-rho2-seed0-04292187", "cnn_lstm": "digits-conv-cnn_lstm-synflow-rho2-n5-seed0-aa8cdcb7",
@@ -153,11 +179,18 @@ def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, usua
     assert run_name(params | {name: "other"}, method) != run_name(before, method)
 
 
-def test_a_committed_record_is_found_by_the_parameters_that_its_notebook_has_now():
-    for file in (ROOT / "results").rglob("*.json"):
-        params = json.loads(file.read_text())["params"]
-        now = parameters.check(params["method"], parameters.without(params, "method"))
-        assert names.record_path(parameters.identity(params["method"], now), "results") == file
+def test_every_committed_record_is_valid_and_found_under_its_own_name_whatever_was_renamed_or_added_since():
+    files = [file for folder in ("results", "benchmarks") for file in (ROOT / folder).rglob("*-seed*.json")]
+    assert len(files) > 1000
+    recorded_names = set()
+    for file in files:
+        recorded = json.loads(file.read_text())["params"]
+        params = names.parameters_of(recorded)
+        checked = parameters.check(params.pop("method"), params)
+        assert parameters.identity(recorded["method"], checked) == recorded
+        assert names.record_path(recorded, file.parents[2]) == file
+        recorded_names |= set(recorded)
+    assert set(names.RECORDED_AS.values()) <= recorded_names and set(names.LATER_PARAMETERS) & recorded_names
 
 
 @METHODS
@@ -177,7 +210,7 @@ def test_a_baseline_to_start_from_has_its_own_revision():
 def test_the_run_to_start_from_is_one_that_can_be_run(method):
     run = parameters.prerequisite(method, parameters.check(method, {}))
     if run is not None:
-        assert parameters.check(run["method"], parameters.without(run, "method")) == parameters.without(run, "method")
+        assert parameters.check(run["method"], without(run, "method")) == without(run, "method")
 
 
 def test_a_missing_run_to_start_from_is_named_with_the_command_that_makes_it(tmp_path):
@@ -209,7 +242,7 @@ def kernel(*runs: str, method: str = "baseline") -> dict:
         for source in ("".join(cell["source"]), injected):
             exec(source, names)
             names["In"].append(source)
-        names["In"].append(f"params = from_notebook('{method}', globals())")
+        names["In"].append(f"run = lifecycle.begin('{method}', globals())")
     return names
 
 
@@ -327,16 +360,13 @@ def test_the_studies_of_table_2_are_its_rows():
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "params").glob("*.yaml")))
 def test_what_a_run_starts_from_can_be_run_and_of_a_table_is_in_its_study(name):
-    def named(run):
-        return names.run_name(parameters.identity(run["method"], parameters.without(run, "method")))
-
     found = studies.load(name)
-    own = {named(run) for run in found}
+    own = set(studies.run_names(name))
     for run in found:
-        first = parameters.prerequisite(run["method"], parameters.without(run, "method"))
+        first = parameters.prerequisite(run["method"], without(run, "method"))
         if first:
             assert max(first["n"]) <= choices.DATASETS[run["dataset"]].largest_tuple
-            assert named(first) in own or not name.startswith("table"), run
+            assert studies.run_name(first) in own or not name.startswith("table"), run
 
 
 WRONG_BLOCKS = [
@@ -374,7 +404,7 @@ def test_a_key_that_comes_twice_is_refused_and_named(tmp_path):
 
 
 def test_a_block_without_a_method_is_refused(study):
-    assert "needs the key method; allowed: " in refusal(study, parameters.without(BLOCK, "method"))
+    assert "needs the key method; allowed: " in refusal(study, without(BLOCK, "method"))
 
 
 def test_a_run_named_by_two_blocks_is_refused_and_named(study):
