@@ -24,10 +24,10 @@ def format_estimate(estimate: float, low: float = math.nan, high: float = math.n
     if math.isnan(estimate):
         return "-"
     half = (high - low) / 2
-    if math.isnan(half) or half == 0:
-        text = f"{estimate:.3g}" + (" ± 0" if half == 0 else "")
+    if math.isnan(half) or half <= 1e-9 * abs(estimate):
+        text = f"{estimate:.3g}" + ("" if math.isnan(half) else " ± 0")
     elif math.isclose(high - estimate, half, rel_tol=1e-6):
-        decimals = max(0, 1 - math.floor(math.log10(half)))
+        decimals = max(0, min(1 - math.floor(math.log10(half)), max(2, 3 - math.floor(math.log10(max(abs(estimate), half))))))
         text = f"{estimate:.{decimals}f} ± {half:.{decimals}f}"
     else:
         text = f"{estimate:.3g} ({low:.3g} to {high:.3g})"
@@ -37,6 +37,13 @@ def format_estimate(estimate: float, low: float = math.nan, high: float = math.n
 def format_summary(found: pd.DataFrame, value: str = "mean") -> list[str]:
     """`format_estimate` of every row of a table with the columns `value`, `low` and `high`, such as `intervals.summary` gives."""
     return [format_estimate(*row) for row in zip(found[value], found["low"], found["high"])]
+
+
+def format_count(number: float) -> str:
+    """A large number with two significant digits: 12,345,678 is "12 M"."""
+    rounded = float(f"{number:.2g}")
+    size = min(max(0, math.floor(math.log10(rounded)) // 3), 3) if rounded >= 1 else 0
+    return f"{rounded / 1000**size:g} {['', 'k', 'M', 'G'][size]}".strip()
 
 
 def show_table(frame: pd.DataFrame, caption: str, collapsed: bool | None = None) -> None:
@@ -55,12 +62,12 @@ def show_table(frame: pd.DataFrame, caption: str, collapsed: bool | None = None)
 
 
 def format_cell(value) -> str:
-    """A number with three significant digits, whole ones in full; "-" for a missing value; text as it is."""
+    """A number with three significant digits, from a thousand on and whole ones in full; "-" for a missing value; text as it is."""
     if isinstance(value, str):
         return value
     if pd.isna(value):
         return "-"
-    return (f"{value:,.0f}" if value == int(value) else f"{value:.3g}").replace("-", "−")
+    return (f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}").replace("-", "−")
 
 
 def table_html(text: pd.DataFrame, caption: str, collapsed: bool) -> str:
@@ -107,9 +114,10 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
     for claim in claims:
         cases = judged[claim.id]
         verdicts, measured = list(cases["verdict"]), cases.dropna(subset="estimate").sort_values("estimate", kind="stable")
-        ends = dict.fromkeys(format_summary(measured.iloc[[0, -1]], "estimate")) if len(measured) else ["-"]
+        ends = format_summary(measured.iloc[[0, -1]], "estimate") if len(measured) else ["-"]
+        ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)  # a skewed interval is left to `show_claim`
         seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
-        counts = [f"{verdicts.count(word)} {word}" for word in VERDICT_COLOURS if word in verdicts]
+        counts = [f"{word} {verdicts.count(word)}" for word in VERDICT_COLOURS if word in verdicts]
         rows.append({
             "claim": claim.words, "source": claim.source, "verdict": claim.overall(verdicts), "cases": ", ".join(counts) or "no runs yet",
             "estimate": f"{' to '.join(ends)} ({claim.unit})", "seeds": " to ".join(map(str, seeds)),
@@ -126,5 +134,6 @@ def show_claim(claim: Claim, rows: pd.DataFrame) -> None:
     """Display one claim case by case, under its words, its verdict and the rule that decides it."""
     verdict = claim.overall(list(rows["verdict"]))
     shown = rows.assign(estimate=format_summary(rows, "estimate")).drop(columns=["low", "high"]).rename(columns={"estimate": claim.unit})
-    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict: {verdict}.** Rule: {claim.rule}."))
+    coloured = f'<b style="color: {VERDICT_COLOURS[verdict]}">{verdict}</b>'
+    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** {coloured}. **Rule:** {claim.rule}."))
     show_table(shown, f"{claim.words}: case by case")

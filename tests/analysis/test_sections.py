@@ -3,46 +3,10 @@ import re
 import shutil
 
 import pytest
-from made_records import collapse, executed, save, write
+from made_records import collapse, executed, write
 
 from sharedlabel import ROOT
 from sharedlabel.runs import names, parameters
-
-# ---- section 5.1
-
-
-@pytest.mark.parametrize("collapsed, lines", [
-    (False, ["mnist   conv  3.5      1       83         40      30    160         0          0 ",
-             "at one or two rho only (Table 1's and 2's), and not drawn: MNIST, Conv\n"]),
-    (True, ["mnist   conv  4.0      1       27          0      -    160         0          1 ",
-            "not measured, as every run collapsed: MNIST, Conv, ρ = 4\n"]),
-], ids=["measured", "collapsed"])
-def test_section_5_1_says_of_a_single_run_what_is_missing(tmp_path, collapsed, lines):
-    if collapsed:
-        collapse(tmp_path / "results", 27, dataset="mnist", model="conv", rho=4.0)
-    else:
-        save(tmp_path / "results", "baseline", 0, [40, 70, 80])
-    said = executed("section_5_1", tmp_path)
-    for line in [*lines, "missing: a network measured at three rho or more; without one there is no curve", "no curve yet\n"]:
-        assert line in said
-    assert "nan" not in said
-
-
-def test_section_5_1_goes_on_where_every_run_at_one_rho_collapsed(tmp_path):
-    for seed, noise in enumerate((-0.4, 0.0, 0.5)):
-        for rho in (1.0, 2.0, 3.0):
-            save(tmp_path / "results", "baseline", seed, [90 - 10 * rho + noise, 95 - 5 * rho + noise, 99 - 3 * rho + noise], rho=rho)
-        collapse(tmp_path / "results", 27, dataset="mnist", model="conv", rho=4.0, seed=seed)
-    said = executed("section_5_1", tmp_path)
-    assert re.search(r"4.0 +3 +27 +0 +- +160 +0 +3 ", said)
-    assert "\nnot measured, as every run collapsed: MNIST, Conv, ρ = 4\n" in said
-    assert "MNIST, Conv, rho 1, 2, 3: dips of n-accuracy between two better networks, more than noise: none in this range" in said
-    assert "W = 0.00, pairs of rho that surely trade places: 0 -> one order for every n cannot tell; " in said  # all tell one bit
-    assert "MNIST, Conv, lower rho: cannot tell: no two points differ\n" in said
-    short = r"MNIST, Conv\nthe cheapest ρ depends on the accuracy wanted .*\none order of the ρ for every n +cannot tell \(W = 0.00\)\n"
-    assert re.search(short + r"a best ρ inside the range, by n/ρ +0 of 3 n, the least ρ at 3\n", said)
-    assert "nan" not in said
-
 
 # ---- appendix C.2
 
