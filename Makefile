@@ -10,10 +10,18 @@
 ## The environment is made in .venv on first use (VENV=FOLDER: there instead; PYTHON=python3.12: with that Python).
 PYTHON ?= python3
 VENV ?= .venv
-BIN = $(abspath $(VENV))/bin/python -m
+# One word of a shell, whatever is in it: a checkout's path may have a space or an apostrophe.
+quoted = '$(subst ','\'',$(1))'
+BIN = $(call quoted,$(VENV))/bin/python -m
 SNAKEMAKE = $(BIN) snakemake $(if $(CORES),--cores $(CORES)) $(if $(FORCE),--forceall) $(FLAGS)
 DIGITS = runs/digits-study
-export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))  # this checkout, also where checkouts share an environment
+# This checkout's code, also where checkouts share an environment. (A comment behind a value would add its spaces to it.)
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+# Jupyter, snakemake and numba write to HOME; where nobody may, they get a home in this checkout.
+ifneq ($(shell test -w "$$HOME" && echo writable),writable)
+export HOME := $(CURDIR)/runs/home
+$(shell mkdir -p $(call quoted,$(HOME)))
+endif
 
 .PHONY: help study test grid named sections lab venv
 
@@ -25,17 +33,17 @@ study: venv
 	$(SNAKEMAKE) --config study=digits
 	$(BIN) papermill --no-progress-bar notebooks/sections/section_5_1.ipynb $(DIGITS)/section_5_1.ipynb -p results $(DIGITS)
 	$(BIN) nbconvert --log-level WARN --to html $(DIGITS)/section_5_1.ipynb
-	@echo; echo "Open $(CURDIR)/$(DIGITS)/section_5_1.html"
+	@echo; echo Open $(call quoted,$(CURDIR)/$(DIGITS)/section_5_1.html)
 
 test: venv
 	$(BIN) ruff check
 	$(BIN) pytest $(FLAGS)
 
 grid: named venv
-	$(SNAKEMAKE) --config study="$(STUDY)"
+	$(SNAKEMAKE) --config study=$(call quoted,$(STUDY))
 
 named:
-	@test -n "$(STUDY)" || { echo "make grid STUDY=NAME, where NAME is one of: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }
+	@test -n $(call quoted,$(STUDY)) || { echo "make grid STUDY=NAME, where NAME is one of: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }
 
 sections: venv
 	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/sections/*.ipynb
@@ -49,10 +57,4 @@ lab: venv
 
 # Made anew only where the text of the lock or of pyproject.toml has changed; a new clone's mtimes say nothing.
 venv:
-	@cat requirements.lock pyproject.toml | cmp -s - $(VENV)/made-from || { \
-	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or later: make PYTHON=...")' && \
-	  echo "making the environment in $(VENV), a few minutes the first time" && \
-	  { test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV); } && \
-	  $(VENV)/bin/python -m pip install --quiet --requirement requirements.lock && \
-	  $(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . && \
-	  cat requirements.lock pyproject.toml > $(VENV)/made-from; }
+	@cat requirements.lock pyproject.toml | cmp -s - $(call quoted,$(VENV))/made-from || $(PYTHON) tools/environment.py $(call quoted,$(VENV))

@@ -2,8 +2,10 @@
 #   make grid STUDY=mnist       or, from anywhere:   snakemake --snakefile PATH/Snakefile --config study=mnist
 # Several studies, as STUDY="table_1 table_1_large", are one grid.
 # How snakemake treats records, failures and kills is set, each with its reason, in profiles/default/config.yaml.
+import os
 import shlex
 import sys
+from pathlib import Path
 
 import yaml
 from snakemake.logging import logger
@@ -13,14 +15,20 @@ sys.path.insert(0, str(workflow.basedir))
 from sharedlabel import ROOT
 from sharedlabel.runs import names, parameters, studies
 
-workdir: ROOT  # every path is anchored here
+# Every path is anchored here. Where nobody may write here, logs and executed notebooks go to the folder that snakemake was started in.
+workdir: ROOT if os.access(ROOT, os.W_OK) else os.getcwd()
 
 RUNS = {}  # by name: the study's runs, and the runs that these start from
 
 
+def anchored(path):
+    """A path as snakemake is given it: relative to the checkout if in it, as braces in the checkout's own path are no wildcards."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) and Path.cwd() == ROOT else path
+
+
 def add(given):
     method = given.pop("method")
-    record = names.record_path(parameters.identity(method, given), given["results"])
+    record = anchored(names.record_path(parameters.identity(method, given), given["results"]))
     first = parameters.prerequisite(method, given)
     RUNS[record.stem] = {"method": method, "given": given, "record": record, "before": [add(first)] if first else []}
     return record
@@ -35,6 +43,8 @@ except parameters.ParameterError as error:
     sys.exit(str(error))  # before anything is trained
 
 (RESULTS,) = found  # RESULTS/DATASET/MODEL/NAME.json
+if set("{}") & set(str(RESULTS)):
+    sys.exit(f"results: {str(RESULTS)!r} is not allowed; snakemake would read what is in braces as a wildcard")
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill"  # of the environment that runs snakemake, kernel included
 
 
@@ -65,7 +75,7 @@ rule run:
         mem_mb=lambda wildcards: 4000 if wildcards.dataset in ("digits", "mnist") else 8000,
         runtime=lambda wildcards: 5760 if wildcards.dataset == "tinyimagenet" else 1440,
     shell:
-        "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} {PAPERMILL} --no-progress-bar notebooks/methods/{params.method}.ipynb"
+        "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} {PAPERMILL} --no-progress-bar {ROOT:q}/notebooks/methods/{params.method}.ipynb"
         " runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
 
 
@@ -79,7 +89,7 @@ def tell(message, told=[]):
             return False
         told.append(text)
     elif event == "job_error" and message.log:
-        log = ROOT / message.log[0]
+        log = Path(message.log[0]).absolute()
         last = log.read_text().strip().rpartition("\n")[2] if log.exists() else "it did not start"
         text = f"FAILED: {log.stem}: {last}\n  its log: {log}"
     elif event == "error" and message.exception == "RuleException":  # the failed command, a screen of parameters

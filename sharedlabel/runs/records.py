@@ -3,6 +3,7 @@
 A run is done when its record exists; records appear by atomic rename, after their checkpoint.
 """
 import json
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -53,12 +54,21 @@ def rounded(value):
 
 
 def git(*arguments: str) -> str:
-    """What git answers about this checkout; nothing where there is no git, or this is no checkout."""
+    """Output of a git command in this checkout; empty where there is no git, or this is no checkout."""
+    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # set while git runs a hook or a rebase, maybe of another repository
+    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
     try:
         command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, env=environment).stdout.strip()
     except OSError:
         return ""
+
+
+def commit() -> str:
+    """The commit that this checkout is of; where it is none, as after a download without git or inside another repository, that is said."""
+    folder = git("rev-parse", "--show-toplevel")
+    own = bool(folder) and Path(folder).resolve() == ROOT
+    return (own and git("rev-parse", "HEAD")) or "none: the code is no checkout of git"
 
 
 def provenance(device, seconds: float) -> dict:
@@ -66,10 +76,11 @@ def provenance(device, seconds: float) -> dict:
 
     `dirty`: whether code that a run is made of had changes that are not in the commit.
     """
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
+    found = commit()
+    changed = not found.startswith("none") and git("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy", "numba")},
         "device": f"{device} ({torch.cuda.get_device_name(device)})" if torch.device(device).type == "cuda" else str(device),
-        "seconds": round(seconds, 1), "commit": git("rev-parse", "HEAD"), "dirty": bool(changed),
+        "seconds": round(seconds, 1), "commit": found, "dirty": bool(changed),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
