@@ -27,7 +27,10 @@ for module in torch, torchvision:
 
 def succeeds(*command) -> bool:
     """Whether a command, run in the checkout, ends with 0; what it prints is not shown."""
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    try:
+        return subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:  # there is no such program
+        return False
 
 
 def without_torch(hashed: str) -> str:
