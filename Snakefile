@@ -41,6 +41,8 @@ try:
         raise parameters.ParameterError(f"{' '.join(wanted)}: their records go to different folders, {' and '.join(sorted(map(str, found)))}")
 except parameters.ParameterError as error:
     sys.exit(str(error))  # before anything is trained
+except ValueError as error:  # of shlex
+    sys.exit(f"study: {error}: {config['study']}; a name or path with a space or an apostrophe is written in quotes")
 
 (RESULTS,) = found  # RESULTS/DATASET/MODEL/NAME.json
 if set("{}") & set(str(RESULTS)):

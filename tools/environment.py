@@ -39,16 +39,20 @@ def without_torch(hashed: str) -> str:
     return "\n".join(entry for entry in entries if not COMES_WITH_TORCH.match(entry))
 
 
-def make(folder: Path) -> None:
-    """Create the environment where there is none, install what is missing, and write down from what it was made."""
-    python, own_torch, made_from = folder / "bin" / "python", folder / "keeps-its-torch", folder / "made-from"
-    if not succeeds(python, "-m", "pip", "--version"):  # none, or one whose set-up was interrupted before it had pip
+def create(folder: Path) -> None:
+    """A virtual environment with pip, also where there is one whose set-up was interrupted before it had pip."""
+    if not succeeds(folder / "bin" / "python", "-m", "pip", "--version"):
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    elif not made_from.exists() and succeeds(python, "-c", HAS_TORCH):
+
+
+def install(folder: Path) -> None:
+    """What requirements.lock names and this package go into the environment; from what it was made is written down at the end."""
+    python, own_torch, made_from = folder / "bin" / "python", folder / "keeps-its-torch", folder / "made-from"
+    if not made_from.exists() and succeeds(python, "-c", HAS_TORCH):
         own_torch.touch()
     hashed = (ROOT / "requirements.hashes").read_text()
     if own_torch.exists():
-        print(f"{folder} keeps the torch that it has")
+        print(f"{folder} keeps the torch that it has", flush=True)
         hashed = without_torch(hashed)
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
@@ -60,13 +64,14 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036, the Python that it may be started with
         sys.exit("needs Python 3.11 or later: make PYTHON=...")
     target = Path(sys.argv[1]).absolute()
-    if ":" in str(target):
-        sys.exit(f"{target}: an environment cannot be in a folder with a colon in its path; make VENV=FOLDER")
+    if set(":{}") & set(str(target)):  # PATH is split at colons, setuptools puts variables into braces
+        sys.exit(f"{target}: an environment cannot be in a folder with a colon or braces in its path; make VENV=FOLDER puts it elsewhere")
     print(f"making the environment in {target}, a few minutes the first time", flush=True)
     try:
-        make(target)
+        create(target)
+        install(target)
     except subprocess.CalledProcessError as error:
         sys.exit(f"the environment is not complete ({error.cmd[0]} ended with {error.returncode}); the same command goes on")
