@@ -35,7 +35,8 @@ def add(given):
 
 
 try:
-    wanted = shlex.split(str(config.get("study", "'--config study=NAME'")))
+    wanted = str(config.get("study", "--config study=NAME"))
+    wanted = [wanted] if Path(wanted).is_file() or "study" not in config else shlex.split(wanted)  # a path may have spaces
     found = {add(run).parents[2] for name in wanted for run in studies.load(name)}
     if len(found) > 1:
         raise parameters.ParameterError(f"{' '.join(wanted)}: their records go to different folders, {' and '.join(sorted(map(str, found)))}")

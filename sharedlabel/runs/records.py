@@ -77,7 +77,8 @@ def provenance(device, seconds: float) -> dict:
     `dirty`: whether code that a run is made of had changes that are not in the commit.
     """
     found = commit()
-    changed = not found.startswith("none") and git("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
+    status = ("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
+    changed = not found.startswith("none") and git(*status)
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy", "numba")},
         "device": f"{device} ({torch.cuda.get_device_name(device)})" if torch.device(device).type == "cuda" else str(device),
