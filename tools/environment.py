@@ -1,7 +1,8 @@
 """Makes the environment that `make` works in, or completes it: the versions of requirements.lock, each download checked by its hash.
 
-    python3 tools/environment.py FOLDER
+    python3 tools/environment.py FOLDER [--cpu]
 
+`--cpu` installs nothing but the CPU build of torch, from PyTorch's own index, which has no hashes of ours.
 A set-up that was interrupted goes on. An environment that already has a torch within pyproject.toml's range keeps it (the CPU build,
 conda's, that of a cluster): neither torch nor CUDA's libraries are downloaded then. Needs nothing but Python's standard library.
 """
@@ -31,6 +32,13 @@ def succeeds(*command) -> bool:
         return subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
     except OSError:  # there is no such program
         return False
+
+
+def install_cpu_torch(folder: Path) -> None:
+    """The CPU build of the lock's torch and torchvision, a tenth of what PyPI's, with CUDA's libraries, would be."""
+    wanted = re.findall(r"^(?:torch|torchvision)==\S+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    index = "https://download.pytorch.org/whl/cpu"
+    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--index-url", index, *wanted], check=True)
 
 
 def without_torch(hashed: str) -> str:
@@ -72,6 +80,6 @@ if __name__ == "__main__":
     print(f"making the environment in {target}, a few minutes the first time", flush=True)
     try:
         create(target)
-        install(target)
+        (install_cpu_torch if "--cpu" in sys.argv[2:] else install)(target)
     except subprocess.CalledProcessError as error:
         sys.exit(f"the environment is not complete ({error.cmd[0]} ended with {error.returncode}); the same command goes on")
