@@ -32,7 +32,7 @@ def survivors(network: nn.Module, shape: tuple[int, int, int]):
     need = live.live_activations(network, shape)
     (first, conv1), (second, conv2), (_, linear) = ((n, m) for n, m in network.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
     images, maps1, maps2 = next(iter(need.values())), need[first], need[second]  # bool [C, H, W]
-    inputs, rows, columns = (maps.any((1, 2)).nonzero().flatten().tolist() for maps in (images, maps1, maps2))
+    inputs, rows, columns = (each.any((1, 2)).nonzero().flatten().tolist() for each in (images, maps1, maps2))
     classes = linear.weight.detach().view(-1, *maps2.shape)
     kernels1, kernels2 = conv1.weight.detach()[rows][:, inputs], conv2.weight.detach()[columns][:, rows]
     read = times_read(conv1, images, maps1), times_read(conv2, maps1, maps2), (classes != 0).sum(0)

@@ -16,6 +16,7 @@ from sharedlabel.analysis import intervals, sweet_spots
 
 MARKERS = "osD^vP*X<>hd"
 PALETTE = sns.color_palette("colorblind")
+PALETTE[8] = (0.1, 0.1, 0.1)  # its yellow is hardly seen on white
 PALETTE += [(0.36, 0.2, 0.58), (0.45, 0.45, 0.1)]  # as many as there are markers: no two variants look alike
 LABELS = {
     "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
@@ -34,7 +35,7 @@ TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100
          "graph_embedding": "graph: joined embeddings", "graph_neuron": "graph: neurons",
          "head_per_image_balanced": "head alone, per image", "head_tuple_mean_balanced": "head alone, tuple's mean",
          "head_per_image_baseline": "head alone, per image (baseline CNN)",
-          "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
+         "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
          "balanced_table_2": "balanced at Table 2's ρ for averaging"}
 METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron",
@@ -249,3 +250,17 @@ def scatter(ax, table: pd.DataFrame, x: str, y: str, by: str) -> None:
         ax.scatter(part[x], part[y], s=22, color=colour, marker=marker, alpha=0.7, linewidth=0, label=label)
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
     ax.legend(title={"rho": "ρ", "n": "n"}[by], frameon=False)
+
+
+def compact_grid(drawn: list[tuple], size: tuple[float, float] = (3.4, 2.7), apart: int = 0):
+    """`panel_grid` two panels wide, as section notebooks show it: 820 pixels, and its text is still legible at 390."""
+    figure, axes = panel_grid(drawn, columns=2, size=size, apart=apart)
+    figure.set_dpi(120)
+    return figure, axes
+
+
+def legend_below(figure, title: str | None = None, columns: int = 6) -> None:
+    """One legend of the curves of all panels, below them, in the order in which they were drawn; numbers are sorted."""
+    found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
+    labels = sorted(found, key=float) if all(label.replace(".", "").isdigit() for label in found) else list(found)
+    figure.legend([found[label] for label in labels], labels, title=title, loc="outside lower center", ncols=columns, frameon=False)

@@ -1,4 +1,6 @@
-"""Images by their class: the held-out split, and samples of every class."""
+"""Images by class: tuple sizes that fit, the held-out split, samples of every class."""
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -6,12 +8,12 @@ from sharedlabel.data.images import Images
 
 
 def by_class(labels: Tensor) -> list[Tensor]:
-    """Which images are of each class; one [N_l] a class."""
+    """The indices of each class's images: a list of int64 [N_l], one a class."""
     return [(labels == label).nonzero().flatten() for label in range(int(labels.max()) + 1)]
 
 
 def check_tuple_size(labels: Tensor, n: int, name: str = "n") -> None:
-    """Raise ValueError, which calls the tuple size by the parameter's `name`, unless 1 <= n <= the size of the smallest class."""
+    """Raise ValueError unless 1 <= n <= the size of the smallest class; `name` is the parameter that the message names."""
     most = int(torch.bincount(labels).min())
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most:
         raise ValueError(
@@ -42,3 +44,8 @@ def sample_each_class(images: Images, count: int, generator: torch.Generator) ->
     """A batch (normalised images, labels) of `count` random images of every class, for scores that need data."""
     chosen = [members[torch.randperm(len(members), generator=generator)[:count]] for members in by_class(images.labels)]
     return images.batch(torch.cat(chosen)), images.labels[torch.cat(chosen)]
+
+
+def gather_columns(sets: Iterable[Images], columns: Tensor) -> list[Images]:
+    """Each set on the device of `columns` (int64 [D]), as rows [N, D] of those of its flattened pixels: what a live network reads."""
+    return [images.to(columns.device).gather(columns) for images in sets]

@@ -1,6 +1,6 @@
 """Records: one small JSON a run, and a sparse checkpoint beside it.
 
-A run is done when its record exists; records appear by atomic rename, after their checkpoint.
+A run is done when its record exists. A record appears by atomic rename, after its checkpoint.
 """
 import json
 import os
@@ -19,13 +19,14 @@ from sharedlabel.runs.files import write_atomically
 
 
 def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None) -> Path:
-    """Write the record, and `tensors` as its checkpoint, each whole or not at all; returns the record's path.
+    """Write the record, and before it `tensors` as its checkpoint, each whole or not at all; returns the record's path.
 
-    The file that said how far its training had come goes.
+    The checkpoint's sha256 goes into the record's `provenance`. The progress of its training (`runs.resume`) is deleted.
     """
     target = names.record_path(record["params"], results)
     if tensors:
-        checkpoints.save(tensors, target)
+        made = record.get("provenance", {}) | {"checkpoint_sha256": checkpoints.save(tensors, target)}
+        record = record | {"provenance": made}
     write_atomically(target, dumps(record).encode())
     names.progress_path(target).unlink(missing_ok=True)
     return target
@@ -72,9 +73,9 @@ def commit() -> str:
 
 
 def provenance(device, seconds: float) -> dict:
-    """What a record says of where it came from: versions, device, seconds, commit, time.
+    """Where a record came from: versions, device, seconds of the run, commit, time.
 
-    `dirty`: whether code that a run is made of had changes that are not in the commit.
+    `dirty`: whether the package or a method notebook had changes that are not in the commit.
     """
     found = commit()
     status = ("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
