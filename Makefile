@@ -2,8 +2,8 @@
 ## make test               ruff, then all tests, the section notebooks against their committed outputs among them
 ## make grid STUDY=mnist   every run of params/mnist.yaml that has no record yet in results/; stop it whenever you like,
 ##                         the same command goes on.  STUDY="table_1 table_1_large": both.  CORES=8: that many runs at once.
-##                         FORCE=1: runs that are done, too.  FLAGS="...": anything else for snakemake, as --dry-run; on a cluster, after
-##                         .venv/bin/pip install -e .[slurm], FLAGS="--executor slurm --jobs 100"
+##                         FORCE=1: runs that are done, too.  FLAGS="...": anything else for snakemake, as --dry-run; on a cluster
+##                         FLAGS="--profile profiles/slurm" (docs/running.md)
 ## make sections           the section notebooks executed anew from results/, and the README's figure; after new records
 ## make lab                JupyterLab with the notebooks
 ## make cpu                on a machine without a GPU, before anything else: torch's CPU build, 4 GB less to download
@@ -54,7 +54,7 @@ sections: venv
 	$(BIN) sharedlabel.analysis.notebooks extract notebooks/sections/section_5_1.ipynb "## The sweet spot" notebooks/sections/sweet_spot.png
 
 lab: venv
-	$(BIN) jupyter lab $(FLAGS)
+	$(BIN) jupyter lab --ip=127.0.0.1 $(FLAGS)
 
 cpu:
 	@$(PYTHON) tools/environment.py $(call quoted,$(VENV)) --cpu

@@ -3,6 +3,7 @@
 # Several studies, as STUDY="table_1 table_1_large", are one grid.
 # How snakemake treats records, failures and kills is set, each with its reason, in profiles/default/config.yaml.
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from snakemake.logging import logger
 # This checkout's package, whichever is installed: here and, from the shell command on, in the notebooks.
 sys.path.insert(0, str(workflow.basedir))
 from sharedlabel import ROOT
-from sharedlabel.runs import names, parameters, studies
+from sharedlabel.runs import cluster, names, parameters, studies
 
 # Every path is anchored here. Where nobody may write here, logs and executed notebooks go to the folder that snakemake was started in.
 workdir: ROOT if os.access(ROOT, os.W_OK) else os.getcwd()
@@ -48,7 +49,13 @@ except ValueError as error:  # of shlex
 (RESULTS,) = found  # RESULTS/DATASET/MODEL/NAME.json
 if set("{}") & set(str(RESULTS)):
     sys.exit(f"results: {str(RESULTS)!r} is not allowed; snakemake would read what is in braces as a wildcard")
+# Jobs that a snakemake which died, as at a logout, left to Slurm. A job's own snakemake does not ask: it would find itself.
+QUEUED = cluster.queued_jobs(Path.cwd()) if workflow.is_main_process else {}
+QUEUED = {name: job for name, job in QUEUED.items() if name in RUNS and not RUNS[name]["record"].exists()}
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill"  # of the environment that runs snakemake, kernel included
+
+
+RECORD = f"{RESULTS}/{{dataset}}/{{model}}/{{name}}.json"
 
 
 rule all:
@@ -67,7 +74,7 @@ def before(wildcards):
 
 rule run:
     input: before
-    output: f"{RESULTS}/{{dataset}}/{{model}}/{{name}}.json"
+    output: update(RECORD)  # which is not deleted before the run
     log: "runs/notebooks/{dataset}/{model}/{name}.log"
     params:
         method=lambda wildcards: RUNS[wildcards.name]["method"],
@@ -82,6 +89,20 @@ rule run:
         " runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
 
 
+if QUEUED:
+    ruleorder: wait > run
+    localrules: wait
+
+    rule wait:
+        output: update(RECORD)
+        wildcard_constraints: name="|".join(map(re.escape, QUEUED))
+        log: "runs/notebooks/{dataset}/{model}/{name}.log"
+        params: job=lambda wildcards: QUEUED[wildcards.name]
+        threads: 0  # however many runs are waited for
+        shell:
+            "until queue=$(squeue --me --noheader --format=%A) && ! grep --quiet --line-regexp {params.job} <<< \"$queue\"; do sleep 5; done"
+
+
 # What a person wants to know: how many runs are done of how many (snakemake counts the steps of this start),
 # and of a run that failed, why and where its log is.
 def tell(message, told=[]):
@@ -92,13 +113,12 @@ def tell(message, told=[]):
             return False
         told.append(text)
     elif event == "job_error" and message.log:
-        log = Path(message.log[0]).absolute()
-        last = log.read_text().strip().rpartition("\n")[2] if log.exists() else "it did not start"
-        text = f"FAILED: {log.stem}: {last}\n  its log: {log}"
+        logs = [Path(log).absolute() for log in message.log if log]
+        text = f"FAILED: {logs[0].stem}: {cluster.failure(logs, message.rule_msg)}\n  its log: {logs[0]}"
     elif event == "error" and message.exception == "RuleException":  # the failed command, a screen of parameters
         return False
     else:
-        return event not in ("job_finished", "resources_info") and not text.startswith(("Select jobs", "Execute "))
+        return event not in ("job_finished", "resources_info") and not text.startswith(("Select jobs", "Execute ", "Cannot restore"))
     message.event, message.quietness, message.msg = None, None, text
     return True
 
