@@ -52,6 +52,10 @@ if set("{}") & set(str(RESULTS)):
 # Jobs that a snakemake which died, as at a logout, left to Slurm. A job's own snakemake does not ask: it would find itself.
 QUEUED = cluster.queued_jobs(Path.cwd()) if workflow.is_main_process else {}
 QUEUED = {name: job for name, job in QUEUED.items() if name in RUNS and not RUNS[name]["record"].exists()}
+if workflow.is_main_process and not workflow.dryrun:
+    for run in RUNS.values():
+        if run["record"].exists():  # as after a kill, when the same run was done by another process
+            names.progress_path(run["record"]).unlink(missing_ok=True)
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill"  # of the environment that runs snakemake, kernel included
 
 

@@ -34,8 +34,9 @@ def failure(logs: list[Path], message: str | None) -> str:
     """
     own, *of_job = (log.read_text(errors="replace").strip() if log.is_file() else "" for log in logs)
     status = re.search(r"status is: '(\w+)'", message or "")
-    killed = [line for text in of_job for line in text.splitlines() if re.search(r"slurmstepd: error:|CANCELLED AT|oom.kill", line, re.I)]
+    killed = [line for text in of_job for line in text.splitlines() if re.search(r"slurmstepd\S*: error:|oom.kill", line, re.I)]
     if killed or (status and status[1] != "FAILED"):
-        return "; ".join([f"Slurm ended it: {status[1] if status else 'FAILED'}", *killed[-1:]])
+        telling = [line for line in killed if re.search("memory|oom|time limit", line, re.I)] or killed
+        return "; ".join([f"Slurm ended it: {status[1] if status else 'FAILED'}", *telling[:1]])
     errors = [line for text in of_job for line in text.splitlines() if re.search(r"\b(error|fatal): ", line)]
     return own.rpartition("\n")[2] or (errors or ["it did not start"])[-1]

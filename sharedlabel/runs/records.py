@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sharedlabel import ROOT
 from sharedlabel.runs import checkpoints, names
-from sharedlabel.runs.files import write_atomically
+from sharedlabel.runs.files import remove_stale_parts, write_atomically
 
 
 def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None) -> Path:
@@ -28,7 +28,9 @@ def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = 
         made = record.get("provenance", {}) | {"checkpoint_sha256": checkpoints.save(tensors, target)}
         record = record | {"provenance": made}
     write_atomically(target, dumps(record).encode())
-    names.progress_path(target).unlink(missing_ok=True)
+    progress = names.progress_path(target)
+    remove_stale_parts(progress)
+    progress.unlink(missing_ok=True)
     return target
 
 

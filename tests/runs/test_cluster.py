@@ -53,6 +53,8 @@ def test_a_slurm_that_does_not_answer_is_no_empty_queue(answers, tmp_path):
     ("Executing notebook with kernel: python3", "slurmstepd: error: *** JOB 5 ON a CANCELLED AT 2026 DUE TO TIME LIMIT ***",
      "SLURM-job '5' failed, SLURM status is: 'TIMEOUT'.",
      "Slurm ended it: TIMEOUT; slurmstepd: error: *** JOB 5 ON a CANCELLED AT 2026 DUE TO TIME LIMIT ***"),
+    ("Executing notebook with kernel: python3", "slurmstepd-a: error: Exceeded job memory limit\nslurmstepd-a: error: *** STEP CANCELLED",
+     "SLURM status is: 'FAILED'", "Slurm ended it: FAILED; slurmstepd-a: error: Exceeded job memory limit"),
     ("Executing notebook with kernel: python3", "", "SLURM status is: 'OUT_OF_MEMORY'", "Slurm ended it: OUT_OF_MEMORY"),
     ("ValueError: n: too large", "Error in rule run", "SLURM status is: 'FAILED'", "ValueError: n: too large"),
     ("", "Building DAG\nsrun: fatal: no configuration\nshutting down", "SLURM status is: 'FAILED'", "srun: fatal: no configuration"),
