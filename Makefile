@@ -42,7 +42,7 @@ sections: venv
 	@# what a cell printed in pieces is made one; nbconvert would do so before it executes
 	$(BIN) nbconvert --log-level WARN --to notebook --inplace --coalesce-streams notebooks/sections/*.ipynb
 	$(BIN) sharedlabel.analysis.notebooks shrink notebooks/sections/*.ipynb
-	$(BIN) sharedlabel.analysis.notebooks extract notebooks/sections/section_5_1.ipynb "## Figure 7" notebooks/sections/sweet_spot.png
+	$(BIN) sharedlabel.analysis.notebooks extract notebooks/sections/section_5_1.ipynb "## The sweet spot" notebooks/sections/sweet_spot.png
 
 lab: venv
 	$(BIN) jupyter lab $(FLAGS)

@@ -1,9 +1,8 @@
 """Shared-label pruning: the thin package behind the notebooks.
 
-The modules follow one measurement: `data` -> `models` -> `pruning` -> `live` -> `training` (`losses`)
--> `tuples`, `methods` -> `measures`, `costs` -> `records` -> `figures`; `parameters` reads what a run
-or a study is told. Every path is anchored here, because papermill, nbval and JupyterLab each start
-in a different folder.
+The rooms follow one measurement, each standing only on those above it: `choices`, `runtime` -> `data` -> `tuples` -> `models`, `heads`
+-> `pruning` -> `live` -> `losses`, `training`, `embeddings`, `predictors`, `metrics`, `costs` -> `runs` -> `analysis`.
+Every path is anchored here, because papermill, nbval and JupyterLab each start in a different folder.
 """
 from pathlib import Path
 

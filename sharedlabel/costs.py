@@ -1,7 +1,6 @@
-"""What a prediction costs: multiply-accumulates (MACs) of weights, for one image.
+"""The cost of a prediction: multiply-accumulates (MACs) of weights, for one image. FLOPs are 2 MACs.
 
-A head reads every image of a tuple, so its MACs, too, are for one of them (one that others go before). Biases,
-activations and averaging are not counted. FLOPs, where a figure says so, are 2 MACs.
+A head's MACs, too, are for one image, one that follows others in the sequence. Biases, activations and averaging are not counted.
 """
 import copy
 import math

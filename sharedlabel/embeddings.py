@@ -1,4 +1,4 @@
-"""What frozen layers say of every image, computed once: for heads that read a CNN (section 4.4), or its last layers (Appendix D)."""
+"""Outputs of frozen layers, computed once for every image: for heads that read a CNN (section 4.4), or its last layers (Appendix D)."""
 import torch
 from torch import Tensor, nn
 
@@ -9,14 +9,15 @@ from sharedlabel.data import Images
 def compute(
     network: nn.Module, sets: list[Images], where: torch.device, precision: str = "float32", standardised: bool = False
 ) -> tuple[list[Images], dict[str, Tensor]]:
-    """For every set rows [N, d + 1] in place of pixels, an image's embedding and, last, its largest logit (its confidence).
+    """Embeddings of all images by a pruned network: for every set, rows [N, d + 1] in place of pixels.
 
-    Also which of the pruned network's activations all that needs, as `live.live_activations` has it. `network` loses its
-    classifier (`models.embedder`). `standardised`: embeddings of mean 0 and variance 1 over the first set.
+    A row is an image's embedding and, last, its largest logit (its confidence). Also returned are the activations that embedding and
+    confidence need, in the form of `live.live_activations`. `network` loses its classifier (`models.embedder`). `standardised`:
+    the embeddings have mean 0 and variance 1 over the first set.
     """
     shape = sets[0].shape
     need, classifier = live.live_activations(network, shape), getattr(network, "fc", None)
-    # a map that does not divide into quarters has them overlap, and its mean is not theirs
+    # quarters of a map with an odd side overlap, so that the mean over the map is not the mean over its quarters
     apart = isinstance(network, models.WideResNet20) and any(side % 8 for side in shape[1:])
     logits = pruned_outputs(network, sets, where, precision) if apart else None
     embedder = models.embedder(network)
@@ -36,12 +37,12 @@ def compute(
 
 @torch.no_grad()
 def classify(embeddings: Tensor, classifier: nn.Linear) -> Tensor:
-    """Logits [N, l] of embeddings [N, d] by the classifier that was cut off, which reads every feature's mean over its places."""
+    """Logits [N, l] of embeddings [N, d] by the classifier that was cut off; it reads each feature's mean over its positions."""
     return classifier(embeddings.unflatten(1, (classifier.in_features, -1)).mean(2))
 
 
 def select_features(rows: Images, columns: Tensor) -> Images:
-    """The store's rows with these `columns` of the embeddings only, and the confidence: what a head reads, gathered once."""
+    """Rows of `compute` with only these `columns` of the embeddings, and the confidence: what a head reads."""
     confidence = torch.tensor([rows.shape[0] - 1], device=columns.device)
     return rows.gather(torch.cat([columns, confidence]).to(rows.labels.device))
 
@@ -52,6 +53,6 @@ def as_images(rows: Tensor, labels: Tensor) -> Images:
 
 
 def pruned_outputs(network: nn.Module, sets: list[Images], where: torch.device, precision: str) -> list[Tensor]:
-    """A pruned network's outputs [N, ...] for each set, by its live part."""
+    """The outputs [N, ...] of a pruned network for each set, computed by its live part."""
     small = live.build(network, sets[0].shape).to(where)
     return [training.outputs(small, images.to(where).gather(small.columns), precision) for images in sets]

@@ -1,4 +1,4 @@
-"""What a prediction is worth: n-accuracy, information gain, relative information (paper, sections 2 and 4).
+"""Metrics of predictions: n-accuracy, information gain, relative information (paper, sections 2 and 4).
 
 All take a confusion matrix [l, l] of counts, rows the true labels, columns the predictions.
 Accuracies are fractions, information is in bits.
@@ -38,10 +38,9 @@ def information_gain(counts: Tensor) -> float:
 def information_gain_corrected(counts: Tensor) -> float:
     """Information gain less its first-order bias (Miller and Madow 1955), never below 0 nor above the plug-in estimate.
 
-    The plug-in estimate is too high by (cells - rows - columns + 1) / (2 T ln 2) bits, counting what is
-    not empty: little at 10 classes, much at 200 classes and a few tuples each. Being first-order, it is
-    trustworthy only where the tuples are many against the non-empty cells, and for `random` tuples it takes
-    away too little: they overlap, so T overstates the sample.
+    The plug-in estimate is too high by (cells - rows - columns + 1) / (2 T ln 2) bits, where only cells, rows and columns that
+    are not empty count. That is little with 10 classes and much with 200 classes and few tuples each. The correction is first-order,
+    so it needs many more tuples than non-empty cells. For `random` tuples, which overlap, it corrects too little.
     """
     cells, rows, columns = ((c > 0).sum() for c in (counts, counts.sum(1), counts.sum(0)))
     bias = max(0.0, float(cells - rows - columns + 1) / (2 * float(counts.sum()) * math.log(2)))
@@ -73,7 +72,7 @@ def measure(
     n-tuple. The tuples come from `seed`'s own stream, so every method meets the same ones.
     `n_accuracy_low`, `n_accuracy_high` are a 95 % interval for *this* network over test images alone
     (resampled within their classes, tuples with them); seeds are a further, usually larger source.
-    Resampling puts duplicates into the tuples, which then say less: near n = class size the interval
+    Resampling puts duplicates into the tuples, which then carry less information: near n = class size the interval
     lies low and may miss the value itself.
     """
     rows, classes = [], int(labels.max()) + 1
@@ -98,7 +97,7 @@ def measure(
 
 
 def format_measures(rows: list[dict]) -> str:
-    """A record's `measures`, a line a row, to print."""
+    """A record's `measures` as text, one line a row."""
     line = "{protocol:>9} n={n:<3} tuples {tuples:<5} n-accuracy {n_accuracy:.4f}"
     interval = " [{n_accuracy_low:.3f}, {n_accuracy_high:.3f}]"
     rest = "  IG {information_gain:.3f} bits  RI {relative_information:.4f}"

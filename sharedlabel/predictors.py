@@ -1,4 +1,4 @@
-"""How each method of the paper's section 4 turns n images into one prediction."""
+"""How each method of the paper (section 4, Appendix B) turns the n images of a tuple into one prediction."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

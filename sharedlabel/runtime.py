@@ -11,11 +11,11 @@ import torch
 
 
 def select_device(name: str = "auto") -> torch.device:
-    """The device to compute on: `auto` takes a GPU where there is one, of several one by the process's number: runs spread over them.
+    """The device to compute on. `auto` is a GPU if there is one; of several, the process's number picks one, so that runs spread over them.
 
-    On a CPU a run computes with one thread, as it does what it does there before a GPU: networks this small gain nothing from a second, a
-    grid fills the cores with runs instead, and the same run gives the same bytes whatever the machine is doing (a GPU's sums may
-    differ in their last digits). On a GPU float32 means float32, not TF32. ValueError where there is no such device.
+    CPU work uses one thread. Networks this small gain nothing from a second one, a grid fills the cores with runs instead, and one run
+    gives the same bytes whatever else the machine does. (Sums on a GPU may differ in their last digits.) On a GPU float32 means
+    float32, not TF32. ValueError if there is no such device.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ValueError(f"device: {name!r} is unknown; allowed: auto, cpu, cuda, cuda:N (N counts GPUs from 0)")
@@ -35,9 +35,9 @@ def select_device(name: str = "auto") -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc's allocator keep what is freed: given back to the system, a step's activations cost a page fault for every 4 KB, each time.
+    """Make glibc's allocator keep freed memory. Otherwise every training step pays a page fault for each 4 KB of its activations.
 
-    Other C libraries have no `mallopt`, and are left as they are.
+    Other C libraries have no `mallopt` and stay as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -47,7 +47,7 @@ def keep_freed_memory() -> None:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether a GPU's memory was too small, in any of the words that PyTorch and cuBLAS have for it, or `error` came of that."""
+    """Whether `error`, or an error that led to it, says that a GPU's memory was too small, in PyTorch's words or in cuBLAS's."""
     while error is not None:
         if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "ALLOC_FAILED" in str(error):
             return True
@@ -57,7 +57,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def memory_guard(what: str, to_try: str = ""):
-    """MemoryError, which says what `to_try` besides fewer runs at once, where a GPU's memory does not hold `what` is made in here."""
+    """Turn a GPU's out-of-memory error in this block into a MemoryError that names `what` did not fit, and what `to_try` instead."""
     try:
         yield
     except RuntimeError as error:
@@ -69,17 +69,23 @@ def memory_guard(what: str, to_try: str = ""):
 
 @contextlib.contextmanager
 def exclusive_lock(lock: Path):
-    """Waits until no other process is in here, so that of several runs that start at once one makes what all of them read.
+    """Exclusive file lock: one process prepares the data, the others wait.
 
-    A process that is killed lets go. Where the folder, or another user's lock, cannot be written to, nobody waits.
+    A process that is killed releases it. Where the file cannot be opened for writing (another user's, or a symbolic link, which is
+    not followed), nobody waits.
     """
     with contextlib.suppress(OSError):
         lock.parent.mkdir(parents=True, exist_ok=True)
-    ours = os.access(lock if lock.exists() else lock.parent, os.W_OK)
-    with lock.open("w") if ours else contextlib.nullcontext() as file:
-        if file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError:
         yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def in_grid() -> bool:
@@ -88,5 +94,5 @@ def in_grid() -> bool:
 
 
 def random_stream(seed: int, purpose: str) -> torch.Generator:
-    """An independent random stream (on the CPU) for one purpose of one seed."""
+    """An independent random stream (on the CPU) for one purpose of one seed: all methods see the same test tuples, for example."""
     return torch.Generator().manual_seed(zlib.crc32(f"{purpose}/{seed}".encode()))  # it uses 32 bits

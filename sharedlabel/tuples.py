@@ -1,8 +1,7 @@
-"""n-tuples of test images that share their label (paper, section 1.2), as index tensors [T, n].
+"""n-tuples of images that share their label (paper, section 1.2), as index tensors [T, n]; a tuple's label is that of its first image.
 
-Two protocols: `disjoint` cuts the test set class by class into tuples that share no image, which is
-what the paper's tables turn out to use; `random` draws 100 tuples a class, which is what its section 4
-says. A tuple's label is the label of any of its images.
+Two evaluation protocols. `disjoint` cuts the test set, class by class, into tuples that share no image; the paper's tables turn out to
+use it. `random` draws 100 tuples a class, as the paper's section 4 says.
 """
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from sharedlabel.data import by_class, check_tuple_size
 
 
 def disjoint(labels: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Every class shuffled and cut into as many disjoint n-tuples as it has room for; [T, n]."""
+    """Every class shuffled and cut into as many disjoint n-tuples as fit; [T, n]."""
     check_tuple_size(labels, n)
     cut = []
     for members in by_class(labels):
@@ -22,7 +21,7 @@ def disjoint(labels: Tensor, n: int, generator: torch.Generator) -> Tensor:
 
 
 def random(labels: Tensor, n: int, generator: torch.Generator, per_class: int = 100) -> Tensor:
-    """`per_class` tuples of every class, without repetition inside a tuple but freely between tuples; [T, n]."""
+    """`per_class` tuples of every class; no image twice in a tuple, but tuples may share images; [T, n]."""
     check_tuple_size(labels, n)
     drawn = []
     for members in by_class(labels):
@@ -32,17 +31,17 @@ def random(labels: Tensor, n: int, generator: torch.Generator, per_class: int = 
 
 
 def draw(protocol: str, labels: Tensor, n: int, generator: torch.Generator, per_class: int = 100) -> Tensor:
-    """The tuples of either protocol; [T, n]."""
+    """The tuples of one of `choices.PROTOCOLS`; [T, n]. ValueError on another protocol."""
     if protocol not in choices.PROTOCOLS:
         raise ValueError(f"protocol: {protocol!r} is unknown; allowed: {', '.join(choices.PROTOCOLS)}")
     return disjoint(labels, n, generator) if protocol == "disjoint" else random(labels, n, generator, per_class)
 
 
 def one_of_each_class(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Rounds of one tuple of `size` images of every class each; [rounds, l, size].
+    """Rounds, each with one tuple of `size` images of every class; [rounds, l, size].
 
-    Together they are one pass over the smallest class: no image comes twice. Raises ValueError where a
-    class has fewer images than a tuple.
+    All rounds together are one pass over the smallest class, and no image comes twice. ValueError if a class has fewer images
+    than a tuple.
     """
     check_tuple_size(labels, size, "tuple_size")
     least, cut = int(torch.bincount(labels).min()), []
@@ -53,10 +52,10 @@ def one_of_each_class(labels: Tensor, size: int, generator: torch.Generator) -> 
 
 
 def of_different_classes(labels: Tensor, size: int, at_once: int, generator: torch.Generator) -> Tensor:
-    """Batches for the balanced loss, to train on or to validate: `at_once` tuples, each of another class; [batches, at_once, size].
+    """Batches of `at_once` tuples, each of another class, for the balanced loss (section 4.2); [batches, at_once, size].
 
-    Section 4.2's "k random n-tuples", k = `at_once`: rounds of one tuple of every class (`one_of_each_class`), each cut into batches at
-    random. ValueError where k does not divide the number of classes.
+    Rounds of one tuple of every class (`one_of_each_class`) are cut into batches at random. ValueError if `at_once` does not divide
+    the number of classes.
     """
     rounds = one_of_each_class(labels, size, generator)
     classes = rounds.shape[1]

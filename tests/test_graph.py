@@ -2,7 +2,7 @@
 import pytest
 import torch
 from conftest import SHAPE, generator, labelled, model
-from test_methods import CNN, execute
+from test_predictors import CNN, execute
 from torch import nn
 
 from sharedlabel import choices, costs, heads, live, models, predictors, pruning
@@ -47,7 +47,7 @@ def passed(network, x: torch.Tensor, share: float) -> torch.Tensor:
 @pytest.mark.parametrize("few_pairs", [(10**9, 0), (-1, 0)], ids=["units", "maps"])
 @pytest.mark.parametrize("name", ["fc", "conv"])
 def test_the_copies_of_every_neuron_move_towards_their_mean(name, few_pairs, share, monkeypatch):
-    monkeypatch.setattr(live, "FEW_PAIRS", few_pairs)
+    monkeypatch.setattr(live.network, "POSITIONS_RULE", few_pairs)
     network, x = copies(name, share)
     torch.testing.assert_close(network(x), passed(pruned(name), tuples(), share), rtol=0, atol=1e-12)
 

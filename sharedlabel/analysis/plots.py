@@ -16,6 +16,7 @@ from sharedlabel.analysis import intervals, sweet_spots
 
 MARKERS = "osD^vP*X<>hd"
 PALETTE = sns.color_palette("colorblind")
+PALETTE[8] = (0.1, 0.1, 0.1)  # its yellow is hardly seen on white
 PALETTE += [(0.36, 0.2, 0.58), (0.45, 0.45, 0.1)]  # as many as there are markers: no two variants look alike
 LABELS = {
     "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
@@ -34,7 +35,7 @@ TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100
          "graph_embedding": "graph: joined embeddings", "graph_neuron": "graph: neurons",
          "head_per_image_balanced": "head alone, per image", "head_tuple_mean_balanced": "head alone, tuple's mean",
          "head_per_image_baseline": "head alone, per image (baseline CNN)",
-          "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
+         "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
          "balanced_table_2": "balanced at Table 2's ρ for averaging"}
 METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron",
@@ -177,10 +178,10 @@ def name_variants(table: pd.DataFrame) -> pd.Series:
     """What each row's run is called where section 5.3 compares it: one of VARIANTS.
 
     A graph has its architecture in its name, a head the training of its CNN; a control (`head_control`) also whether it was
-    trained on each image `alone` or on the `mean` output of a tuple.
+    trained per image or on the mean output of a tuple.
     """
     found, cnn = table["method"].copy(), table["cnn_method"].astype(str)
-    trained = table["train_n"].map(lambda n: "alone_" if n == 1 else "mean_")
+    trained = table["train_n"].map(lambda n: "head_per_image_" if n == 1 else "head_tuple_mean_")
     named = {"graph": "graph_" + table["architecture"].astype(str), "cnn_lstm": "lstm_" + cnn, "head_control": trained + cnn}
     for method, names in named.items():
         found = found.mask(table["method"] == method, names)
@@ -249,3 +250,18 @@ def scatter(ax, table: pd.DataFrame, x: str, y: str, by: str) -> None:
         ax.scatter(part[x], part[y], s=22, color=colour, marker=marker, alpha=0.7, linewidth=0, label=label)
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
     ax.legend(title={"rho": "ρ", "n": "n"}[by], frameon=False)
+
+
+def compact_grid(drawn: list[tuple], size: tuple[float, float] = (3.4, 2.7), apart: int = 0):
+    """`panel_grid` two panels wide, as section notebooks show it: 820 pixels, and its text is still legible at 390."""
+    figure, axes = panel_grid(drawn, columns=2, size=size, apart=apart)
+    figure.set_dpi(120)
+    return figure, axes
+
+
+def legend_below(figure, title: str | None = None, columns: int = 6) -> None:
+    """One legend of the curves of all panels, below them: numbers sorted, names in the order of TITLES."""
+    found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
+    order = {name: place for place, name in enumerate(TITLES.values())}
+    labels = sorted(found, key=lambda label: order[label] if label in order else float(label))
+    figure.legend([found[label] for label in labels], labels, title=title, loc="outside lower center", ncols=columns, frameon=False)

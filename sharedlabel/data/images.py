@@ -58,11 +58,11 @@ class Images:
 
 @dataclass(frozen=True)
 class RandomCropFlip(Images):
-    """Images of which every batch shows other random crops, half of them mirrored left to right.
+    """Images of which every batch shows new random crops, half of them mirrored left to right.
 
-    A crop is the image moved by up to `CROP_PADDING` pixels each way; what moves in is the image's own reflection, so that
-    no border appears which no image has. `pixels` stay whole, as any of them may move to the `columns` (int64, of the
-    flattened image) that a batch gives: [C, H, W], or [D] once `gather` has picked some. Only those are looked up.
+    A crop is the image shifted by up to `CROP_PADDING` pixels each way. The gap is filled with the image's own reflection. `pixels`
+    stay whole, because any pixel may move into the `columns` (int64, indices into the flattened image) that a batch returns:
+    [C, H, W], or [D] after `gather`. Only those columns are looked up.
     """
 
     generator: torch.Generator
@@ -90,7 +90,7 @@ def reflect(position: Tensor, size: int) -> Tensor:
 
 
 def augmented(images: Images, augment: str, generator: torch.Generator) -> Images:
-    """The images to train on, as `augment` has them, one of `choices.AUGMENTATIONS`; random numbers come from `generator`."""
+    """The training images under augmentation `augment`, one of `choices.AUGMENTATIONS`; random numbers come from `generator`."""
     if augment not in choices.AUGMENTATIONS:
         raise ValueError(f"augment: {augment!r} is unknown; allowed: {', '.join(choices.AUGMENTATIONS)}")
     if augment == "none":

@@ -1,4 +1,4 @@
-"""Images by their class: the held-out split, and samples of every class."""
+"""Images by class: tuple sizes that fit, the held-out split, samples of every class."""
 from collections.abc import Iterable
 
 import torch
@@ -8,12 +8,12 @@ from sharedlabel.data.images import Images
 
 
 def by_class(labels: Tensor) -> list[Tensor]:
-    """Which images are of each class; one [N_l] a class."""
+    """The indices of each class's images: a list of int64 [N_l], one a class."""
     return [(labels == label).nonzero().flatten() for label in range(int(labels.max()) + 1)]
 
 
 def check_tuple_size(labels: Tensor, n: int, name: str = "n") -> None:
-    """Raise ValueError, which calls the tuple size by the parameter's `name`, unless 1 <= n <= the size of the smallest class."""
+    """Raise ValueError unless 1 <= n <= the size of the smallest class; `name` is the parameter that the message names."""
     most = int(torch.bincount(labels).min())
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most:
         raise ValueError(

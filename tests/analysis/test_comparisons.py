@@ -158,7 +158,8 @@ def test_pairs_share_the_seed_and_the_limits_of_training():
 
 def test_pairs_of_another_parameter():
     table = methods(balanced=[5.0, 7.0]).assign(standard_weight=0.5)
-    pairs = comparisons.paired_differences(pd.concat([table, table.assign(standard_weight=0.0, value=table["value"] - 2)]), 0.0, 0.5, "value", by="standard_weight")
+    lower = table.assign(standard_weight=0.0, value=table["value"] - 2)
+    pairs = comparisons.paired_differences(pd.concat([table, lower]), 0.0, 0.5, "value", by="standard_weight")
     assert pairs["difference"].tolist() == [-2, -2]
 
 

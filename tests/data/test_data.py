@@ -2,10 +2,7 @@
 import contextlib
 import os
 import pickle
-import platform
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -14,7 +11,7 @@ from conftest import generator
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sharedlabel import ROOT, choices, data, runtime, training
+from sharedlabel import ROOT, choices, data, training
 from sharedlabel.data import Images
 
 
@@ -63,7 +60,7 @@ def test_a_channel_has_mean_0_and_variance_1_over_the_training_set(digits):
 def test_channels_are_normalised_each_by_itself(monkeypatch):
     pixels = torch.randint(256, (50, 3, 4, 5), generator=generator()) // torch.tensor([1, 2, 5])[:, None, None]
     part = pixels.to(torch.uint8), torch.arange(50) % 2
-    monkeypatch.setattr(data, "_digits", lambda: (part, part))
+    monkeypatch.setitem(data.READERS, "digits", lambda: (part, part))
     check_normalised(*data.load("digits"))
 
 
@@ -226,61 +223,9 @@ def test_another_seed_splits_otherwise(digits):
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_streams_repeat_and_differ_by_seed_and_by_purpose():
-    keys = [(seed, purpose) for seed in (0, 1, 2) for purpose in ("batches", "split")]
-    draws = {key: torch.rand(4, generator=runtime.random_stream(*key)) for key in keys}
-    again = {key: torch.rand(4, generator=runtime.random_stream(*key)) for key in draws}
-    assert all(torch.equal(draws[key], again[key]) for key in draws)
-    assert len({tuple(draw.tolist()) for draw in draws.values()}) == len(draws)
-
-
-@pytest.mark.parametrize("seed, purpose, number", [(0, "batches", 866635514), (3, "initialisation", 387947905)])
-def test_streams_are_those_of_the_committed_records(seed, purpose, number):
-    assert int(torch.randint(2**31, (1,), generator=runtime.random_stream(seed, purpose))) == number
-
-
-def test_a_seed_may_be_large():
-    large = [torch.rand(4, generator=runtime.random_stream(seed, "batches")) for seed in (2**31, 2**32, 2**80)]
-    assert len({tuple(draw.tolist()) for draw in large}) == 3
-
-
-def test_drawing_from_one_stream_leaves_the_others_alone():
-    expected = torch.rand(4, generator=runtime.random_stream(0, "batches"))
-    torch.rand(100, generator=runtime.random_stream(0, "split"))
-    torch.manual_seed(7)
-    assert torch.equal(torch.rand(4, generator=runtime.random_stream(0, "batches")), expected)
-
-
 def test_an_unknown_data_set_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match="dataset: 'mnits' is unknown; allowed: digits, mnist"):
         data.load("mnits")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, so cuda is not refused")
-@pytest.mark.parametrize("name", ["cuda", "cuda:0"])
-def test_a_gpu_that_is_not_there_is_refused_and_a_way_out_is_named(name):
-    with pytest.raises(ValueError, match=f"device: '{name}' was asked for, but torch sees no GPU here; use 'auto'"):
-        runtime.select_device(name)
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", "cudaa", "meta", ""])
-def test_an_unknown_device_is_refused_and_the_known_ones_are_named(name):
-    with pytest.raises(ValueError, match=f"^device: '{name}' is unknown; allowed: auto, cpu, cuda, cuda:N"):
-        runtime.select_device(name)
-
-
-def test_of_several_gpus_processes_take_different_ones(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    taken, current = [], []
-    monkeypatch.setattr(torch.cuda, "set_device", current.append)
-    for number in range(100, 108):
-        monkeypatch.setattr(data.os, "getpid", lambda number=number: number)
-        taken.append(runtime.select_device("auto").index)
-    assert sorted(taken) == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert current == taken  # a step is recorded on the current one
-    runtime.select_device("cuda:2"), runtime.select_device("cuda")
-    assert current[-2:] == [2, 0]
 
 
 def test_a_gpu_whose_memory_does_not_hold_the_data_set_is_told_so():
@@ -291,10 +236,6 @@ def test_a_gpu_whose_memory_does_not_hold_the_data_set_is_told_so():
     with pytest.MonkeyPatch.context() as patch, pytest.raises(MemoryError, match="memory does not hold the data set; have fewer runs"):
         patch.setattr(torch.Tensor, "to", to)
         images.to("cuda")
-
-
-def test_auto_is_the_gpu_where_there_is_one():
-    assert runtime.select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @pytest.mark.parametrize("name, kind, folder, files", [
@@ -316,32 +257,23 @@ def test_missing_files_without_a_network_are_named_with_their_folder(tmp_path, m
 
 def test_what_else_hinders_reading_is_told_as_it_is(cifar, monkeypatch):
     @contextlib.contextmanager
-    def alone(lock):
+    def locked_by_another_user(lock):
         raise PermissionError(f"{lock}: permission denied")
         yield
 
-    monkeypatch.setattr(data, "alone", alone)
+    monkeypatch.setattr(data.torchvision_sets, "exclusive_lock", locked_by_another_user)
     with pytest.raises(PermissionError, match="permission denied"):
         data.load(cifar[0])
 
 
-def test_a_lock_or_a_folder_that_cannot_be_written_to_hinders_nobody(tmp_path, monkeypatch):
-    lock, refused = tmp_path / "lock", set()
-    monkeypatch.setattr(data.os, "access", lambda path, mode: path not in refused)
-    for refused in ({tmp_path}, {lock}):  # the folder, while there is no lock in it; then a lock of another user
-        with runtime.exclusive_lock(lock):
-            assert lock.exists() == (lock in refused)
-        lock.touch()
-
-
 def test_without_the_variable_data_lies_in_the_repository(monkeypatch):
     monkeypatch.delenv("SHAREDLABEL_DATA", raising=False)
-    assert data.root() == data.ROOT / "data"
+    assert data.root() == ROOT / "data"
 
 
 def test_a_relative_data_folder_is_anchored_in_the_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for told, expected in {"elsewhere/data": data.ROOT / "elsewhere/data", str(tmp_path): tmp_path}.items():
+    for told, expected in {"elsewhere/data": ROOT / "elsewhere/data", str(tmp_path): tmp_path}.items():
         monkeypatch.setenv("SHAREDLABEL_DATA", told)
         assert data.root() == expected
 
@@ -368,6 +300,15 @@ def test_a_whole_copy_of_mnist_loads(copy_of_mnist, mnist):
     assert torch.equal(data.load("mnist")[1].labels, mnist[1].labels)
 
 
+def test_pixels_without_a_checksum_are_not_read(copy_of_mnist, mnist):
+    """torchvision prefers these files, where they are there."""
+    folder = copy_of_mnist.parents[1] / "processed"
+    folder.mkdir()
+    for name in ("training.pt", "test.pt"):
+        torch.save((torch.zeros(10, 28, 28, dtype=torch.uint8), torch.arange(10)), folder / name)
+    assert torch.equal(data.load("mnist")[1].pixels, mnist[1].pixels)
+
+
 def one_bit_flipped(content: bytes) -> bytes:
     return content[:100] + bytes([content[100] ^ 1]) + content[101:]
 
@@ -388,22 +329,3 @@ def test_a_damaged_file_of_cifar_is_named_and_not_unpickled(cifar, tmp_path, mon
     file.write_bytes(one_bit_flipped(file.read_bytes()))
     with pytest.raises(data.DataError, match=f"^cifar10: {file} is damaged.*$"):
         data.load("cifar10")
-
-
-@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="another C library's allocator is left as it is")
-def test_freed_memory_is_kept_for_the_next_step():
-    """In a process of its own, as the allocator of this one was set long ago: page faults of twenty steps that take 16 MB each."""
-    script = """
-import resource, torch
-runtime.select_device("cpu")
-faults = []
-for _ in range(22):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    parts = [torch.ones(1 << 20) for _ in range(4)]
-    del parts
-    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(sum(faults[2:]))
-"""
-    here = os.environ | {"PYTHONPATH": str(ROOT)}
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=here)
-    assert int(told.stdout) < 4000  # as many as one step has without it

@@ -1,0 +1,80 @@
+"""The law of large tuples: class means and covariances of outputs, what they predict for every n, and linear discriminant analysis.
+
+The mean of the outputs of n independent images of class y is close to N(mu_y, S_y / n), by the central limit theorem. So the moments
+of *single* images predict n-accuracy and information gain at every n, without drawing a tuple.
+"""
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ClassMoments:
+    """Of d outputs, by class: `mean` [l, d], `covariance` [l, d, d] (unbiased), `count` [l]; float64."""
+
+    mean: Tensor
+    covariance: Tensor
+    count: Tensor
+
+    @property
+    def pooled_covariance(self) -> Tensor:
+        """The covariance within classes, [d, d]: the classes' covariances weighed by their degrees of freedom."""
+        freedom = self.count - 1
+        return (freedom[:, None, None] * self.covariance).sum(0) / freedom.sum()
+
+
+def class_moments(outputs: Tensor, labels: Tensor) -> ClassMoments:
+    """Moments of outputs [N, d] by their labels [N]. ValueError if a class has fewer than two images."""
+    outputs, classes = outputs.double(), int(labels.max()) + 1
+    count = torch.bincount(labels, minlength=classes)
+    if count.min() < 2:
+        raise ValueError(f"class {int(count.argmin())} has {int(count.min())} images; a covariance needs two")
+    mean = outputs.new_zeros(classes, outputs.shape[1]).index_add(0, labels, outputs) / count[:, None]
+    covariance = torch.stack([(outputs[labels == y] - mean[y]).T.cov() for y in range(classes)]).view(classes, *[outputs.shape[1]] * 2)
+    return ClassMoments(mean, covariance, count)
+
+
+def predicted_confusion(moments: ClassMoments, ns: list[int], generator: torch.Generator, draws: int = 2000) -> Tensor:
+    """P(prediction = j | label = y, n) for averaged outputs [len(ns), l, l], by the law; the outputs are l logits.
+
+    A Monte Carlo mean of P(argmax(mu_y + S_y^(1/2) g / sqrt(n)) = j) over `draws` standard normal g, the same for every n and class.
+    """
+    classes, width = moments.mean.shape
+    noise = torch.randn(draws, width, generator=generator, dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(moments.covariance)  # covariances are singular where two logits are tied
+    spread = noise @ (vectors * values.clamp(min=0).sqrt()[:, None, :]).transpose(1, 2)  # [l, draws, d]
+    found = []
+    for n in ns:
+        winners = (moments.mean[:, None, :] + spread / n**0.5).argmax(2)
+        found.append(torch.nn.functional.one_hot(winners, classes).double().mean(1))
+    return torch.stack(found)
+
+
+def limit_confusion(moments: ClassMoments) -> Tensor:
+    """`predicted_confusion` for n to infinity, [l, l]: class y is named argmax mu_y."""
+    return torch.nn.functional.one_hot(moments.mean.argmax(1), moments.mean.shape[1]).double()
+
+
+def effective_size(moments: ClassMoments, tuple_means: Tensor, labels: Tensor) -> float:
+    """How many independent images a tuple is worth: tr S_y / tr Cov(mean of a tuple), the mean over classes.
+
+    tuple_means: outputs [T, d] averaged over tuples, labels [T]. n for independent images, 1 for n copies of one image.
+    """
+    within = class_moments(tuple_means, labels)
+    trace = [each.covariance.diagonal(dim1=1, dim2=2).sum(1) for each in (moments, within)]
+    return float((trace[0] / trace[1]).mean())
+
+
+def linear_discriminant(moments: ClassMoments, shrinkage: float = 1e-3) -> tuple[Tensor, Tensor]:
+    """Linear discriminant analysis with equal priors: weight [l, d] = mu_y^T S^-1, bias [l] = -mu_y^T S^-1 mu_y / 2.
+
+    Averaged over a tuple, its scores name class y for n to infinity whenever no other class has the same mean: the score of class j at
+    mu_y is larger than any other's exactly where j minimises (mu_y - mu_j)^T S^-1 (mu_y - mu_j), which is 0 for j = y alone.
+    `shrinkage`: this share of the mean variance is added to the diagonal of S, so that a singular S can be inverted.
+    """
+    pooled = moments.pooled_covariance
+    width = len(pooled)
+    pooled = pooled + max(shrinkage * float(pooled.trace()) / width, torch.finfo(torch.float64).tiny) * torch.eye(width, dtype=pooled.dtype)
+    weight = torch.linalg.solve(pooled, moments.mean.T).T
+    return weight, -(weight * moments.mean).sum(1) / 2
