@@ -14,7 +14,7 @@ from sharedlabel import ROOT
 from sharedlabel.analysis import comparisons, intervals, plots, tables
 from sharedlabel.analysis.comparisons import Claim
 from sharedlabel.analysis.intervals import ROW
-from sharedlabel.runs import parameters, studies
+from sharedlabel.runs import parameters
 
 SETTINGS = ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers"]  # of balanced training
 MIN_SEEDS = 3  # a verdict needs as many pairs
@@ -100,17 +100,6 @@ def overview(runs: pd.DataFrame) -> pd.DataFrame:
         "minutes": ("seconds", lambda seconds: seconds.sum() / 60),
     }).round(0).astype(int).reset_index()
     return sort_networks(found)
-
-
-def count_studies(records: pd.DataFrame) -> pd.DataFrame:
-    """How many runs of Table 1's studies have a record: a row a network, method and settings."""
-    there, counted = set(records["run"]), []
-    for name in ("table_1", "table_1_large"):
-        study = pd.DataFrame(studies.load(name)).assign(study=name, there=[run in there for run in studies.run_names(name)])
-        counted.append(study)
-    keys = ["study", *ROW, "method", "standard_weight", "tuple_size", "free_layers"]
-    found = pd.concat(counted).groupby(keys, dropna=False, sort=False)["there"]
-    return found.agg(records="sum", planned="count").reset_index()
 
 
 # ---- Table 1 beside ours
@@ -245,10 +234,10 @@ def sweep(runs: pd.DataFrame, name: str, network: tuple | None = None, protocol:
 
 def sweep_differences(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     """`paired_differences` of each value of a `sweep` from the default value, in points, with the value in column `name`."""
-    swept, usual = sweep(runs, name), parameters.default(name)
-    values = sorted(set(swept[name]) - {usual})
+    swept, default = sweep(runs, name), parameters.default(name)
+    values = sorted(set(swept[name]) - {default})
     pairs = partial(comparisons.paired_differences, swept, value="per_cent", by=name)
-    return pd.concat([pairs(value, usual)[[*ROW, "seed", "n", "difference"]].assign(**{name: value}) for value in values] or
+    return pd.concat([pairs(value, default)[[*ROW, "seed", "n", "difference"]].assign(**{name: value}) for value in values] or
                      [pd.DataFrame(columns=[*ROW, "seed", "n", "difference", name])])
 
 
@@ -263,12 +252,12 @@ def count_networks(rows: Callable, runs: pd.DataFrame) -> str:
     rows: the claim's function. Against several opponents it holds on a network if it holds against each, and fails if it fails against one.
     """
     counts = []
-    for in_paper, name in ((True, "of Table 1"), (False, "not in Table 1")):
+    for in_paper, name in ((True, "Networks of Table 1"), (False, "other networks")):
         found, verdicts = rows(runs, in_paper), {}
         for case, verdict in zip(found["case"], found["verdict"]):
             verdicts.setdefault(case.partition(OVER)[0], []).append(verdict)
         each = [comparisons.judge_all(own) for own in verdicts.values()]
-        counts.append(f"{len(each)} networks {name}: {comparisons.count_verdicts(each)}")
+        counts.append(f"{name} ({len(each)}): {comparisons.count_verdicts(each)}")
     return "; ".join(counts) + "."
 
 
@@ -284,7 +273,7 @@ def judge_almost_all(verdicts: list[str]) -> str:
     return "holds" if wins >= paper_share() else "fails" if losses > 1 - paper_share() else "cannot tell"
 
 
-PAIRED = "the paired 95 % t-interval over seeds, of at least 3 pairs, excludes 0"
+PAIRED = "the paired 95 % t-interval over at least 3 seeds lies above 0 (below 0: fails)"
 CLAIMS = [
     Claim(
         "balanced-large-n", "section 5.2, Table 1", "Balanced training beats the baseline for sufficiently large n, on every network",

@@ -34,8 +34,8 @@ def retraining_controls(runs: pd.DataFrame) -> pd.DataFrame:
     """
     retrained, found = runs[(runs["method"] == "freeze_retrain") & (runs["protocol"] == "random")], []
     for name, value, control in (("standard_weight", 1.0, "standard loss (λ = 1)"), ("free_layers", 2, "two free layers")):
-        varied, usual = tables.at_defaults(retrained, SETTINGS, but=[name]), parameters.defaults("freeze_retrain")[name]
-        pairs = comparisons.paired_differences(varied, usual, value, "per_cent", by=name)
+        varied, default = tables.at_defaults(retrained, SETTINGS, but=[name]), parameters.defaults("freeze_retrain")[name]
+        pairs = comparisons.paired_differences(varied, default, value, "per_cent", by=name)
         found.append(intervals.summary(pairs, "difference", [*ROW, "n"]).assign(control=control))
     found = pd.concat(found)
     return found.assign(verdict=judge_rows(found))
@@ -81,13 +81,15 @@ def batches_beside_paper(records: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFr
     changed = records[(records["method"] == "baseline") & (records["protocol"] == "disjoint")]
     found = []
     for network in plots.cases(changed, ROW):
-        usual = plots.select_case(select_default(runs, "disjoint").query("method == 'baseline'"), network)
+        default = plots.select_case(select_default(runs, "disjoint").query("method == 'baseline'"), network)
         own = plots.select_case(changed, network)
-        both = pd.concat([usual, own.assign(per_cent=100 * own["n_accuracy"])])
+        if default.empty:
+            continue
+        both = pd.concat([default, own.assign(per_cent=100 * own["n_accuracy"])])
         both = both[both["n"].isin(load_paper()["n"]) & both["seed"].isin(own["seed"])].astype({"n": int, "batch_size": int})
         both["setting"] = "batches of " + both["batch_size"].astype(str) + ", " + both["initialisation"]
         tables.check_distinct(both, ["setting", "seed", "n"])
-        named = f"batches of {usual['batch_size'].iloc[0]:.0f}, {usual['initialisation'].iloc[0]}"
+        named = f"batches of {default['batch_size'].iloc[0]:.0f}, {default['initialisation'].iloc[0]}"
         change = -comparisons.differences_from(both, "per_cent", "setting", named, [*ROW, "n"]).set_index([*ROW, "n", "setting"])
         change = change.rename(columns={"mean": "change", "high": "change_low", "low": "change_high"}).drop(columns="seeds").reset_index()
         found.append(intervals.summary(both, "per_cent", [*ROW, "setting", "n"]).merge(change, how="left"))
@@ -114,8 +116,8 @@ def batch_curves(records: pd.DataFrame, own: pd.DataFrame, curves: pd.DataFrame)
     """
     batches, keys = name_trainings(records), [*ROW, "training", "seed", "epoch"]
     others = melt_curves(own.merge(batches[["run", *keys[:-1]]], on="run"), keys)
-    usual = curves[curves["method"].isin(["baseline", "balanced"])].merge(batches[[*ROW, "seed"]].drop_duplicates())
-    return pd.concat([usual.assign(training=usual["method"]), others])[[*keys, "n", "per_cent"]]
+    default = curves[curves["method"].isin(["baseline", "balanced"])].merge(batches[[*ROW, "seed"]].drop_duplicates())
+    return pd.concat([default.assign(training=default["method"]), others])[[*keys, "n", "per_cent"]]
 
 
 def batch_differences(records: pd.DataFrame, own: pd.DataFrame, curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -37,9 +37,9 @@ def with_network(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=ROW)
 
 
-def show_long(shown: pd.DataFrame, tidy: pd.DataFrame, caption: str, name: str, results: str) -> None:
+def show_long(table: pd.DataFrame, tidy: pd.DataFrame, caption: str, name: str, results: str) -> None:
     """Display a long table collapsed, and write its numbers (`tidy`) to `results`/tables/section_5_2_NAME.csv."""
-    report.show_table(shown, f"{caption} (tables/section_5_2_{name}.csv)", collapsed=True)
+    report.show_table(table, f"{caption} (tables/section_5_2_{name}.csv)", collapsed=True)
     report.write_long_table(tidy, f"section_5_2_{name}", results)
 
 
@@ -58,17 +58,17 @@ def by_n(found: pd.DataFrame, rows: list[str], ns: list[int] | None = None, mark
     return wide.loc[found.sort_values("order").set_index(rows).index.unique()].reset_index().rename_axis(columns=None)
 
 
+def at_sizes(found: pd.DataFrame, rows: list[str], mark: bool = False) -> pd.DataFrame:
+    """A `summary` by ROW, `rows` and n, at SIZES; mark: a star where the interval excludes 0."""
+    return with_network(by_n(found, [*ROW, *rows], SIZES, mark).rename(columns=SWEPT))
+
+
 # ---- what was run, Table 1
 
 
 def runs_table(runs: pd.DataFrame) -> pd.DataFrame:
     """`overview` without what is the same for all: a row a network and method."""
     return with_network(section_5_2.overview(runs)).drop(columns="minutes")
-
-
-def studies_table(found: pd.DataFrame) -> pd.DataFrame:
-    """`count_studies` with the settings named as in the studies."""
-    return with_network(found.rename(columns=SWEPT | {"free_layers": "free layers"}))
 
 
 def table_1_summary(cells: pd.DataFrame) -> pd.DataFrame:
@@ -89,11 +89,11 @@ def table_1_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """`table_1` cell by cell, numbers with one decimal."""
     ours = format_summary(cells.assign(low=cells["ours"] - cells["half"], high=cells["ours"] + cells["half"]), "ours")
     wilson = cells["paper_low"].map(decimal) + " to " + cells["paper_high"].map(decimal)
-    shown = cells[[*ROW, "method", "n", "paper"]].assign(**{
+    table = cells[[*ROW, "method", "n", "paper"]].assign(**{
         "paper's 95 %": wilson, "ours": ours,
         "inside our interval": cells["inside"].map(answer), "one more run": cells["inside_run"].map(answer),
     })
-    return with_network(shown.sort_values(["method", "n"], kind="stable"))
+    return with_network(table.sort_values(["method", "n"], kind="stable"))
 
 
 def count_inside(cells: pd.DataFrame) -> str:
@@ -101,11 +101,6 @@ def count_inside(cells: pd.DataFrame) -> str:
     judged, inside, run = (int(cells[name].count() if name == "half" else cells[name].sum()) for name in ("half", "inside", "inside_run"))
     return (f"Of the {judged} cells with an interval, the paper's number lies inside that of our mean in {inside}, "
             f"and where one more run of ours would lie in {run}.")
-
-
-def accuracy_table(found: pd.DataFrame) -> pd.DataFrame:
-    """`summarise_accuracies` at SIZES."""
-    return with_network(by_n(found, [*ROW, "method"], SIZES))
 
 
 # ---- the claims
@@ -118,42 +113,23 @@ def evidence(runs: pd.DataFrame, curves: pd.DataFrame, one: str, other: str, n: 
     """
     found = section_5_2.compare(runs, one, other, n)
     trained = section_5_2.overview(runs).pivot(index=ROW, columns="method", values="epochs")
-    shown = found[ROW].assign(**{f"{side} %": found[side].map(decimal) for side in (one, other)}, difference=format_summary(found))
+    table = found[ROW].assign(**{f"{plots.TITLES[side]} %": found[side].map(decimal) for side in (one, other)})
+    table["difference"] = format_summary(found)
     if "freeze_retrain" not in (one, other) and len(found):
-        shown["equally long"] = format_lookup(equally_long(curves, one, other, found["n"].iloc[0]), found)
+        table["equally long"] = format_lookup(equally_long(curves, one, other, found["n"].iloc[0]), found)
     if "freeze_retrain" in trained:  # what is retrained has the baseline's epochs behind it
         trained = trained.astype("Int64").astype(str)
         trained["freeze_retrain"] = trained["baseline"] + " + " + trained["freeze_retrain"]
     lengths = [[trained.loc[network, side] for side in (one, other)] for network in zip(*(found[name] for name in ROW))]
-    shown = with_network(shown.assign(epochs=[f"{first} and {second}" for first, second in lengths], pairs=found["seeds"]))
+    table = with_network(table.assign(epochs=[f"{first} and {second}" for first, second in lengths], pairs=found["seeds"]))
     in_paper = {plots.case_title(network) for network in section_5_2.paper_networks()}
-    return shown.assign(network=[name if name in in_paper else f"{name} *" for name in shown["network"]])
+    return table.assign(network=[name if name in in_paper else f"{name} *" for name in table["network"]])
 
 
 def format_lookup(summary: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     """The formatted estimates of a `summary` by ROW for each of `rows`; "-" where it has none."""
     known = dict(zip(zip(*(summary[name] for name in ROW)), format_summary(summary)))
     return [known.get(network, "-") for network in zip(*(rows[name] for name in ROW))]
-
-
-def difference_table(found: pd.DataFrame) -> pd.DataFrame:
-    """`summarise_differences` at SIZES; a star where the interval excludes 0."""
-    return with_network(by_n(found, [*ROW, "method"], SIZES, mark=True))
-
-
-def control_table(found: pd.DataFrame) -> pd.DataFrame:
-    """`retraining_controls` at SIZES; a star where the interval excludes 0."""
-    return with_network(by_n(found, [*ROW, "control"], SIZES, mark=True))
-
-
-def sweep_difference_table(found: pd.DataFrame, name: str) -> pd.DataFrame:
-    """`summarise_sweep` of parameter `name` at SIZES; a star where the interval excludes 0."""
-    return with_network(by_n(found, [*ROW, name], SIZES, mark=True).rename(columns=SWEPT))
-
-
-def standard_loss_table(found: pd.DataFrame) -> pd.DataFrame:
-    """`compare_standard_loss` at SIZES."""
-    return with_network(by_n(found, ROW, SIZES))
 
 
 def crossover_table(found: pd.DataFrame) -> pd.DataFrame:
@@ -201,18 +177,15 @@ def gap_table(found: pd.DataFrame, ns: tuple[int, ...] = (1, 80)) -> pd.DataFram
 def closest_table(found: pd.DataFrame) -> pd.DataFrame:
     """`closest_epochs` after some of the epochs."""
     numbers = found.drop(columns=[*ROW, "epoch"]).map(decimal)
-    shown = pd.concat([found[ROW], numbers[[name for name in numbers if name not in (5, 80)]], found["epoch"].rename("at epoch")], axis=1)
-    return with_network(shown.rename(columns={name: f"after {name}" for name in numbers if name != "least"}))
+    table = pd.concat([found[ROW], numbers[[name for name in numbers if name not in (5, 80)]], found["epoch"].rename("at epoch")], axis=1)
+    return with_network(table.rename(columns={name: f"after {name}" for name in numbers if name != "least"}))
 
 
 def reached_table(found: pd.DataFrame) -> pd.DataFrame:
     """`reach_paper` after some of the epochs."""
-    ours = {name: f"after {name}" for name in found.columns if name in (20, 60, 160)}
-    numbers = {name: found[name].map(decimal) for name in ours}
-    shown = found.assign(**{"at least the paper's at epoch": found["reached"], "paper": found["paper"].map(decimal)})
-    for name, column in numbers.items():
-        shown[name] = column
-    return with_network(shown[[*ROW, "method", "n", "paper", *ours, "at least the paper's at epoch"]].rename(columns=ours))
+    numbers = found[[name for name in found.columns if name in (20, 60, 160)]].map(decimal).rename(columns="after {}".format)
+    ends = found["paper"].map(decimal), numbers, found["reached"].rename("at least the paper's at epoch")
+    return with_network(pd.concat([found[[*ROW, "method", "n"]], *ends], axis=1))
 
 
 def stopping_table(found: pd.DataFrame) -> pd.DataFrame:
@@ -225,7 +198,7 @@ def stopping_table(found: pd.DataFrame) -> pd.DataFrame:
 
 def batches_table(found: pd.DataFrame) -> pd.DataFrame:
     """`batches_beside_paper`: accuracies, and below them the differences from the default settings."""
-    printed = found.drop_duplicates([*ROW, "n"]).assign(setting="the paper", mean=found["paper"], low=np.nan, high=np.nan)
+    printed = found.drop_duplicates([*ROW, "n"]).assign(setting="the paper", mean=found["paper"], low=np.nan, high=np.nan, seeds=np.nan)
     change = found.dropna(subset="change").assign(mean=found["change"], low=found["change_low"], high=found["change_high"])
     change = change.assign(setting=change["setting"] + ", minus the default")
     return with_network(by_n(pd.concat([found, printed, change]), [*ROW, "setting"]))
@@ -234,16 +207,15 @@ def batches_table(found: pd.DataFrame) -> pd.DataFrame:
 def sweep_table(found: pd.DataFrame, name: str) -> pd.DataFrame:
     """`sweeps_beside_paper` of parameter `name`, the paper's line last; `apart`: root mean square difference from it."""
     apart = root_mean_square(found, [*ROW, name]).map(decimal)
-    printed = found.drop_duplicates([*ROW, "n"]).assign(mean=found["paper"], low=np.nan, high=np.nan, **{name: np.inf})
-    shown = by_n(pd.concat([found, printed]).astype({name: float}), [*ROW, name], [1, 25, 60, 80])
-    shown[name] = shown[name].astype(float)  # also of no row
-    shown["apart"] = [apart.get(tuple(keys), "-") for keys in shown[[*ROW, name]].itertuples(index=False)]
-    shown["seeds"] = shown["seeds"].where(np.isfinite(shown[name]))
-    shown[name] = [f"{value:g}" if np.isfinite(value) else "the paper" for value in shown[name]]
-    return with_network(shown.rename(columns=SWEPT))
+    printed = found.drop_duplicates([*ROW, "n"]).assign(mean=found["paper"], low=np.nan, high=np.nan, seeds=np.nan, **{name: np.inf})
+    table = by_n(pd.concat([found, printed]).astype({name: float}), [*ROW, name], [1, 25, 60, 80])
+    table[name] = table[name].astype(float)  # also of no row
+    table["apart"] = [apart.get(tuple(keys), "-") for keys in table[[*ROW, name]].itertuples(index=False)]
+    table[name] = [f"{value:g}" if np.isfinite(value) else "the paper" for value in table[name]]
+    return with_network(table.rename(columns=SWEPT))
 
 
 def batch_table(found: pd.DataFrame) -> pd.DataFrame:
-    """`batch_differences`: a star where the interval excludes 0."""
-    named = found.assign(comparison=found["one"] + " minus " + found["other"])
-    return with_network(by_n(named, [*ROW, "comparison", "when"], mark=True))
+    """`batch_differences` at SIZES; a star where the interval excludes 0."""
+    named = found.assign(comparison=[f"{one} minus {other}" for one, other in zip(found["one"], found["other"])])
+    return at_sizes(named, ["comparison", "when"], mark=True)

@@ -79,10 +79,11 @@ def executed(notebook: str, folder, **given: str) -> str:
         kernel_name="python3", progress_bar=False, cwd=str(ROOT),
     )
     cells = json.loads((folder / f"{notebook}.ipynb").read_text())["cells"]
-    return "\n".join(filter(None, (output_text(output) for cell in cells for output in cell.get("outputs", []))))
+    return "".join(output_text(output) for cell in cells for output in cell.get("outputs", []))
 
 
 def output_text(output: dict) -> str:
-    """What one output of a cell prints or displays, as plain text or Markdown."""
-    shown = output.get("data", {})
-    return "".join(output.get("text") or shown.get("text/markdown") or shown.get("text/plain") or "")
+    """What one output of a cell prints, or displays as Markdown or plain text."""
+    if "text" in output:
+        return "".join(output["text"])
+    return "".join([*(output["data"].get("text/markdown") or output["data"]["text/plain"]), "\n"])
