@@ -18,23 +18,25 @@ workdir: ROOT  # every path is anchored here
 RUNS = {}  # by name: the study's runs, and the runs that these start from
 
 
-def add(given):
-    method = given.pop("method")
+def add_run(run):
+    """Add a run, and the one that it starts from, to `RUNS`; returns where its record lies."""
+    method, given = run["method"], {name: value for name, value in run.items() if name != "method"}
     record = names.record_path(parameters.identity(method, given), given["results"])
-    first = parameters.prerequisite(method, given)
-    RUNS[record.stem] = {"method": method, "given": given, "record": record, "before": [add(first)] if first else []}
+    prerequisite = parameters.prerequisite(method, given)
+    RUNS[record.stem] = {"method": method, "given": given, "record": record, "before": [add_run(prerequisite)] if prerequisite else []}
     return record
 
 
 try:
-    wanted = shlex.split(str(config.get("study", "'--config study=NAME'")))
-    found = {add(run).parents[2] for name in wanted for run in studies.load(name)}
-    if len(found) > 1:
-        raise parameters.ParameterError(f"{' '.join(wanted)}: their records go to different folders, {' and '.join(sorted(map(str, found)))}")
+    study_names = shlex.split(str(config.get("study", "'--config study=NAME'")))
+    folders = {add_run(run).parents[2] for name in study_names for run in studies.load(name)}
+    if len(folders) > 1:
+        apart = " and ".join(sorted(map(str, folders)))
+        raise parameters.ParameterError(f"{' '.join(study_names)}: their records go to different folders, {apart}")
 except parameters.ParameterError as error:
     sys.exit(str(error))  # before anything is trained
 
-(RESULTS,) = found  # RESULTS/DATASET/MODEL/NAME.json
+(RESULTS,) = folders  # RESULTS/DATASET/MODEL/NAME.json
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill"  # of the environment that runs snakemake, kernel included
 
 
@@ -54,7 +56,8 @@ def before(wildcards):
 
 rule run:
     input: before
-    output: f"{RESULTS}/{{dataset}}/{{model}}/{{name}}.json"
+    # `update`: the record that is there stays until the new one replaces it, whatever becomes of a forced run or of two grids at once.
+    output: update(f"{RESULTS}/{{dataset}}/{{model}}/{{name}}.json")
     log: "runs/notebooks/{dataset}/{model}/{name}.log"
     params:
         method=lambda wildcards: RUNS[wildcards.name]["method"],
@@ -65,19 +68,19 @@ rule run:
         mem_mb=lambda wildcards: 4000 if wildcards.dataset in ("digits", "mnist") else 8000,
         runtime=lambda wildcards: 5760 if wildcards.dataset == "tinyimagenet" else 1440,
     shell:
-        "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} {PAPERMILL} --no-progress-bar notebooks/methods/{params.method}.ipynb"
+        "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} SHAREDLABEL_GRID=1 {PAPERMILL} --no-progress-bar notebooks/methods/{params.method}.ipynb"
         " runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
 
 
-# What a person wants to know: how many runs are done of how many (snakemake counts the steps of this start),
-# and of a run that failed, why and where its log is.
-def tell(message, told=[]):
+# Of snakemake's log only this is shown: how many runs are done of how many (snakemake counts the steps of this start), and of a
+# run that failed, why and where its log is.
+def rewrite_message(message, shown=[]):
     event, text = getattr(message, "event", None), str(message.msg)
     if event in ("workflow_started", "progress"):
         text = f"{sum(run['record'].exists() for run in RUNS.values())} of {len(RUNS)} runs done"
-        if told[-1:] == [text]:
+        if shown[-1:] == [text]:
             return False
-        told.append(text)
+        shown.append(text)
     elif event == "job_error" and message.log:
         log = ROOT / message.log[0]
         last = log.read_text().strip().rpartition("\n")[2] if log.exists() else "it did not start"
@@ -90,4 +93,4 @@ def tell(message, told=[]):
     return True
 
 
-logger.addFilter(tell)
+logger.addFilter(rewrite_message)

@@ -260,7 +260,8 @@ def compact_grid(drawn: list[tuple], size: tuple[float, float] = (3.4, 2.7), apa
 
 
 def legend_below(figure, title: str | None = None, columns: int = 6) -> None:
-    """One legend of the curves of all panels, below them, in the order in which they were drawn; numbers are sorted."""
+    """One legend of the curves of all panels, below them: numbers sorted, names in the order of TITLES."""
     found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
-    labels = sorted(found, key=float) if all(label.replace(".", "").isdigit() for label in found) else list(found)
+    order = {name: place for place, name in enumerate(TITLES.values())}
+    labels = sorted(found, key=lambda label: order[label] if label in order else float(label))
     figure.legend([found[label] for label in labels], labels, title=title, loc="outside lower center", ncols=columns, frameon=False)

@@ -64,11 +64,6 @@ def networks(runs: pd.DataFrame, method: str = "baseline") -> dict[str, pd.DataF
     return {plots.case_title(case): plots.select_case(found, case) for case in plots.cases(found)}
 
 
-def stack_networks(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Tables by network one below the other, in a column `network`; empty of none."""
-    return pd.concat(found, names=["network"]).reset_index("network").reset_index(drop=True) if found else pd.DataFrame(columns=["network"])
-
-
 def count_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """What was run: a row a network and rho, with the runs that did not learn or did not finish.
 
@@ -123,7 +118,7 @@ def tabulate_measure(runs: pd.DataFrame, value: str, ns: list[int] = SHOWN_N) ->
         found = intervals.summary(part[part["n"].isin(ns)], value, ["rho", "n"])
         found = found.assign(text=report.format_summary(found)).pivot(index="rho", columns="n", values="text").add_prefix("n = ")
         wide[network] = found.rename_axis(index="ρ", columns=None).reset_index()
-    return stack_networks(wide)
+    return report.stack_networks(wide)
 
 
 def tabulate_cheapest(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
@@ -150,7 +145,7 @@ def targets(part: pd.DataFrame, value: str) -> list[float]:
 
 def summarise_sweet_spots(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     """Where the best rho of every network and n lies: `network` and the columns of `sweet_spots.find`."""
-    return stack_networks({network: sweet_spots.find(part, value) for network, part in networks(runs).items()})
+    return report.stack_networks({network: sweet_spots.find(part, value) for network, part in networks(runs).items()})
 
 
 def summarise_all_sweet_spots(runs: pd.DataFrame) -> pd.DataFrame:

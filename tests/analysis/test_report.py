@@ -98,13 +98,19 @@ def test_a_claim_is_summed_up_in_one_row():
     }
 
 
+def test_a_claim_that_fails_shows_the_estimates_of_the_cases_that_fail():
+    found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds"), ("b", 1, -2.0, -3.0, -1.0, 5, "fails")])
+    [row] = report.claims_table([found], comparisons.judge_claims([found], pd.DataFrame())).to_dict("records")
+    assert (row["verdict"], row["cases"], row["estimate"], row["seeds"]) == ("fails", "holds 1, fails 1", "−2.0 ± 1.0 (points)", "5")
+
+
 def test_a_claim_without_runs_cannot_be_judged(displayed):
     found = claim([])
     assert report.claims_table([found], {"more": found.rows(pd.DataFrame())}).loc[0, ["verdict", "cases", "seeds"]].tolist() == [
         "cannot tell", "no runs yet", "-"]
     report.show_claim(found, found.rows(pd.DataFrame()))
     assert [content.data for content, _ in displayed] == [
-        '**Claim** (section 0): more is more. **Verdict:** <b style="color: #6b6b6b">cannot tell</b>. **Rule:** it is positive.',
+        "**Claim** (section 0): more is more. **Verdict: cannot tell.** Rule: it is positive.",
         "*more is more: case by case: no runs yet.*",
     ]
 
@@ -112,7 +118,7 @@ def test_a_claim_without_runs_cannot_be_judged(displayed):
 def test_a_claim_is_shown_case_by_case(displayed):
     found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds")])
     report.show_claim(found, found.rows(pd.DataFrame()))
-    assert "**Verdict:** <b" in displayed[0][0].data and ">holds</b>" in displayed[0][0].data
+    assert "**Verdict: holds.**" in displayed[0][0].data
     assert re.search(r"case +n +points +seeds +verdict\n +a +1 2.0 ± 1.0 +3 +holds$", displayed[1][0]["text/plain"])
     report.show_claims([found], comparisons.judge_claims([found], pd.DataFrame()))
     assert "more is more" in displayed[2][0]["text/html"]

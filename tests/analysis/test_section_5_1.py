@@ -2,7 +2,7 @@
 import re
 
 import pytest
-from synthetic_records import execute_notebook, write_collapse, write_run
+from made_records import collapse, executed, write_run
 
 from sharedlabel.analysis import comparisons, report, section_5_1
 from sharedlabel.analysis import section_5_1_figures as figures
@@ -127,10 +127,10 @@ def test_an_unknown_protocol_is_refused(tmp_path):
 ], ids=["measured", "collapsed"])
 def test_the_notebook_says_of_a_single_run_what_is_missing(tmp_path, collapsed, lines):
     if collapsed:
-        write_collapse(tmp_path / "results", 27, rho=4.0, **NETWORK)
+        collapse(tmp_path / "results", 27, rho=4.0, **NETWORK)
     else:
         write_run(tmp_path / "results", {1: 40, 25: 70, 80: 80}, rho=3.5, seed=0, **NETWORK)
-    text = execute_notebook("section_5_1", tmp_path / "results")
+    text = executed("section_5_1", tmp_path)
     for line in [*lines, "No network is measured at three ρ or more; without one there is no curve", r"\*No runs to draw yet\.\*"]:
         assert re.search(line, text)
     assert "nan" not in text and "no runs yet" in text
@@ -140,7 +140,7 @@ def test_a_rho_at_which_every_run_collapsed_is_in_no_curve(tmp_path):
     for seed, noise in enumerate((-0.4, 0.0, 0.5)):
         for rho in (1.0, 2.0, 3.0):
             write_run(tmp_path, {n: 100 - 10 * rho / n + noise for n in SIZES}, rho=rho, seed=seed, **NETWORK)
-        write_collapse(tmp_path, 27, rho=4.0, seed=seed, **NETWORK)
+        collapse(tmp_path, 27, rho=4.0, seed=seed, **NETWORK)
     runs = section_5_1.select_runs(tmp_path)
     [*_, last] = section_5_1.count_runs(runs).to_dict("records")
     assert (last["ρ"], last["seeds"], last["weights"], last["collapsed"]) == (4.0, 3, 27, 3) and last["epochs"] != last["epochs"]

@@ -1,52 +1,8 @@
 """The section notebooks with claims on methods, on made-up records whose verdicts are known; nbval executes them on the real ones."""
 import re
-import shutil
 
 import pytest
-from made_records import collapse, executed, write
-
-from sharedlabel import ROOT
-from sharedlabel.runs import names, parameters
-
-# ---- appendix C.2
-
-
-@pytest.fixture(scope="module")
-def pruners(tmp_path_factory) -> str:
-    """What the notebook prints where, on FC at 1.5, SynFlow is ahead of random, behind SNIP at n = 1 alone, and magnitude collapses."""
-    folder = tmp_path_factory.mktemp("pruners")
-    drawn = parameters.check("baseline", {"dataset": "mnist", "model": "conv", "rho": 3.5, "seed": 0})
-    for suffix in (".json", ".safetensors"):  # the network that is drawn is a real one
-        real = names.record_path(parameters.identity("baseline", drawn), "results").with_suffix(suffix)
-        copied = folder / real.relative_to(ROOT)
-        copied.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(real, copied)
-    for seed, noise in enumerate((-0.4, -0.1, 0.0, 0.2, 0.3)):
-        for pruner, accuracies in {
-            "synflow": {1: 90 + noise, 5: 99.9}, "snip": {1: 95 - noise, 5: 99.95}, "random": {1: 70 + 3 * noise, 5: 80 - noise},
-            "magnitude": None,
-        }.items():
-            given = {"dataset": "mnist", "model": "fc", "rho": 1.5, "seed": seed, "pruner": pruner}
-            macs = {"snip": 30, "random": 50}.get(pruner, 40)
-            if accuracies:
-                write(folder / "results", "baseline", accuracies, {"train_loss": [1.0], "validation_loss": [1.0]}, macs=macs, **given)
-            else:
-                collapse(folder / "results", 3776, **given)
-    return executed("appendix_c_2", folder)
-
-
-@pytest.mark.parametrize("line", [
-    "5 runs  5 runs, 5 collapsed  5 runs     -  5 runs         -          -\n",
-    "MNIST, FC, n = 1: of 3 comparisons surely better in 2, surely worse in 1, undecided in 0, 0 of them at the ceiling; "
-    "median margin +0.200 -> fails: worse than SNIP at 1.5 by 0.050 (p = 0.000)",
-    "MNIST, FC, n = 5: of 3 comparisons surely better in 2, surely worse in 0, undecided in 1, 1 of them at the ceiling; "
-    "median margin +0.199 -> not refuted",
-    "   SNIP  1.5    0.1  dearer      1.5        0.1      5 -0.050±0.007  yes\n",
-    "-> dearer and surely worse than SNIP at 1.5; cheaper and surely better than random at 1.5\n",
-])
-def test_appendix_c_2_says(pruners, line):
-    assert line in pruners
-
+from made_records import executed, write
 
 # ---- section 5.3 and appendix A.3
 
