@@ -3,6 +3,7 @@
 A head's MACs, too, are for one image, one that follows others in the sequence. Biases, activations and averaging are not counted.
 """
 import copy
+import math
 
 from ptflops import get_model_complexity_info
 from torch import Tensor, nn
@@ -78,3 +79,9 @@ def macs_head(alive: dict[str, Tensor], need: dict[str, Tensor], n: int) -> int:
     """
     recurrent = {name: mask for name, mask in alive.items() if name.endswith("weight_hh_l0")}
     return n * macs_live(alive, need) - macs_live(recurrent, need)
+
+
+def joint_rho(network: dict[str, dict[str, int]]) -> float:
+    """The compression ratio of all parts of a record's `network` together: log10 of their weights over those that remain."""
+    total, remaining = (sum(part[key] for part in network.values()) for key in ("params_total", "params_remaining"))
+    return math.log10(total / remaining)

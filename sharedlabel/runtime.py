@@ -88,6 +88,11 @@ def exclusive_lock(lock: Path):
         os.close(descriptor)
 
 
+def in_grid() -> bool:
+    """Whether a grid runs this process, which sets SHAREDLABEL_GRID=1: then no progress bar is shown and no picture is drawn."""
+    return os.environ.get("SHAREDLABEL_GRID") == "1"
+
+
 def random_stream(seed: int, purpose: str) -> torch.Generator:
     """An independent random stream (on the CPU) for one purpose of one seed: all methods see the same test tuples, for example."""
     return torch.Generator().manual_seed(zlib.crc32(f"{purpose}/{seed}".encode()))  # it uses 32 bits

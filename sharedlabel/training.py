@@ -1,14 +1,16 @@
 """One training loop for every method: Adam, a constant learning rate, stopping on a held-out loss."""
 import contextlib
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from sharedlabel import choices, tuples
 from sharedlabel.data import Images
-from sharedlabel.runtime import memory_guard, random_stream
+from sharedlabel.runtime import in_grid, memory_guard, random_stream
 
 EVALUATED_AT_ONCE = {"cpu": 64, "cuda": 2048}  # images or tuples; on a CPU, activations that stay in its cache
 
@@ -193,6 +195,7 @@ def train(
         optimizer.load_state_dict(before["optimizer"])
         print(f"going on after epoch {len(curves['train_loss'])}; to start anew, delete {resumable.file}")
     losses = curves["validation_loss"]
+    bar = progress_bar(max_epochs, len(losses))
     while len(losses) < max_epochs and epochs_waited(losses, min_improvement) < patience:
         total, count = torch.zeros((), device=device), 0
         with memory_guard("a training batch", smaller):
@@ -212,9 +215,17 @@ def train(
             curves.setdefault(name, []).append(value)
         if resumable:
             resumable.save(curves=curves, kept=kept, network=network.state_dict(), optimizer=optimizer.state_dict())
+        bar.set_postfix_str(f"loss {train_loss:.3f}, held-out loss {held_out:.3f}", refresh=False)
+        bar.update()
+    bar.close()
     network.load_state_dict(kept)
     stopped = "no improvement" if epochs_waited(losses, min_improvement) >= patience else "limit"
     return {"best": losses.index(min(losses)) + 1, "stopped": stopped, "curves": curves}
+
+
+def progress_bar(max_epochs: int, done: int) -> tqdm:
+    """A bar of the epochs, on standard output: how many are done, their losses and the time left at most; none in a grid."""
+    return tqdm(total=max_epochs, initial=done, unit=" epochs", file=sys.stdout, mininterval=1, leave=False, disable=in_grid())
 
 
 def copy_state(network: nn.Module) -> dict[str, Tensor]:

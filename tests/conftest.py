@@ -1,5 +1,7 @@
-"""What several test files share: settings, a place without data, and small networks drawn by hypothesis."""
+"""What several test files share: settings, data, method notebooks run in this process, and small networks drawn by hypothesis."""
+import json
 import math
+import os
 
 import pytest
 import torch
@@ -7,7 +9,8 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sharedlabel import data, models, pruning
+from sharedlabel import ROOT, data, models, pruning
+from sharedlabel.runs import checkpoints
 
 # The same examples in every run, so that what fails fails again; `--hypothesis-profile=thorough` looks for new ones.
 QUICK = settings(deadline=None, derandomize=True, max_examples=40, suppress_health_check=list(HealthCheck))
@@ -21,6 +24,28 @@ SHAPE, CLASSES = (3, 8, 8), 4  # of the images that tests of whole models use
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet_notebooks():
+    """Method notebooks run as in a grid, without a progress bar and pictures; a test of those unsets it."""
+    os.environ["SHAREDLABEL_GRID"] = "1"
+
+
+def notebook_cells(method: str) -> list[dict]:
+    return json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())["cells"]
+
+
+def run_notebook(method: str, given: dict, results) -> dict:
+    """The record of a method notebook and its `checkpoint`, executed in this process with what papermill would be given; seconds faster."""
+    sources = ["".join(cell["source"]) for cell in notebook_cells(method) if cell["cell_type"] == "code"]
+    injected = "\n".join(f"{name} = {value!r}" for name, value in (given | {"results": str(results)}).items())
+    namespace = {"In": []}  # IPython's history
+    for source in (sources[0], injected, *sources[1:]):
+        namespace["In"].append(source)
+        exec(source, namespace)
+    file = namespace["run"].path
+    return json.loads(file.read_text()) | {"checkpoint": checkpoints.load(file)}
 
 
 @pytest.fixture(scope="session")

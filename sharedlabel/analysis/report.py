@@ -13,6 +13,7 @@ from sharedlabel.analysis.comparisons import Claim
 
 VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b"}  # told apart by the colour-blind, legible on white
 LONG = 16  # rows from which on a table is collapsed
+CLAIMS_CAPTION = "Verdicts; estimates of the cases that fail where a claim fails, else of all, ± half a 95 % interval over seeds"
 CAPTION = '<caption style="caption-side: top; text-align: left; padding-bottom: 0.4em">{}</caption>'
 
 
@@ -44,6 +45,11 @@ def format_count(number: float) -> str:
     rounded = float(f"{number:.2g}")
     size = min(max(0, math.floor(math.log10(rounded)) // 3), 3) if rounded >= 1 else 0
     return f"{rounded / 1000**size:g} {['', 'k', 'M', 'G'][size]}".strip()
+
+
+def stack_networks(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables by network one below the other, in a column `network`; empty of none."""
+    return pd.concat(found, names=["network"]).reset_index("network").reset_index(drop=True) if found else pd.DataFrame(columns=["network"])
 
 
 def show_table(frame: pd.DataFrame, caption: str, collapsed: bool | None = None) -> None:
@@ -108,18 +114,22 @@ def write_long_table(frame: pd.DataFrame, name: str, results: str | Path = "resu
 def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """A row a claim: its words, the verdict, how many cases have which, the range of the estimates, and seeds.
 
-    judged: the rows of every claim by its id (`comparisons.judge_claims`).
+    judged: the rows of every claim by its id (`comparisons.judge_claims`). Where a claim fails the estimates are those of the cases
+    that fail. A skewed interval is left to `show_claim`.
     """
     rows = []
     for claim in claims:
         cases = judged[claim.id]
-        verdicts, measured = list(cases["verdict"]), cases.dropna(subset="estimate").sort_values("estimate", kind="stable")
+        verdicts = list(cases["verdict"])
+        verdict = claim.overall(verdicts)
+        decisive = cases[(cases["verdict"] == "fails") | (verdict != "fails")]
+        measured = decisive.dropna(subset="estimate").sort_values("estimate", kind="stable")
         ends = format_summary(measured.iloc[[0, -1]], "estimate") if len(measured) else ["-"]
-        ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)  # a skewed interval is left to `show_claim`
+        ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)
         seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
         counts = [f"{word} {verdicts.count(word)}" for word in VERDICT_COLOURS if word in verdicts]
         rows.append({
-            "claim": claim.words, "source": claim.source, "verdict": claim.overall(verdicts), "cases": ", ".join(counts) or "no runs yet",
+            "claim": claim.words, "source": claim.source, "verdict": verdict, "cases": ", ".join(counts) or "no runs yet",
             "estimate": f"{' to '.join(ends)} ({claim.unit})", "seeds": " to ".join(map(str, seeds)),
         })
     return pd.DataFrame(rows)
@@ -127,13 +137,12 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
 
 def show_claims(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> None:
     """Display the verdicts on all claims of a notebook, a row each (`claims_table`)."""
-    show_table(claims_table(claims, judged), "The claims and their verdicts; ± is half a 95 % interval over seeds", collapsed=False)
+    show_table(claims_table(claims, judged), CLAIMS_CAPTION, collapsed=False)
 
 
 def show_claim(claim: Claim, rows: pd.DataFrame) -> None:
     """Display one claim case by case, under its words, its verdict and the rule that decides it."""
     verdict = claim.overall(list(rows["verdict"]))
     shown = rows.assign(estimate=format_summary(rows, "estimate")).drop(columns=["low", "high"]).rename(columns={"estimate": claim.unit})
-    coloured = f'<b style="color: {VERDICT_COLOURS[verdict]}">{verdict}</b>'
-    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** {coloured}. **Rule:** {claim.rule}."))
+    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict: {verdict}.** Rule: {claim.rule}."))
     show_table(shown, f"{claim.words}: case by case")

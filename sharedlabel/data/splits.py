@@ -1,4 +1,6 @@
 """Images by class: tuple sizes that fit, the held-out split, samples of every class."""
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -42,3 +44,8 @@ def sample_each_class(images: Images, count: int, generator: torch.Generator) ->
     """A batch (normalised images, labels) of `count` random images of every class, for scores that need data."""
     chosen = [members[torch.randperm(len(members), generator=generator)[:count]] for members in by_class(images.labels)]
     return images.batch(torch.cat(chosen)), images.labels[torch.cat(chosen)]
+
+
+def gather_columns(sets: Iterable[Images], columns: Tensor) -> list[Images]:
+    """Each set on the device of `columns` (int64 [D]), as rows [N, D] of those of its flattened pixels: what a live network reads."""
+    return [images.to(columns.device).gather(columns) for images in sets]

@@ -1,26 +1,28 @@
 """Sparse checkpoints: the live values of a trained network, in safetensors, which cannot run code."""
-import json
-import shlex
+import hashlib
 from pathlib import Path
 
 import torch
-import yaml
+from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from sharedlabel import pruning
+from sharedlabel import live, pruning
 from sharedlabel.runs import names, parameters
-from sharedlabel.runs.files import write_atomically
+from sharedlabel.runs.files import read_record, write_atomically
 
 # Bytes of a checkpoint up to which it is committed; a larger one is named so that git ignores it (an unpruned head: no run starts from it).
 COMMITTED_BYTES = 256 * 1024
 STORED = ("index", "values", "rows", "bias", "weight", "running_mean", "running_var")
 
 
-def live_tensors(live: nn.Module) -> dict[str, Tensor]:
-    """A live network as a sparse checkpoint: `values` at `index` and `bias` at `rows` of every layer, BatchNorm whole."""
-    kept = {name: t for name, t in live.layers.state_dict().items() if name.rpartition(".")[2] in STORED}
-    return {name: (t if t.is_floating_point() else t.int()).cpu().contiguous() for name, t in kept.items()}
+def live_tensors(network: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    """A live network as a sparse checkpoint: `values` at `index` and `bias` at `rows` of every layer, BatchNorm whole.
+
+    `prefix` goes before every name, where a checkpoint has several parts.
+    """
+    kept = {name: t for name, t in network.layers.state_dict().items() if name.rpartition(".")[2] in STORED}
+    return {prefix + name: (t if t.is_floating_point() else t.int()).cpu().contiguous() for name, t in kept.items()}
 
 
 def masks(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -38,57 +40,80 @@ def masks(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return chosen
 
 
-def restore(live: nn.Module, tensors: dict[str, Tensor]) -> None:
+def restore(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Put a sparse checkpoint's values into the live network of the same pruned network; ValueError on another's."""
-    own = live_tensors(live)
+    own = live_tensors(network)
     fixed = [name for name in own if not own[name].is_floating_point()]
     if set(own) != set(tensors) or not all(torch.equal(own[name], tensors[name]) for name in fixed):
         raise ValueError("the checkpoint is of a network that was pruned differently")
-    live.layers.load_state_dict(tensors, strict=False)
+    network.layers.load_state_dict(tensors, strict=False)
 
 
-def save(tensors: dict[str, Tensor], record_path: Path) -> None:
-    """Write the checkpoint of a record: NAME.safetensors, or NAME.large.safetensors where it is larger than `COMMITTED_BYTES`."""
+def restore_network(network: nn.Module, shape: tuple[int, int, int], tensors: dict[str, Tensor]) -> live.LiveNetwork:
+    """The live network of a sparse checkpoint, for images of `shape`.
+
+    `network`, which is the same one before pruning, is pruned in place and given the checkpoint's values. ValueError on another one's.
+    """
+    pruning.apply_masks(network, masks(network, tensors))
+    small = live.build(network, shape)
+    restore(small, tensors)
+    live.write_back(small, network)
+    return small
+
+
+def save(tensors: dict[str, Tensor], record_path: Path) -> str:
+    """Write the checkpoint of a record and return its sha256: NAME.safetensors, or NAME.large.safetensors beyond `COMMITTED_BYTES`."""
     content, (small, large) = safetensors.save(tensors), names.checkpoint_paths(record_path)  # save_file would let nobody else read it
     chosen, other = (small, large) if len(content) <= COMMITTED_BYTES else (large, small)
     write_atomically(chosen, content)
     other.unlink(missing_ok=True)
+    return hashlib.sha256(content).hexdigest()
 
 
 def load(record_path: Path) -> dict[str, Tensor]:
-    """The sparse checkpoint beside a record (safetensors: no file can run code); FileNotFoundError where there is none."""
-    for file in names.checkpoint_paths(record_path):
-        if file.exists():
-            return safetensors.load_file(file)
-    raise FileNotFoundError(
-        f"{record_path} has lost its checkpoint; put the .safetensors back (no large one is committed), or delete it, and it is made again"
-    )
+    """The sparse checkpoint beside a record (safetensors: no file can run code).
+
+    FileNotFoundError where there is none; ValueError, which names the file, where it is damaged or not the one whose sha256 the
+    record names (older records name none).
+    """
+    file = next(filter(Path.exists, names.checkpoint_paths(record_path)), None)
+    if file is None:
+        raise FileNotFoundError(
+            f"{record_path} has lost its checkpoint; put the .safetensors back (no large one is committed), or delete the record, "
+            "and it is made again"
+        )
+    content, expected = file.read_bytes(), read_record(record_path).get("provenance", {}).get("checkpoint_sha256")
+    if expected not in (None, hashlib.sha256(content).hexdigest()):
+        raise ValueError(f"{file} is not the checkpoint whose sha256 its record names; delete both, and they are made again")
+    try:
+        return safetensors.load(content)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged ({error}); delete it and its record, and they are made again") from error
 
 
 def load_prerequisite(method: str, params: dict) -> dict[str, Tensor]:
     """The checkpoint of the run that `parameters.prerequisite` names, read from `params["results"]`.
 
     FileNotFoundError, naming the command that makes it, where that run has no record there, or no checkpoint beside it; ValueError
-    where what lies there is the record of another run; LayerCollapse where that run's network collapsed, and so has nothing to start from.
+    where what lies there is damaged or another run's; LayerCollapse where that run's network collapsed, and so has nothing to start from.
     """
-    run, results = parameters.prerequisite(method, params), params["results"]
-    before = run.pop("method")
-    record = names.record_path(parameters.identity(before, run), results)
-    if not record.exists():
-        defaults = parameters.defaults(before)
-        changed = {name: value for name, value in run.items() if value != defaults[name]}
-        lists = {name: value for name, value in changed.items() if isinstance(value, list)}  # -p takes none
-        arguments = [f"-p {name} {shlex.quote(str(value))}" for name, value in changed.items() if name not in lists]
-        arguments += [f"-y {shlex.quote(yaml.safe_dump(lists, default_flow_style=True, width=10**6).strip())}"] if lists else []
+    run, file = parameters.prerequisite(method, params), prerequisite_path(method, params)
+    if not file.exists():
         raise FileNotFoundError(
-            f"this run starts from {record.stem}, which has no record in {results}; a grid makes it first, by hand it is "
-            f"papermill notebooks/methods/{before}.ipynb out.ipynb {' '.join(arguments)}"
+            f"this run starts from {file.stem}, which has no record in {params['results']}; a grid makes it first, by hand it is "
+            + parameters.papermill_command(run)
         )
-    known = json.loads(record.read_text())
-    found, wanted = known["params"], parameters.identity(before, run)
+    record, wanted = read_record(file), parameters.identity(run["method"], run)
+    found = record["params"]
     other = [f"{name} {found.get(name)!r}, not {wanted[name]!r}" for name in wanted if found.get(name) != wanted[name]]
     if other:
-        raise ValueError(f"{record} is the record of another run: {'; '.join(other)}")
-    if known["status"] == "layer_collapse":
-        raise pruning.LayerCollapse(known["collapse"])
-    return load(record)
+        raise ValueError(f"{file} is the record of another run: {'; '.join(other)}")
+    if record["status"] == "layer_collapse":
+        raise pruning.LayerCollapse(record["collapse"])
+    return load(file)
+
+
+def prerequisite_path(method: str, params: dict) -> Path:
+    """Where the record of the run lies that a run of `method` starts from."""
+    run = parameters.prerequisite(method, params)
+    return names.record_path(parameters.identity(run["method"], run), params["results"])

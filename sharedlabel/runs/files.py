@@ -1,11 +1,48 @@
-"""Files that appear whole or not at all."""
+"""Files that are whole or absent, whatever happens to the process or the machine while they are written."""
+import contextlib
+import glob
+import json
 import os
+import platform
+import time
 from pathlib import Path
+
+import psutil
+
+STALE_SECONDS = 24 * 3600  # of a partial file that a process on another host left; no write takes as long
 
 
 def write_atomically(file: Path, content: bytes) -> None:
-    """The file, whole or not at all; its folder is made."""
+    """Write the file, its folder too: write beside it, flush to the disk, rename. OSError leaves no partial file behind."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(content)
-    os.replace(part, file)
+    remove_stale_parts(file)
+    part = file.with_name(f"{file.name}.{platform.node()}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def remove_stale_parts(file: Path) -> None:
+    """Delete the partial files of `file` that a killed process left: one of this host that no longer runs, or any from long ago."""
+    for part in file.parent.glob(f"{glob.escape(file.name)}.*.part"):
+        host, _, pid = part.name.removeprefix(f"{file.name}.").removesuffix(".part").rpartition(".")
+        with contextlib.suppress(OSError, ValueError):  # another process removed it, or it is not ours
+            dead = host == platform.node() and not psutil.pid_exists(int(pid))
+            if dead or time.time() - part.stat().st_mtime > STALE_SECONDS:
+                part.unlink()
+
+
+def read_record(file: Path) -> dict:
+    """A run's record; ValueError, which names the file, where it is damaged."""
+    try:
+        record = json.loads(file.read_text())
+        record["params"]["method"], record["status"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is not a whole record ({error!r}); delete it, and it is made again") from error
+    return record

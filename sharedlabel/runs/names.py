@@ -1,4 +1,7 @@
-"""What a run is called and where its files lie. A run's name is readable and ends in a hash of all parameters that can change its result."""
+"""What a run is called and where its files lie.
+
+A run's name is readable and ends in a hash of all parameters that can change its result.
+"""
 import hashlib
 import json
 from pathlib import Path

@@ -7,6 +7,7 @@ seconds of processor time, in every run; the same few lines are in `defaults`.
 import ast
 import json
 import math
+import shlex
 from typing import Annotated, Literal
 
 import yaml
@@ -28,8 +29,8 @@ TYPES = {
     "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Count,
     "batch_size": Count, "tuple_size": Count, "tuples_per_batch": Count, "standard_weight": Share, "free_layers": Count,
     "learning_rate": LearningRate, "max_epochs": Count, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
-    "held_out": Annotated[float, Field(gt=0, le=0.5)], "augment": Literal[*choices.AUGMENTATIONS], "precision": Literal[*choices.PRECISIONS],
-    "architecture": Literal[*choices.ARCHITECTURES], "message_weight": Share,
+    "held_out": Annotated[float, Field(gt=0, le=0.5)], "augment": Literal[*choices.AUGMENTATIONS],
+    "precision": Literal[*choices.PRECISIONS], "architecture": Literal[*choices.ARCHITECTURES], "message_weight": Share,
     "cnn_method": Literal[*choices.CNN_METHODS], "cnn_training": Literal[*choices.CNN_TRAININGS], "standardised": bool,
     "train_n": Count, "order": Literal[*choices.READING_ORDERS], "permutations": Count,
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
@@ -172,7 +173,17 @@ def prerequisite(method: str, params: dict) -> dict | None:
     return run
 
 
+def papermill_command(run: dict) -> str:
+    """The command that makes a run (its `method` and parameters) by hand; it names what differs from the notebook's defaults."""
+    known = defaults(run["method"])
+    changed = {name: run[name] for name, value in known.items() if run[name] != value}
+    lists = {name: value for name, value in changed.items() if isinstance(value, list)}  # -p takes none
+    words = [f"-p {name} {shlex.quote(str(value))}" for name, value in changed.items() if name not in lists]
+    words += [f"-y {shlex.quote(yaml.safe_dump(lists, default_flow_style=True, width=10**6).strip())}"] if lists else []
+    return f"papermill notebooks/methods/{run['method']}.ipynb out.ipynb {' '.join(words)}"
+
+
 def identity(method: str, params: dict) -> dict:
     """The part of `params` that decides the result, `method` included, by the names that records have: a record's `params`."""
-    left_out = RUNTIME_PARAMETERS | {name for name, value in names.LATER_PARAMETERS.items() if params.get(name) == value}
+    left_out = {"method"} | RUNTIME_PARAMETERS | {name for name, value in names.LATER_PARAMETERS.items() if params.get(name) == value}
     return {"method": method} | {names.RECORDED_AS.get(name, name): value for name, value in params.items() if name not in left_out}

@@ -1,4 +1,4 @@
-"""Training that was killed goes on: how far it has come is written down beside where the run's record will lie.
+"""A training that was killed goes on: its progress is saved beside where the run's record will lie.
 
 On a CPU of the same kind it ends in the same bytes as if nothing had happened.
 """
@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import time
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,15 +17,16 @@ from sharedlabel import ROOT, runtime
 from sharedlabel.runs import names
 from sharedlabel.runs.files import write_atomically
 
-SECONDS_BETWEEN_WRITES = 60.0  # seconds between two writings, at least
+SECONDS_BETWEEN_WRITES = 60.0
+DIGEST_BYTES = 32  # of the sha256 that a progress file begins with
 
 
 class Resumable:
-    """How far a run's training has come, in a file beside where its record will lie (`names.progress_path`), so that a killed run goes on.
+    """The progress of a run's training, in a file beside where its record will lie (`names.progress_path`).
 
-    It remembers the run's random streams (`random_stream`) and seconds by itself; the rest is what `save` is given. Training starts anew where
-    the run has a record already, and where it was killed under other code, other versions or on another kind of device, or started from
-    other numbers (`starts_from`).
+    It holds the run's random streams (`random_stream`) and seconds, and what `save` is given. Training starts anew where the run has
+    a record already, where the file is damaged, and where it was written by other code, by other versions, on another kind of device
+    or from other initial values (`starts_from`).
     """
 
     def __init__(self, record: Path, device: torch.device):
@@ -36,8 +38,9 @@ class Resumable:
             self.file.unlink(missing_ok=True)
 
     def starts_from(self, what: str, tensors: dict[str, Tensor]) -> None:
-        """Training goes on only where it started from the same: another processor may choose other masks, another run be repeated."""
-        self.made_by[what] = hashlib.sha256(b"".join(t.detach().cpu().contiguous().numpy().tobytes() for t in tensors.values())).hexdigest()
+        """Training goes on only where `what` had these values: another processor may choose other masks, and a run may be repeated."""
+        values = (tensors[name].detach().cpu().contiguous().numpy().tobytes() for name in sorted(tensors))
+        self.made_by[what] = hashlib.sha256(b"".join(values)).hexdigest()
 
     def seconds(self) -> float:
         """How long the run has taken, over all its starts; what came after a start's last writing is not in it."""
@@ -49,32 +52,43 @@ class Resumable:
         return self.streams[purpose]
 
     def save(self, **state) -> None:
-        """Write down how far training has come (tensors, numbers, text, in lists and dicts), unless it was done less than `SECONDS_BETWEEN_WRITES` ago."""
+        """Save the training's state (tensors, numbers, text, in lists and dicts), unless that was done within `SECONDS_BETWEEN_WRITES`.
+
+        A file that cannot be written is a warning.
+        """
         if time.monotonic() - self.written < SECONDS_BETWEEN_WRITES:
             return
         streams = {purpose: generator.get_state() for purpose, generator in self.streams.items()}
         content = io.BytesIO()
         torch.save({"made_by": self.made_by, "streams": streams, "seconds": self.seconds(), "state": state}, content)
-        write_atomically(self.file, content.getvalue())
+        try:
+            write_atomically(self.file, hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+        except OSError as error:
+            warnings.warn(f"training goes on, but its progress is not saved: {error}", stacklevel=2)
         self.written = time.monotonic()
 
     def load(self) -> dict:
-        """What the last `save` was given, streams and seconds being put back, too; {} where training starts anew."""
+        """What the last `save` was given, with streams and seconds put back; {} where training starts anew."""
         if not self.file.exists():
             return {}
+        fresh = {purpose: stream.get_state() for purpose, stream in self.streams.items()}
         try:
-            found = torch.load(self.file, map_location=self.device, weights_only=True)  # which runs no code
-        except Exception as error:  # a damaged file, for which torch documents no error
-            print(f"{self.file} cannot be read ({type(error).__name__}): training starts anew")
+            content = self.file.read_bytes()
+            if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+                raise ValueError("its checksum is wrong")
+            found = torch.load(io.BytesIO(content[DIGEST_BYTES:]), map_location=self.device, weights_only=True)  # which runs no code
+            differ = [name for name in self.made_by if found["made_by"].get(name) != self.made_by[name]]
+            if differ:
+                raise ValueError(f"{', '.join(differ)} changed since it was written")
+            for purpose, state in found["streams"].items():
+                self.streams[purpose].set_state(state.cpu())
+            self.started, state = time.monotonic() - found["seconds"], dict(found["state"])
+        except Exception as error:  # torch documents no error for a file of another structure
+            for purpose, stream in self.streams.items():
+                stream.set_state(fresh[purpose])
+            print(f"training starts anew, {self.file} cannot be used: {' '.join(str(error).split())}")
             return {}
-        differ = [name for name in self.made_by if found["made_by"].get(name) != self.made_by[name]]
-        if differ:
-            print(f"{', '.join(differ)} changed since training was killed: it starts anew")
-            return {}
-        for purpose, state in found["streams"].items():
-            self.streams[purpose].set_state(state.cpu())
-        self.started = time.monotonic() - found["seconds"]
-        return found["state"]
+        return state
 
 
 def code_digest() -> str:

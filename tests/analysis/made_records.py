@@ -1,29 +1,33 @@
 """Made-up records whose verdicts are known, and section notebooks executed on them."""
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import papermill
 
 from sharedlabel import ROOT
-from sharedlabel.runs import parameters, records
+from sharedlabel.runs import names, parameters, records
 
 SIZES = [1, 25, 80]
 
 
 def write(
     results, method: str, accuracies: dict[int, float], curves: dict[str, list[float]], head: int = 0,
-    stopped: str = "no improvement", macs: int = 40, **given,
+    stopped: str = "no improvement", macs: int = 40, bits: dict[int, float] | None = None, **given,
 ) -> None:
     """A record with these n-accuracies in per cent by n and these learning curves, with `head` weights left in a head if there is one.
 
-    `macs`: what its CNN costs an image.
+    `macs`: what its CNN costs an image. `bits`: information gain by n, by default 1.
     """
+    bits, rho = bits or dict.fromkeys(accuracies, 1.0), given["rho"]
     measures = [
         {"n": n, "protocol": protocol, "tuples": 10_000 // n, "n_accuracy": accuracy / 100, "n_accuracy_low": 0.0, "n_accuracy_high": 1.0,
-         "macs_live": (macs + head) * n, "information_gain": 1.0, "information_gain_corrected": 1.0, "relative_information": 1.0}
+         "macs_live": (macs + head) * n,
+         "information_gain": bits[n], "information_gain_corrected": bits[n], "relative_information": bits[n] * rho / n}
         for protocol in ("disjoint", "random") for n, accuracy in accuracies.items()
     ]
-    left = -(-260384 // 10 ** given["rho"])
+    left = -(-260384 // 10 ** rho)
     network = {"cnn": {"params_total": 260384, "params_remaining": left, "macs_dense": 1000, "macs_live": macs}}
     network |= {"head": {"params_total": 171710, "params_remaining": head, "macs_dense": 1000, "macs_live": head}} if head else {}
     records.save({
@@ -31,6 +35,20 @@ def write(
         "measures": measures, "epochs": {"best": 30, "stopped": stopped, "curves": curves},
         "provenance": {"versions": {}, "device": "cpu", "seconds": 60.0, "commit": "", "time": ""},
     }, results)
+
+
+def write_run(results, accuracies: dict[int, float], method: str = "baseline", **given) -> None:
+    """`write` with learning curves that say nothing."""
+    write(results, method, accuracies, {"train_loss": [1.0] * 30, "validation_loss": [1.0] * 30}, **given)
+
+
+def copy_run(results: Path, **given) -> None:
+    """A committed record of a baseline with its checkpoint, copied to the folder `results`."""
+    record = names.record_path(parameters.identity("baseline", parameters.check("baseline", given)), "results")
+    target = results / record.relative_to(ROOT / "results")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for file in (record, record.with_suffix(".safetensors")):
+        shutil.copy(file, target.parent)
 
 
 def collapse(results, left: int, **given) -> None:
@@ -61,10 +79,11 @@ def executed(notebook: str, folder, **given: str) -> str:
         kernel_name="python3", progress_bar=False, cwd=str(ROOT),
     )
     cells = json.loads((folder / f"{notebook}.ipynb").read_text())["cells"]
-    return "\n".join(filter(None, (output_text(output) for cell in cells for output in cell.get("outputs", []))))
+    return "".join(output_text(output) for cell in cells for output in cell.get("outputs", []))
 
 
 def output_text(output: dict) -> str:
-    """What one output of a cell prints or displays, as plain text or Markdown."""
-    shown = output.get("data", {})
-    return "".join(output.get("text") or shown.get("text/markdown") or shown.get("text/plain") or "")
+    """What one output of a cell prints, or displays as Markdown or plain text."""
+    if "text" in output:
+        return "".join(output["text"])
+    return "".join([*(output["data"].get("text/markdown") or output["data"]["text/plain"]), "\n"])

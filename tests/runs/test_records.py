@@ -1,9 +1,12 @@
 """Records: names that say everything, files that are whole or not there, a table that is tidy."""
+import hashlib
 import json
 import math
 import os
 import pickle
+import platform
 import subprocess
+import time
 
 import pandas as pd
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from sharedlabel import live, pruning
 from sharedlabel.analysis import tables
-from sharedlabel.runs import checkpoints, names, records
+from sharedlabel.runs import checkpoints, files, names, records
 
 PARAMS = {
     "method": "baseline", "dataset": "digits", "model": "conv", "pruner": "synflow", "rho": 2.0, "seed": 0, "n": [1, 5],
@@ -105,26 +108,50 @@ def test_a_write_cut_short_leaves_no_record(tmp_path, monkeypatch):
     def cut_short(*_):
         raise OSError("killed")
 
-    monkeypatch.setattr(records.os, "replace", cut_short)
+    monkeypatch.setattr(files.os, "replace", cut_short)
     with pytest.raises(OSError, match="killed"):
         records.save(a_record(), tmp_path, {"a": torch.ones(2)})
-    assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.safetensors"))
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
 def test_a_write_cut_short_leaves_the_old_record_whole(tmp_path, monkeypatch):
     target = records.save(a_record(), tmp_path)
     before = target.read_bytes()
     monkeypatch.setattr(records, "dumps", lambda record: "{half")
-    monkeypatch.setattr(records.os, "replace", lambda *_: None)
+    monkeypatch.setattr(files.os, "replace", lambda *_: None)
     records.save(a_record(status="other"), tmp_path)
     assert target.read_bytes() == before
 
 
 def test_a_record_appears_after_its_checkpoint(tmp_path, monkeypatch):
     appeared = []
-    monkeypatch.setattr(records.os, "replace", lambda part, target: appeared.append(target.suffix))
+    monkeypatch.setattr(files.os, "replace", lambda part, target: appeared.append(target.suffix))
     records.save(a_record(), tmp_path, {"a": torch.ones(2)})
     assert appeared == [".safetensors", ".json"]
+
+
+def test_a_write_that_fails_leaves_no_partial_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        files.write_atomically(tmp_path / "record.json", b"content")
+    assert not list(tmp_path.iterdir())
+
+
+def test_partial_files_that_killed_processes_left_are_removed_and_those_of_living_ones_are_not(tmp_path):
+    host, old = platform.node(), time.time() - files.STALE_SECONDS - 60
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = {"dead": f"{host}.{dead.pid}", "alive": f"{host}.1", "elsewhere": "other-host.1", "long ago": "other-host.2", "not ours": "x"}
+    parts = {what: tmp_path / f"record.json.{name}.part" for what, name in names.items()}
+    for part in parts.values():
+        part.touch()
+    os.utime(parts["long ago"], (old, old))
+    files.write_atomically(tmp_path / "record.json", b"content")
+    assert {what for what, part in parts.items() if part.exists()} == {"alive", "elsewhere", "not ours"}
+    assert (tmp_path / "record.json").read_bytes() == b"content"
 
 
 # ---- the table
@@ -243,7 +270,18 @@ def test_a_run_ends_well_without_git(tmp_path, monkeypatch, without):
     if without == "git":
         monkeypatch.setenv("PATH", str(tmp_path))
     found = records.provenance("cpu", 1.0)
-    assert (found["commit"], found["dirty"]) == ("", False)
+    assert (found["commit"], found["dirty"]) == ("none: the code is no checkout of git", False)
+
+
+def test_code_that_was_unpacked_inside_another_repository_does_not_name_that_ones_commit(tmp_path, monkeypatch):
+    a_checkout(tmp_path / "house", monkeypatch)
+    assert len(records.provenance("cpu", 1.0)["commit"]) == 40
+    unpacked = tmp_path / "house" / "unpacked"
+    (unpacked / "sharedlabel").mkdir(parents=True)
+    monkeypatch.setattr(records, "ROOT", unpacked)
+    assert records.provenance("cpu", 1.0)["commit"] == "none: the code is no checkout of git"
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "house" / ".git"))  # as in a hook of another repository
+    assert records.provenance("cpu", 1.0)["commit"] == "none: the code is no checkout of git"
 
 
 def test_every_committed_record_loads_under_its_own_name():
@@ -257,6 +295,26 @@ def test_every_committed_record_loads_under_its_own_name():
 
 
 # ---- checkpoints
+
+
+def test_a_record_names_the_sha256_of_its_checkpoint_and_another_one_is_refused(tmp_path):
+    first, second = (records.save(a_record(params=PARAMS | {"seed": seed}), tmp_path, {"a": torch.full((2,), seed)}) for seed in (0, 1))
+    file = first.with_suffix(".safetensors")
+    assert json.loads(first.read_text())["provenance"]["checkpoint_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    file.write_bytes(second.with_suffix(".safetensors").read_bytes())
+    with pytest.raises(ValueError, match=f"{file} is not the checkpoint whose sha256 its record names; delete both"):
+        checkpoints.load(first)
+    first.write_text(records.dumps(a_record()))  # an older record, which names none
+    assert checkpoints.load(first)["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("damage", ["not safetensors at all", ""])
+def test_a_damaged_checkpoint_is_named(tmp_path, damage):
+    target = records.save(a_record(), tmp_path, {"a": torch.ones(2)})
+    target.write_text(records.dumps(a_record()))
+    target.with_suffix(".safetensors").write_text(damage)
+    with pytest.raises(ValueError, match=f"{target.with_suffix('.safetensors')} is damaged .*; delete it and its record"):
+        checkpoints.load(target)
 
 
 @pytest.fixture
@@ -325,7 +383,8 @@ class Trap:
 def test_a_checkpoint_that_is_a_pickle_is_refused_and_runs_nothing(saved, tmp_path):
     record_path, marker = saved[2], tmp_path / "ran"
     record_path.with_suffix(".safetensors").write_bytes(pickle.dumps(Trap(marker)))
-    with pytest.raises(Exception, match="(?i)header|safetensor"):
+    record_path.write_text(records.dumps(a_record()))  # which names no sha256
+    with pytest.raises(ValueError, match="is damaged"):
         checkpoints.load(record_path)
     assert not marker.exists()
 
