@@ -86,8 +86,9 @@ rule run:
         mem_mb=lambda wildcards: 4000 if wildcards.dataset in ("digits", "mnist") else 8000,
         runtime=lambda wildcards: 5760 if wildcards.dataset == "tinyimagenet" else 1440,
     shell:
+        # Relative paths: papermill would fill in braces in the checkout's own path.
         "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} SHAREDLABEL_GRID=1 {PAPERMILL} --no-progress-bar"
-        " {ROOT:q}/notebooks/methods/{params.method}.ipynb runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
+        " notebooks/methods/{params.method}.ipynb runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
 
 
 if QUEUED:

@@ -57,7 +57,8 @@ def test_no_code_loads_what_could_run_code(name):
 
 @pytest.mark.parametrize("text", [
     "pickle.load(f)", "torch.load(f)", "torch.load(f, weights_only=False)", "yaml.load(f, yaml.Loader)", "yaml.load(f)",
-    "yaml.unsafe_load(f)", "np.load(f, allow_pickle=True)", "eval(x)", "subprocess.run(x, shell=True)", "pd.read_pickle(f)", "rule a:\n    x = pickle.loads(f)",
+    "yaml.unsafe_load(f)", "np.load(f, allow_pickle=True)", "eval(x)", "subprocess.run(x, shell=True)", "pd.read_pickle(f)",
+    "rule a:\n    x = pickle.loads(f)",
 ])
 def test_an_unsafe_call_is_found(text):
     assert unsafe_calls(text)
