@@ -113,13 +113,13 @@ onstart:
 
 # Of snakemake's log only this is shown: how many runs are done of how many (snakemake counts the steps of this start), and of a
 # run that failed, why and where its log is.
-def rewrite_message(message, shown=[]):
+def rewrite_message(message, printed=[]):
     event, text = getattr(message, "event", None), str(message.msg)
     if event in ("workflow_started", "progress"):
         text = f"{sum(run['record'].exists() for run in RUNS.values())} of {len(RUNS)} runs done"
-        if shown[-1:] == [text]:
+        if printed[-1:] == [text]:
             return False
-        shown.append(text)
+        printed.append(text)
     elif event == "job_error" and message.log:
         logs = [Path(log).absolute() for log in message.log if log]
         text = f"FAILED: {logs[0].stem}: {cluster.failure(logs, message.rule_msg)}\n  its log: {logs[0]}"
