@@ -14,7 +14,7 @@ from snakemake.logging import logger
 # This checkout's package, whichever is installed: here and, from the shell command on, in the notebooks.
 sys.path.insert(0, str(workflow.basedir))
 from sharedlabel import ROOT
-from sharedlabel.runs import cluster, names, parameters, studies
+from sharedlabel.runs import cluster, files, names, parameters, studies
 
 # Every path is anchored here. Where nobody may write here, logs and executed notebooks go to the folder that snakemake was started in.
 workdir: ROOT if os.access(ROOT, os.W_OK) else os.getcwd()
@@ -43,6 +43,7 @@ try:
     if len(folders) > 1:
         apart = " and ".join(sorted(map(str, folders)))
         raise parameters.ParameterError(f"{' '.join(study_names)}: their records go to different folders, {apart}")
+    files.check_writable(min(folders).absolute())
 except parameters.ParameterError as error:
     sys.exit(str(error))  # before anything is trained
 except ValueError as error:  # of shlex
