@@ -8,7 +8,8 @@ class ParameterError(ValueError):
     """A parameter that a run or study was given is unknown, of the wrong type or out of range; its message is one line."""
 
     def __init__(self, message: str):
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        super().__init__("".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in line))
 
 
 def show(value) -> str:

@@ -21,7 +21,7 @@ SIXTY = {name: list(range(1, 61)) for name in ("rho", "batch_size", "patience", 
 
 def outcome(function, *arguments):
     """What a function returns, or the one line that it refuses its arguments with; an error of any other kind is the test's."""
-    started = time.monotonic()
+    started = time.process_time()  # whatever else the machine does
     try:
         return function(*arguments)
     except ParameterError as error:
@@ -29,7 +29,7 @@ def outcome(function, *arguments):
         assert message and message.isprintable() and len(message) < 3000
         return message
     finally:
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
 
 def read(folder: Path, content: bytes | str):
@@ -59,7 +59,7 @@ def read(folder: Path, content: bytes | str):
     ("results: r\nruns:\n  - method: &a [*a]\n    seed: [0]", "is not allowed; a block names a method"),
     (LAUGHS + "results: r\nruns: *j", "exactly the keys"),
     (LAUGHS + "results: r\nruns: [{method: baseline, seed: *j}]", "exactly the keys"),
-    ("results: r\nruns: [{method: baseline, seed: [" + ", ".join(map("{{{}}}".format, LAUGHS.splitlines())) + "]}]", "is not allowed"),
+    ("results: r\nruns: [{method: baseline, seed: [" + ", ".join(map("{{{}}}".format, LAUGHS.splitlines())) + "]}]", "is dict, allowed is int"),
     (BLOCK + ", seed: [1]}", "seed comes twice"),
     (yaml.safe_dump({"results": "r", "runs": [{"method": "baseline", **SIXTY}]}), "block of 777600000 runs"),
     (BLOCK + ", rho: 1:30}", "rho: '1:30' is str"),
