@@ -4,7 +4,8 @@
 ##                         the same command goes on.  STUDY="table_1 table_1_large": both.  CORES=8: that many runs at once.
 ##                         FORCE=1: runs that are done, too.  FLAGS="...": anything else for snakemake, as --dry-run; on a cluster
 ##                         FLAGS="--profile profiles/slurm" (docs/running.md)
-## make sections           the section notebooks executed anew from results/, and the README's figure; after new records
+## make sections           overview and section notebooks executed anew from results/, and the README's figure; after new records
+## make claims             the README's scoreboard, from results/; after new records
 ## make lab                JupyterLab with the notebooks
 ## make cpu                on a machine without a GPU, before anything else: torch's CPU build, 4 GB less to download
 ##
@@ -16,6 +17,7 @@ quoted = '$(subst ','\'',$(1))'
 BIN = $(call quoted,$(VENV))/bin/python -m
 SNAKEMAKE = $(BIN) snakemake $(if $(CORES),--cores $(CORES)) $(if $(FORCE),--forceall) $(FLAGS)
 DIGITS = runs/digits-study
+EXECUTED = notebooks/overview.ipynb notebooks/sections/*.ipynb
 # This checkout's code, also where checkouts share an environment. (A comment behind a value would add its spaces to it.)
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 # Jupyter, snakemake and numba write to HOME; where nobody may, they get a home in this checkout.
@@ -24,7 +26,7 @@ export HOME := $(CURDIR)/runs/home
 $(shell mkdir -p $(call quoted,$(HOME)))
 endif
 
-.PHONY: help study test grid named sections lab cpu venv
+.PHONY: help study test grid named sections claims lab cpu venv
 
 help:
 	@sed -n 's/^## \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -38,7 +40,7 @@ study: venv
 
 test: venv
 	$(BIN) ruff check
-	$(BIN) pytest $(FLAGS)
+	$(BIN) pytest -n $(or $(CORES),2) --dist loadfile $(FLAGS)
 
 grid: named venv
 	$(SNAKEMAKE) --config study=$(call quoted,$(STUDY))
@@ -47,11 +49,14 @@ named:
 	@test -n $(call quoted,$(STUDY)) || { echo "make grid STUDY=NAME, where NAME is one of: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }
 
 sections: venv
-	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/sections/*.ipynb
+	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(EXECUTED)
 	@# what a cell printed in pieces is made one; nbconvert would do so before it executes
-	$(BIN) nbconvert --log-level WARN --to notebook --inplace --coalesce-streams notebooks/sections/*.ipynb
-	$(BIN) sharedlabel.analysis.notebooks shrink notebooks/sections/*.ipynb
+	$(BIN) nbconvert --log-level WARN --to notebook --inplace --coalesce-streams $(EXECUTED)
+	$(BIN) sharedlabel.analysis.notebooks shrink $(EXECUTED)
 	$(BIN) sharedlabel.analysis.notebooks extract notebooks/sections/section_5_1.ipynb "## The sweet spot" notebooks/sections/sweet_spot.png
+
+claims: venv
+	$(BIN) sharedlabel.analysis.claims README.md
 
 lab: venv
 	$(BIN) jupyter lab --ip=127.0.0.1 $(FLAGS)

@@ -6,6 +6,7 @@
 A set-up that was interrupted goes on. An environment that already has a torch within pyproject.toml's range keeps it (the CPU build,
 conda's, that of a cluster): neither torch nor CUDA's libraries are downloaded then. Needs nothing but Python's standard library.
 """
+import os
 import re
 import subprocess
 import sys
@@ -37,8 +38,8 @@ def succeeds(*command) -> bool:
 def install_cpu_torch(folder: Path) -> None:
     """The CPU build of the lock's torch and torchvision, a tenth of what PyPI's, with CUDA's libraries, would be."""
     wanted = re.findall(r"^(?:torch|torchvision)==\S+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    index = "https://download.pytorch.org/whl/cpu"
-    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--index-url", index, *wanted], check=True)
+    index = os.environ | {"PIP_INDEX_URL": "https://download.pytorch.org/whl/cpu"}
+    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *wanted], check=True, env=index)
 
 
 def without_torch(hashed: str) -> str:

@@ -10,6 +10,7 @@ from sharedlabel.analysis.comparisons import Claim, claim_rows
 from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL
 from sharedlabel.analysis.section_5_3_figures import in_panels
 from sharedlabel.analysis.section_5_3_runs import concat
+from sharedlabel.analysis.section_5_3_tables import by_n
 
 AT_DEFAULT = ["cnn_method", "standard_weight", "tuple_size", "tuples_per_batch", "augment", "permutations", "cnn_training", "standardised",
               "head_biases", "head_learning_rate"]
@@ -25,7 +26,7 @@ def select_runs(results: str = "results") -> pd.DataFrame:
     have default values, networks and heads are pruned by SynFlow on a CNN that was trained with the balanced loss.
     """
     records = tables.load_records(results)
-    used = {*AT_DEFAULT, *HEAD_MATCHED, "train_n", "order", "n", "protocol", "n_accuracy"}
+    used = {*AT_DEFAULT, *HEAD_MATCHED, "train_n", "order", "n", "protocol", "n_accuracy", "information_gain"}
     records = records.reindex(columns=[*records.columns, *sorted(used - set(records.columns))])
     table = records[(records["protocol"] == "random") & (records["pruner"] == "synflow") & (records["head_pruner"] == "synflow")]
     table = tables.at_defaults(table, AT_DEFAULT).astype({"n": int})
@@ -42,6 +43,7 @@ def select_runs(results: str = "results") -> pd.DataFrame:
 
 def minus_random(runs: pd.DataFrame, order: str, value: str = "per_cent") -> pd.DataFrame:
     """Runs of this order (or control) minus those of the random one, by panel, n and seed: `difference`, `random`."""
+    runs = runs.astype({value: float})  # of no runs it is not a number
     pairs = comparisons.paired_differences(runs, order, "random", value, by="order", matched=[*MATCHED, *HEAD_MATCHED])
     return pairs.assign(order=order)
 
@@ -145,6 +147,24 @@ CLAIMS = [
           "more epochs than the random order; nobody can tell where the side with fewer stopped at the limit",
           claim_permutations_converge_later),
 ]
+
+
+def by_order(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Means of `value` over seeds with half their intervals: a row a panel and order, a column an n."""
+    found = intervals.summary(table, value, [*PANEL, "order", "n"])
+    panels = [plots.case_title(case) for case in found[PANEL].itertuples(index=False, name=None)]
+    return by_n(found, {"panel": panels, "order": [plots.TITLES.get(order, order) for order in found["order"]]})
+
+
+def what_was_run(runs: pd.DataFrame) -> pd.DataFrame:
+    """The CNN-LSTMs by panel, order and n. `limit`: runs that stopped at the epoch limit; `nothing`: that always name one class."""
+    table = runs[runs["method"] == "cnn_lstm"]
+    table = table.assign(limit=table["stopped"] == "limit", nothing=table["information_gain"] == 0)
+    found = table.groupby([*PANEL, "order", "n"], as_index=False).agg(
+        seeds=("seed", "count"), weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("limit", "sum"),
+        nothing=("nothing", "sum"))
+    panels = [plots.case_title(case) for case in found[PANEL].itertuples(index=False, name=None)]
+    return found.drop(columns=PANEL).round({"epochs": 0}).set_index([pd.Index(panels, name="panel")])
 
 
 def accuracies_figure(runs: pd.DataFrame):

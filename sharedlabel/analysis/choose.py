@@ -17,6 +17,7 @@ def configurations(results: str = "results") -> pd.DataFrame:
     seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple and `weights`, means over all seeds. Random tuples.
     """
     runs = tables.load_records(results)
+    runs = runs.reindex(columns=runs.columns.union(["cnn_method", "train_n", "architecture", "head_rho"], sort=False))
     runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
     runs = runs.assign(variant=plots.name_variants(runs))
     names = {name for method in parameters.method_names() for name in parameters.defaults(method)} - {"n", "seed"}
@@ -41,7 +42,7 @@ def describe(row: pd.Series) -> str:
 
 
 def choices_table(found: pd.DataFrame, accuracies: tuple[float, ...] = (0.5, 0.9, 0.98)) -> pd.DataFrame:
-    """What is cheapest for each data set and wanted accuracy: the choice, n, what it reached on the seeds that did not choose it, its cost."""
+    """The cheapest choice for each data set and wanted accuracy, n, what the seeds that did not choose it reached, and its cost."""
     rows = []
     for dataset in [name for name in choices.DATASETS if name in set(found["dataset"])]:
         for accuracy in accuracies:
@@ -49,8 +50,8 @@ def choices_table(found: pd.DataFrame, accuracies: tuple[float, ...] = (0.5, 0.9
             if row is not None:
                 reached = report.format_estimate(100 * row["mean"], 100 * row["low"], 100 * row["high"])
                 rows.append({
-                    "data": choices.DATASETS[dataset].title, "wanted (%)": f"{100 * accuracy:g}", "cheapest choice": describe(row), "n": row["n"],
-                    "reached (%)": reached, "FLOPs a tuple": f"{2 * row['macs']:,.0f}", "weights": f"{row['weights']:,.0f}",
+                    "data": choices.DATASETS[dataset].title, "wanted (%)": f"{100 * accuracy:g}", "cheapest choice": describe(row),
+                    "n": row["n"], "reached (%)": reached, "FLOPs a tuple": f"{2 * row['macs']:,.0f}", "weights": f"{row['weights']:,.0f}",
                 })
     return pd.DataFrame(rows)
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 from IPython.display import display
 
-from sharedlabel.analysis import appendix_a_3, comparisons, report, section_5_1, section_5_2, section_5_3, section_5_3_runs, tables
+from sharedlabel.analysis import appendix_a_3, appendix_c_2, comparisons, report, section_5_1, section_5_2, section_5_3, tables
 from sharedlabel.analysis.comparisons import Claim
+from sharedlabel.analysis.section_5_3_runs import select_runs as select_head_runs
 
 BEGIN, END = "<!-- scoreboard: written by `make claims`, checked by a test -->", "<!-- end of scoreboard -->"
 
@@ -29,8 +30,9 @@ class Section(NamedTuple):
 SECTIONS = {
     "section_5_1": Section("5.1", section_5_1.CLAIMS, section_5_1.select_runs),
     "section_5_2": Section("5.2", section_5_2.CLAIMS, lambda results: section_5_2.select_runs(tables.load_records(results))),
-    "section_5_3": Section("5.3", section_5_3.CLAIMS, section_5_3_runs.select_runs),
+    "section_5_3": Section("5.3", section_5_3.CLAIMS, select_head_runs),
     "appendix_a_3": Section("A.3", appendix_a_3.CLAIMS, appendix_a_3.select_runs),
+    "appendix_c_2": Section("C.2", appendix_c_2.CLAIMS, appendix_c_2.select_runs),
 }
 
 
@@ -55,11 +57,11 @@ def count_verdicts(board: pd.DataFrame) -> str:
 
 
 def short_form(board: pd.DataFrame, folder: str = "notebooks/sections") -> str:
-    """The paper's claims as a Markdown table: claim, verdict, and a link to the notebook in `folder` that decides it."""
-    lines = [count_verdicts(board), "", "| the paper's claim | verdict | decided in |", "|---|---|---|"]
+    """The paper's claims as a Markdown table: claim, and its verdict, which links to the notebook in `folder` that decides it."""
+    lines = [count_verdicts(board), "", "|the paper's claim|verdict|", "|---|---|"]
     for row in board[~board["ours"]].itertuples():
         words = (row.claim[0].upper() + row.claim[1:]).replace("|", "\\|")
-        lines.append(f"| {words} | {row.verdict} | [{SECTIONS[row.section].title}]({folder}/{row.section}.ipynb) |")
+        lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb)|")
     return "\n".join(lines)
 
 
@@ -79,7 +81,8 @@ def show_scoreboard(board: pd.DataFrame, folder: str = "sections") -> None:
         cells = [html.escape(text) for text in (row.claim, row.source, row.paper or "-", row.estimate)]
         cells += [f'<b style="color: {colour}">{row.verdict}</b>', f'<a href="{folder}/{row.section}.ipynb">{title}</a>']
         rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
-    head = "".join(f'<th style="text-align: left">{name}</th>' for name in ("claim", "made in", "the paper's number", "ours", "verdict", "decided in"))
+    names = ("claim", "made in", "the paper's number", "ours", "verdict", "decided in")
+    head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)
     table = f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     plain = board[["claim", "source", "paper", "estimate", "verdict", "section"]].to_string(index=False)
     display({"text/html": table, "text/plain": plain}, raw=True)

@@ -55,14 +55,14 @@ def draw_tuple() -> tuple[Figure, str]:
         else:
             top.imshow(images[i], cmap="gray_r", aspect="equal")
         colours = [(RIGHT if named == LABEL else WRONG) if label == named else "0.75" for label in range(10)]
-        below.bar(range(10), values, color=colours)
+        below.bar(range(10), values.tolist(), color=colours)
         below.set(xticks=range(0, 10, 2), yticks=[])
         below.set_title(f"says {named}", color=RIGHT if named == LABEL else WRONG, fontsize="medium")
         below.grid(False)
     alone = int((logits.argmax(1) == LABEL).sum())
     return figure, (
-        f"Five handwritten {LABEL}s, each above a bar chart of its ten logits. By its largest logit the network names {alone} of the five images "
-        f"correctly; the largest mean logit is that of {int(logits.mean(0).argmax())}."
+        f"Five handwritten {LABEL}s, each above a bar chart of its ten logits. By its largest logit the network names {alone} of the five "
+        f"images correctly; the largest mean logit is that of {int(logits.mean(0).argmax())}."
     )
 
 
@@ -85,14 +85,15 @@ def draw_pruning(runs: pd.DataFrame) -> tuple[Figure, str]:
     found = intervals.summary(runs.assign(per_cent=100 * runs["n_accuracy"]), "per_cent", ["n", "rho"])
     for n, colour, marker in zip((1, 5, 25), plots.PALETTE[2:], "oD^"):
         own = found[found["n"] == n]
-        right.errorbar(own["rho"], own["mean"], own["high"] - own["mean"], color=colour, marker=marker, capsize=2, label=f"n = {n}")
+        half = (own["high"] - own["mean"]).to_numpy()
+        right.errorbar(own["rho"].to_numpy(), own["mean"].to_numpy(), half, color=colour, marker=marker, capsize=2, label=f"n = {n}")
     right.set(xlabel="ρ", ylabel="n-accuracy (%)", ylim=(0, 102), title="What it still names")
     right.legend(frameon=False, loc="lower left")
     hardest, n = costs.index.max(), 25
     last = found[(found["rho"] == hardest) & (found["n"] == n)]["mean"].iloc[0]
     return figure, (
-        f"Left: weights and FLOPs fall with rho on a logarithmic axis, to {costs['params_remaining'].iloc[-1]:.0f} weights at rho {hardest:g}. "
-        f"Right: n-accuracy falls with rho, later for larger n; at rho {hardest:g} and n = {n} it is {last:.0f} per cent."
+        f"Left: weights and FLOPs fall with rho on a logarithmic axis, to {costs['params_remaining'].iloc[-1]:.0f} weights at rho "
+        f"{hardest:g}. Right: n-accuracy falls with rho, later for larger n; at rho {hardest:g} and n = {n} it is {last:.0f} per cent."
     )
 
 
@@ -100,10 +101,13 @@ def worked_example(runs: pd.DataFrame, rho: float = 3.5, ns: tuple[int, ...] = (
     """The paper's measures at one rho, means over seeds, a row an n: n-accuracy, information gain, relative information, cost."""
     own = runs[(runs["rho"] == rho) & runs["n"].isin(ns)]
     own = own.assign(gain_per_mflop=metrics.gain_per_mflop(own["information_gain"], own["macs_live"]))
-    found = own.groupby("n")[["n_accuracy", "information_gain", "relative_information", "macs_live", "gain_per_mflop"]].mean().reset_index()
+    measured = ["n_accuracy", "information_gain", "relative_information", "macs_live", "gain_per_mflop"]
+    found = own.groupby("n")[measured].mean().reset_index()
     return pd.DataFrame({
-        "n": found["n"], "n-accuracy (%)": 100 * found["n_accuracy"], "information gain (bits)": found["information_gain"],
-        "RI = IG·ρ/n": found["relative_information"], "FLOPs of the tuple": 2 * found["macs_live"], "bits per MFLOP": found["gain_per_mflop"],
+        "n": found["n"], "n-accuracy (%)": 100 * found["n_accuracy"],
+        "information gain (bits)": found["information_gain"],
+        "RI = IG·ρ/n": found["relative_information"],
+        "FLOPs of the tuple": 2 * found["macs_live"], "bits per MFLOP": found["gain_per_mflop"],
     })
 
 
@@ -112,13 +116,14 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     cases = board.set_index("id")["cases"]
     small = choose.cheapest(found, "mnist", 0.9)
     return "\n".join((
-        f"1. Reading the images together is not what helps. The LSTM against the same head on each image alone, case by case: {cases['sharing-adds']}.",
+        "1. Reading the images together is not what helps. The LSTM against the same head on each image alone, case by case: "
+        f"{cases['sharing-adds']}.",
         f"2. The sweet spot belongs to the measure. By n/ρ, case by case: {cases['sweet-spot']}; by FLOPs: {cases['sweet-spot-flops']}.",
-        "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is never named, "
-        "however many images come.",
+        "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is never "
+        "named, however many images come.",
         f"4. Training for the tuple is worth it on most networks, but not on all: {cases['balanced-large-n']}.",
-        f"5. Very little is enough. {choose.describe(small)} names {small['n']} digits of one class with {100 * small['mean']:.0f} % n-accuracy "
-        f"for {2 * small['macs']:,.0f} FLOPs, {small['weights']:,.0f} weights in all.",
+        f"5. Very little is enough. {choose.describe(small)} names {small['n']} digits of one class with "
+        f"{100 * small['mean']:.0f} % n-accuracy for {2 * small['macs']:,.0f} FLOPs, {small['weights']:,.0f} weights in all.",
     ))
 
 

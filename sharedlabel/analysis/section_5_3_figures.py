@@ -47,6 +47,7 @@ def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict |
     if not drawn:
         return None, []
     figure, axes = plots.panel_grid(drawn, columns=2, size=(3.6, 3.1), apart=len(ROW))
+    figure.set_figheight(figure.get_figheight() + 0.7)  # for the legend
     for ax, case in zip(axes, drawn):
         own = plots.select_case(table, case)
         plots.curves(ax, own, x, y, by, along="n")

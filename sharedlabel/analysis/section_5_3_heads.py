@@ -1,4 +1,5 @@
 """Section 5.3: the heads themselves: what is left of a pruned one, how much of it is needed, and whether one serves every n."""
+import numpy as np
 import pandas as pd
 
 from sharedlabel import ROOT
@@ -21,7 +22,8 @@ def live_weights(runs: Runs) -> pd.DataFrame:
     table = random_tuples(runs, every_head=True)
     table = table[table["method"].isin(WITH_HEAD) & (table["head_rho"] > 0)].drop_duplicates("run")
     files = [ROOT / runs.results / run.dataset / run.model / f"{run.run}.safetensors" for run in table.itertuples()]
-    table = table.assign(file=files)[[file.exists() for file in files]].astype({"train_n": int})
+    table = table.assign(file=files).astype({"train_n": int})
+    table = table[np.array([file.exists() for file in files], bool)]
     counts = pd.DataFrame([count_alive(checkpoints.load(file.with_suffix(".json"))) for file in table["file"]], table.index, PART_NAMES)
     found = table.join(counts).groupby([*PANEL, "variant", "train_n"])[PART_NAMES].mean()
     return found.assign(alive=found.sum(axis=1)).reset_index()

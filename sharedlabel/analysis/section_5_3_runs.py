@@ -51,7 +51,8 @@ def select_runs(results: str = "results", settings: str = "benchmarks/settings")
 def with_variant(records: pd.DataFrame) -> pd.DataFrame:
     """The records with iterative pruning (appendix C.2 has those pruned at once) and a `variant`, and with all columns that are used."""
     records = records[records["prune_iterations"] > 1]
-    used = {*AT_DEFAULT, *HEAD_MATCHED, "cnn_method", "train_n", "architecture"}
+    measures = {"n", "protocol", "n_accuracy", "information_gain", "relative_information", "macs_live"}  # where every run collapsed, none
+    used = {*AT_DEFAULT, *HEAD_MATCHED, "cnn_method", "train_n", "architecture", *measures}
     records = records.reindex(columns=[*records.columns, *sorted(used - set(records.columns))])
     records = records.assign(variant=plots.name_variants(records))
     records.loc[records["variant"] == "graph_neuron", "head_rho"] = np.nan  # it has no second classifier
@@ -153,6 +154,7 @@ def pairs_at(part: pd.DataFrame, one: str, others: list[str], heads: bool = Fals
     """
     part = part[part["n"].isin(TABLE_2_N)]
     matched = [*MATCHED, *HEAD_MATCHED] if heads else MATCHED
+    others = [other for other in others if {one, other} <= set(part["variant"])] or others[:1]  # of no pair, a table without rows
     pairs = [comparisons.paired_differences(part, one, other, "per_cent", "variant", matched).assign(variant=other) for other in others]
     return pd.concat(pairs)
 

@@ -97,7 +97,7 @@ def readings(runs: Runs) -> pd.DataFrame:
     """
     table = runs.measured[(runs.measured["pruner"] == "synflow") & (runs.measured["protocol"] == "disjoint")]
     table = at_own_n(at_defaults(table[table["method"].isin(WITH_HEAD)], tuple(READING)))
-    table = table.assign(head=table["variant"].str.rpartition("_")[0], cnn_training=table["cnn_method"])
+    table = table.assign(head=table["variant"].str.replace(r"_(balanced|baseline)$", "", regex=True), cnn_training=table["cnn_method"])
     printed = printed_table_2()
     table = table.merge(printed.loc[printed["method"] == "cnn_lstm", [*ROW, *CELL]])
     rows = [

@@ -12,10 +12,8 @@ from sharedlabel.analysis.section_5_3_equal_cost import COSTS, spending_means
 from sharedlabel.analysis.section_5_3_heads import PART_NAMES, higher_rate, live_weights, sweep_curves
 from sharedlabel.analysis.section_5_3_pruners import orders, runs_under
 from sharedlabel.analysis.section_5_3_runs import (
-    AT_DEFAULT,
     NAMES,
     TABLE_2_N,
-    WITH_HEAD,
     Runs,
     concat,
     costs,
@@ -41,14 +39,16 @@ def in_order(table: pd.DataFrame, columns: list[str] = PANEL) -> pd.DataFrame:
     return table.iloc[[i for _, i in sorted((place[case], i) for i, case in enumerate(zip(*(table[name] for name in columns))))]]
 
 
-def by_n(found: pd.DataFrame, index: dict[str, list]) -> pd.DataFrame:
-    """A table with a column an n ("mean": over n), a row for each value of `index` ({heading: a value a row of `found`}), in their order.
+def cells(found: pd.DataFrame) -> list[str]:
+    """Each row's mean ± half its interval, and the mark of its verdict where `found` has one."""
+    marks = [MARKS[verdict] for verdict in found["verdict"]] if "verdict" in found else [""] * len(found)
+    return [text + mark for text, mark in zip(format_summary(found), marks)]
 
-    A cell is mean ± half the interval, and a mark of its verdict where `found` has one.
-    """
-    marks = found["verdict"].map(MARKS) if "verdict" in found else ""
-    cells = pd.DataFrame({**index, "n": found["n"].to_numpy(), "cell": pd.Series(format_summary(found), found.index) + marks})
-    wide = cells.pivot_table(index=list(index), columns="n", values="cell", aggfunc="first", sort=False)
+
+def by_n(found: pd.DataFrame, index: dict[str, list]) -> pd.DataFrame:
+    """A table with a column an n ("mean": over n) and a row for each value of `index` ({heading: a value a row of `found`})."""
+    table = pd.DataFrame({**index, "n": found["n"].to_numpy(), "cell": cells(found)})
+    wide = table.pivot_table(index=list(index), columns="n", values="cell", aggfunc="first", sort=False)
     wide = wide[sorted(wide.columns, key=lambda n: n or float("inf"))]
     return wide.rename(columns={0: "mean"}).rename_axis(columns=None).fillna("-")
 
@@ -118,12 +118,12 @@ def lead_in_brief(averaged: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFram
     found = pd.concat([averaged, controls[controls["n"] == 0]], ignore_index=True)
     against = found["variant"].where(found["variant"].str.startswith("head"), "averaged").str.removesuffix("_balanced")
     heading = {"averaged": "averaged logits"} | HEADS
-    cells = pd.DataFrame({
+    table = pd.DataFrame({
         "panel": titles(found), "CNN": found["one"].str.removeprefix("lstm_"),
         "against": against.str.removesuffix("_baseline").map(heading),
-        "cell": pd.Series(format_summary(found), found.index) + found["verdict"].map(MARKS),
+        "cell": cells(found),
     })
-    wide = cells.pivot_table(index=["panel", "CNN"], columns="against", values="cell", aggfunc="first", sort=False)
+    wide = table.pivot_table(index=["panel", "CNN"], columns="against", values="cell", aggfunc="first", sort=False)
     return wide.reindex(columns=list(heading.values())).rename_axis(columns=None).fillna("-")
 
 
@@ -191,8 +191,8 @@ def orders_under(runs: Runs, pruner: str) -> pd.DataFrame:
     found, frames = orders(runs, pruner), []
     for side, name in (("synflow_", "SynFlow"), ("", NAMES[pruner])):
         own = found[[*PANEL, "one", "variant", "n"]].assign(**{key: found[side + key] for key in ("mean", "low", "high")})
-        stars = found[f"{side}significant"].astype(bool).map({True: "*", False: ""})
-        frames.append(own.assign(side=name, cell=pd.Series(format_summary(own), own.index) + stars))
+        stars = ["*" if significant else "" for significant in found[f"{side}significant"]]
+        frames.append(own.assign(side=name, cell=[text + star for text, star in zip(format_summary(own), stars)]))
     table = pd.concat(frames, ignore_index=True)
     if table.empty:
         return table
@@ -227,7 +227,7 @@ def printed(beside: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
 def distances(beside: pd.DataFrame) -> pd.DataFrame:
     """`section_5_3_table_2.distances` as a table: a row a panel and CNN."""
     found = table_2.distances(beside)
-    head, _, cnn = (found["variant"].str.rpartition("_")[i] for i in range(3))
+    head, cnn = (found["variant"].astype(str).str.rsplit("_", n=1).str[i] for i in (0, 1))
     heading = {"lstm": "CNN-LSTM"} | HEADS
     table = found.assign(panel=titles(found), CNN=cnn, head=head.map(heading), points=found["points"].map("{:.1f}".format))
     wide = table.pivot_table(index=["panel", "CNN"], columns="head", values="points", aggfunc="first", sort=False)
@@ -274,8 +274,9 @@ def spending(runs: Runs) -> pd.DataFrame:
     found = spending_means(runs)
     found = in_order(found.assign(**dict(zip(ROW, zip(*found["case"])))), ROW) if len(found) else found
     series = [f"{NAMES.get(name, name)}, ρ = {at:g}" for name, at in zip(found["series"], found["at"])]
-    weights, flops = (found.groupby(["case", "series", "at"])[name].transform("mean").map(format_count) for name in COSTS)
-    index = {"CNN": [plots.case_title(case) for case in found["case"]], "method": series, "weights, FLOPs": weights + ", " + flops}
+    weights, flops = (found.groupby(["case", "series", "at"])[name].transform("mean") for name in COSTS)
+    costs = [f"{format_count(weight)}, {format_count(flop)}" for weight, flop in zip(weights, flops)]
+    index = {"CNN": [plots.case_title(case) for case in found["case"]], "method": series, "weights, FLOPs": costs}
     return by_n(found, index)
 
 
@@ -293,43 +294,3 @@ def at_a_higher_rate(runs: Runs) -> pd.DataFrame:
         "epochs": found["epochs"], f"at {default:g}, %": found["per_cent_at_default"], "epochs ": found["epochs_at_default"],
         "seeds": found["seeds"],
     })
-
-
-def what_was_run(runs: Runs) -> pd.DataFrame:
-    """The runs with a head and the graphs, a row for each panel, pruner, method and setting that is not the default.
-
-    `limit`: runs that stopped at the epoch limit; `nothing`: that name one class whatever they see; `collapsed`: that pruning left no path.
-    """
-    table = runs.records[runs.records["method"].isin([*WITH_HEAD, "graph"]) & (runs.records["protocol"] != "disjoint")]
-    table = table[table["n"].isna() | (table["n"] == table["train_n"])]
-    table = table.assign(
-        limit=table["stopped"] == "limit", nothing=table["information_gain"] == 0, collapsed=table["status"] == "layer_collapse",
-        head=table["head_rho"].map("{:g}".format).replace("nan", "-"), settings=[other_settings(run) for _, run in table.iterrows()],
-    )
-    found = table.groupby([*ROW, "variant", "head", "settings"], as_index=False).agg(
-        runs=("run", "count"), seeds=("seed", "nunique"), n=("train_n", lambda n: ", ".join(f"{size:g}" for size in sorted(set(n)))),
-        weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("limit", "sum"), nothing=("nothing", "sum"),
-        collapsed=("collapsed", "sum"), minutes=("seconds", lambda seconds: seconds.sum() / 60),
-    )
-    found = in_order(found, ROW)
-    found.insert(0, "CNN", titles(found, ROW))
-    found = found.round({"epochs": 0, "minutes": 0}).assign(variant=found["variant"].map(NAMES)).drop(columns=ROW)
-    return found.rename(columns={"variant": "method", "head": "head ρ"})
-
-
-def other_settings(run: pd.Series) -> str:
-    """What of a run's settings is not the default, and its pruner where that is not SynFlow."""
-    odd = [f"{name} = {run[name]}" for name in AT_DEFAULT if pd.notna(run[name]) and run[name] != parameters.default(name)]
-    odd += [f"pruner = {run['pruner']}"] if run["pruner"] != "synflow" else []
-    odd += [f"head_pruner = {run['head_pruner']}"] if pd.notna(run["head_pruner"]) and run["head_pruner"] != run["pruner"] else []
-    return ", ".join(odd)
-
-
-def missing(runs: Runs) -> pd.DataFrame:
-    """What was not run: the methods that each panel lacks, and Table 2's panels of networks of which no run has a head."""
-    rows = []
-    for case, part in each_panel(random_tuples(runs)):
-        lacking = [NAMES[variant] for variant in plots.VARIANTS if variant not in set(part["variant"])]
-        rows += [{"panel": plots.case_title(case), "not run": ", ".join(lacking)}] if lacking else []
-    rows += [{"panel": plots.case_title(case), "not run": "all methods with a head"} for case in table_2.not_run(runs)]
-    return pd.DataFrame(rows, columns=["panel", "not run"])

@@ -70,7 +70,8 @@ def collapse_recorded(run: Run) -> Iterator[None]:
             raise
         from IPython import get_ipython
 
-        print(f"{collapse}\n{save(run, status='layer_collapse', collapse=str(collapse))}\nthe cells below do nothing")
+        path = save(run, status="layer_collapse", collapse=str(collapse))
+        print(f"{collapse}\n{path}\nthe cells below do nothing until the kernel is restarted")
         # Only an error ends a notebook early, and papermill takes that for a failed run. So IPython makes an empty cell of every later one.
         get_ipython().input_transformers_post.append(lambda lines: [])
 

@@ -78,6 +78,14 @@ def test_pairs_in_which_both_were_trained_have_no_collapse(runs):
     assert both.groupby("pairs")["pruning"].count().to_dict() == {"all": 6, "both trained": 4}
 
 
+def test_figures_say_what_they_show(runs):
+    figure, text = figures.draw_accuracy(runs)
+    assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["random", "SNIP", "SynFlow"]
+    assert "MNIST, FC, n = 1, SNIP: 0.95 at ρ = 1.5. MNIST, FC, n = 1, SynFlow: 0.90 at ρ = 1.5." in text
+    assert figures.draw_differences(runs)[1].endswith("in points; surely negative: MNIST, FC, ρ = 1.5, SNIP at n = 1 by 5.0.")
+    assert "MNIST, FC: SynFlow is surely worse and dearer than SNIP at ρ = 1.5." in figures.draw_prices(runs)[1]
+
+
 def test_prices_are_compared_with_the_next_dearer_and_the_next_cheaper_network(runs):
     rows = appendix_c_2.claim_price(runs).set_index("case")
     assert rows["verdict"].to_dict() == {

@@ -4,7 +4,8 @@ import re
 import pytest
 from made_records import collapse, executed, write_run
 
-from sharedlabel.analysis import comparisons, report, section_5_1
+from sharedlabel import ROOT
+from sharedlabel.analysis import comparisons, notebooks, report, section_5_1
 from sharedlabel.analysis import section_5_1_figures as figures
 
 SIZES = (1, 25, 80)
@@ -111,9 +112,17 @@ def test_the_alternative_text_says_what_a_figure_shows(runs):
     assert "by FLOPs: the maximum is at ρ = 4 for n = 1, at ρ = 4 for n = 80, surely inside the range at 0 of 3 n" in text
     figure, text = figures.draw_networks(runs, "flops", "information_gain")
     assert "MNIST, Conv, ρ = 1: from 3 on the left to 3.3" in text and len(figure.axes) == 1
+    assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["1", "2", "3", "4"]
     share = section_5_1.share_of_best(runs)
     assert share.groupby("n")["share_of_best"].mean().between(0, 1).all()
     assert share.groupby(["n", "rho"])["share_of_best"].mean().groupby("n").max().tolist() == pytest.approx([1.0] * 3)
+
+
+def test_the_readmes_figure_is_the_first_one_of_the_sweet_spot(tmp_path):
+    heading = re.search(r'section_5_1.ipynb "(.+?)"', (ROOT / "Makefile").read_text())[1]
+    folder = ROOT / "notebooks" / "sections"
+    notebooks.extract(str(folder / "section_5_1.ipynb"), heading, str(tmp_path / "extracted.png"))
+    assert (tmp_path / "extracted.png").read_bytes() == (folder / "sweet_spot.png").read_bytes()
 
 
 def test_an_unknown_protocol_is_refused(tmp_path):

@@ -10,7 +10,7 @@ import yaml
 
 from sharedlabel import ROOT, choices
 from sharedlabel.analysis import tables
-from sharedlabel.runs import checkpoints, names, parameters, studies
+from sharedlabel.runs import checkpoints, lifecycle, names, parameters, studies
 
 METHODS = pytest.mark.parametrize("method", parameters.method_names())
 
@@ -254,6 +254,13 @@ def test_a_notebook_reads_its_own_defaults(method):
 def test_a_notebook_takes_what_papermill_passes():
     params = parameters.from_notebook("baseline", kernel("# Parameters\nrho = 3\nn = [1, 2]\n"))
     assert (params["rho"], params["n"]) == (3.0, [1, 2])
+
+
+def test_a_notebook_computes_with_the_checked_values_and_says_what_its_run_is_called(capsys):
+    names = kernel("# Parameters\nrho = 3\ndevice = 'cpu'\n")
+    run = lifecycle.begin("baseline", names)
+    assert type(names["rho"]) is float and names["rho"] == run.params["rho"] == 3.0
+    assert run.path.stem in capsys.readouterr().out and run.path.stem.startswith("digits-conv-baseline-synflow-rho3-seed0-")
 
 
 def test_a_notebook_refuses_an_unknown_parameter_that_papermill_passes():

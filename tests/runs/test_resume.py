@@ -2,8 +2,10 @@
 import hashlib
 import io
 import json
+import platform
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -187,6 +189,14 @@ def test_a_damaged_file_is_named_in_one_line_and_training_starts_anew(tmp_path, 
     before = stream.get_state()
     assert found.load() == {} and torch.equal(stream.get_state(), before)
     assert re.fullmatch(f"training starts anew, {file} cannot be used: .+\n", capsys.readouterr().out)
+
+
+def test_a_run_removes_what_a_killed_one_left_half_written(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f"run.unfinished.{platform.node()}.{dead.pid}.part").touch()
+    resumable(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
