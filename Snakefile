@@ -56,6 +56,7 @@ if set("{}") & set(str(RESULTS)):
 QUEUED = cluster.queued_jobs(Path.cwd()) if workflow.is_main_process else {}
 QUEUED = {name: job for name, job in QUEUED.items() if name in RUNS}
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill"  # of the environment that runs snakemake, kernel included
+NOTEBOOKS = anchored(ROOT / "notebooks" / "methods")
 RECORD = f"{RESULTS}/{{dataset}}/{{model}}/{{name}}.json"
 
 
@@ -87,8 +88,9 @@ rule run:
         mem_mb=lambda wildcards: 4000 if wildcards.dataset in ("digits", "mnist") else 8000,
         runtime=lambda wildcards: 5760 if wildcards.dataset == "tinyimagenet" else 1440,
     shell:
+        # Relative paths: papermill would fill in braces in the checkout's own path.
         "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} SHAREDLABEL_GRID=1 {PAPERMILL} --no-progress-bar"
-        " {ROOT:q}/notebooks/methods/{params.method}.ipynb runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
+        " {NOTEBOOKS:q}/{params.method}.ipynb runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
 
 
 if QUEUED:
