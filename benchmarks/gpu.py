@@ -4,7 +4,7 @@
 
 Milliseconds of one step on 64 images, the median of seven times thirty, by the clock; images are noise. `recorded` is what
 training does (`training.GraphedStep`); `eager` launches every kernel from Python, as it would without. Beside them the recorded step in
-bfloat16, and with its maps laid out channels last. The last columns: the same recorded or eager step where sixteen processes take it side
+bfloat16. The last columns: the same recorded or eager step where sixteen processes take it side
 by side, and how many steps all of them take in a second. Start NVIDIA's MPS (`nvidia-cuda-mps-control -d`) before to see what it adds.
 """
 import argparse
@@ -15,7 +15,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
-from torch import nn
 
 from sharedlabel import live, losses, models, pruning, runtime, training
 from timing import seconds
@@ -26,7 +25,7 @@ CASES = {  # name: data shape, classes, model, rho
     "CIFAR-100 ResNet-18, rho 2": ((3, 32, 32), 100, "resnet18", 2.0),
     "CIFAR-100 WideResNet-20, rho 2": ((3, 32, 32), 100, "wideresnet20", 2.0),
 }
-WAYS = ("eager", "recorded", "bfloat16", "channels last")
+WAYS = ("eager", "recorded", "bfloat16")
 BATCH, ROUNDS, STEPS = 64, 7, 30
 
 barrier = None
@@ -39,17 +38,10 @@ def pruned(name: str, iterations: int = 20) -> live.LiveNetwork:
     return live.build(network, shape)
 
 
-def channels_last(module: nn.Module, inputs: tuple) -> tuple:
-    return tuple(x.contiguous(memory_format=torch.channels_last) for x in inputs)
-
-
 def stepper(network: live.LiveNetwork, way: str, device: torch.device) -> Callable[[], object]:
     """A step by one of `WAYS` on a batch that stays."""
     classes, network = network(torch.zeros(2, len(network.columns))).shape[1], copy.deepcopy(network).to(device)  # hooks stay with the copy
     network.recordable = way != "eager"
-    for layer in network.modules():
-        if way == "channels last" and isinstance(layer, live.layers.MapConv):
-            layer.register_forward_pre_hook(channels_last)
     step = training.make_step(network, losses.standard, training.adam(network, 1e-4), "bfloat16" if way == "bfloat16" else "float32")
     x, labels = torch.randn(BATCH, len(network.columns), device=device), torch.arange(BATCH, device=device) % classes
     return lambda: step(x, labels)

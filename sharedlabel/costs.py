@@ -11,6 +11,8 @@ from torch.nn.utils.prune import is_pruned
 
 from sharedlabel import live, pruning
 
+COUNTED = nn.Conv2d, nn.Linear, nn.LSTM
+
 
 def part_costs(network: nn.Module, shape: tuple[int, ...], rho: float, keep_biases: bool = False) -> dict[str, int]:
     """A record's entry for one part of the network, a CNN or a head, before it is pruned to rho; `macs_live` is 0 until it is.
@@ -32,13 +34,17 @@ def macs_dense(network: nn.Module, shape: tuple[int, ...]) -> int:
     ptflops' `pytorch` backend counts each convolution and linear layer alone, on a plain copy without a
     bias, for the input that it gets in the network; on a whole network it would add biases, activations
     and additions, and count a masked layer as 0. An LSTM multiplies as two linear layers do. ValueError if
-    `network` is pruned already.
+    `network` is pruned already; TypeError, which names it, on another layer with weights (a BatchNorm's are only a scale).
     """
     if is_pruned(network):
         raise ValueError("macs_dense counts a network that is not pruned; count before pruning")
     total = 0
     for node in live.trace(network, shape).nodes:
         module, size = live.layer_of(network, node), node.args and getattr(node.args[0], "meta", {}).get("shape")
+        weighted = module is not None and any(parameter.dim() > 1 for parameter in module.parameters())
+        if node.op == "get_attr" or (weighted and not isinstance(module, COUNTED)):
+            kind = type(module).__name__ if module else "a tensor read by a function"
+            raise TypeError(f"layer {node.name!r} ({kind}) has weights that macs_dense does not know how to count")
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             plain = copy.deepcopy(module)
             plain.bias = None

@@ -87,33 +87,13 @@ class IndependentHead(nn.Module):
         return self.head(read[:, None]).unflatten(0, x.shape[:2]).mean(1)
 
 
-class MessagePassing(nn.Module):
-    """Information passes between the n copies of each neuron: h_i <- (1 - share) h_i + share * mean_j h_j.
-
-    Appendix B's second architecture, as the plainest of graph networks: the copies are fully connected, the message is the
-    mean, and there is nothing to learn or to prune. In `dim` the n copies of a tuple lie side by side.
-    """
-
-    def __init__(self, n: int, share: float, dim: int):
-        super().__init__()
-        self.n, self.share, self.dim = n, share, dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        copies = x.unflatten(self.dim, (-1, self.n))
-        along = self.dim + 1 if self.dim >= 0 else -1
-        return torch.lerp(copies, copies.mean(along, keepdim=True).expand_as(copies), self.share).view_as(x)
-
-
 def add_message_passing(network: live.LiveNetwork, n: int, share: float = 0.5) -> None:
-    """Let information pass after every ReLU of a live network, in place.
+    """Let information pass between the n copies of each neuron after every ReLU, in place: h_i <- (1 - share) h_i + share * mean_j h_j.
 
-    The same weights and activations stay live: a neuron hears of its own copies alone.
+    Appendix B's second architecture, as the plainest of graph networks: the copies are fully connected, the message is their mean, and
+    there is nothing to learn or to prune. The same weights and activations stay live, because a neuron hears of its own copies only.
     """
-    dim = -1 if network.shape is None else 0  # where the images lie: `live.Layout`
-    kinds = nn.ReLU, live.layers.Rectified
-    rectified = [(name, layer) for name, layer in network.layers.named_modules() if isinstance(layer, kinds)]
-    for name, layer in rectified:
-        network.layers.set_submodule(name, nn.Sequential(layer, MessagePassing(n, share, dim)))
+    network.mix_images(n, share)
 
 
 def check_tuple_length(n: int, x: Tensor) -> None:

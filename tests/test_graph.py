@@ -3,7 +3,6 @@ import pytest
 import torch
 from conftest import SHAPE, generator, labelled, model
 from test_predictors import CNN, execute
-from torch import nn
 
 from sharedlabel import choices, costs, heads, live, models, predictors, pruning
 from sharedlabel.runs import parameters
@@ -44,11 +43,11 @@ def passed(network, x: torch.Tensor, share: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("few_pairs", [(10**9, 0), (-1, 0)], ids=["units", "maps"])
+@pytest.mark.parametrize("by_maps", [False, True], ids=["compiled", "maps"])
 @pytest.mark.parametrize("name", ["fc", "conv"])
-def test_the_copies_of_every_neuron_move_towards_their_mean(name, few_pairs, share, monkeypatch):
-    monkeypatch.setattr(live.network, "POSITIONS_RULE", few_pairs)
+def test_the_copies_of_every_neuron_move_towards_their_mean(name, by_maps, share):
     network, x = copies(name, share)
+    network.cnn.by_maps = by_maps
     torch.testing.assert_close(network(x), passed(pruned(name), tuples(), share), rtol=0, atol=1e-12)
 
 
@@ -72,13 +71,15 @@ def test_something_passes(name):
     assert not torch.allclose(network(x), silent(x))
 
 
-@pytest.mark.parametrize("name", choices.MODELS)
-def test_something_passes_after_every_relu(name):
-    network = pruned(name)
-    small = live.build(network, SHAPE)
-    predictors.add_message_passing(small, N)
-    relus = [node for node in live.trace(network, SHAPE).nodes if isinstance(live.layer_of(network, node), nn.ReLU)]
-    assert sum(isinstance(layer, predictors.MessagePassing) for layer in small.modules()) == len(relus) > 1
+@pytest.mark.parametrize("name", ["fc", "resnet18"])
+def test_what_passes_learns_alike_both_ways(name):
+    gradients = []
+    for by_maps in (False, True):
+        network, x = copies(name, 0.3)
+        network.train().cnn.by_maps = by_maps
+        network(x.requires_grad_()).square().sum().backward()
+        gradients.append((network.cnn.learning.grad, x.grad))
+    torch.testing.assert_close(*gradients, rtol=1e-7, atol=1e-10)
 
 
 def joined(name: str) -> tuple[predictors.JointClassifier, torch.Tensor, torch.nn.Sequential]:

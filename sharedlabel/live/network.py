@@ -1,286 +1,279 @@
-"""The live network: what is left of a pruned network once nothing dead is computed.
+"""The live network: a module that computes from live pixels, by live weights alone, what a pruned network computes."""
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
-An activation is live if a path of live weights leads from it to an output. Everything else is dropped:
-channels and units, and, where no BatchNorm needs whole maps for its statistics, single positions. What
-is left computes the same function with the same gradients, so training it is training the pruned
-network. A unit that no live weight reaches, but that is read, still emits its bias and keeps learning:
-it stays. Live weights are held as one vector of values a layer and placed where a small dense
-matrix needs them, or summed one by one where they are few, so no step computes or updates a pruned weight.
-
-    live = build(network, shape)             # a pruned network -> a small one over live weights only
-    images.gather(live.columns)              # the input pixels it reads, gathered once before training
-    write_back(live, network)                # trained values -> the pruned network
-"""
-import math
-import operator
-
+import numpy as np
 import torch
-from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch import Tensor, nn
 
-from sharedlabel import pruning
-from sharedlabel.live import layers as live_layers
-from sharedlabel.live.layers import Layout, grid
+from . import maps
+from .compiled import Arenas, Compiled, Executable, live_rows
+from .graph import WEIGHTED, Step, dense, find_live, mask_of, steps_of
 
-ELEMENTWISE = (nn.ReLU, nn.Identity)
-BY_CHANNEL = (nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)  # these need whole maps
-ADDITIONS = (operator.add, operator.iadd, torch.add)
+STATISTICS = ("running_mean", "running_var")
+
+# Whole maps are quicker where live weights do more than this share of what whole maps multiply (PyTorch's convolution rounds channels up
+# to 16), and that is more than so many multiplications an image (benchmarks/speed.py --rule).
+DENSE = (1 / 3, 1e6)
 
 
-def live_activations(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """Which entries of every activation are live: bool tensors ([C, H, W] or [F]) by the name of what computes it (`node_names`).
+@dataclass
+class Layer:
+    """What a layer with parameters holds: its live `rows` (output channels or units), and the sizes of its tensors.
 
-    Found by walking the network's graph backwards from the outputs, all of which are needed. Raises
-    TypeError on a layer whose rule is not known, or that shares its weights with another one, rather than guessing.
+    Of a convolution or linear layer `values` lie at `index` of the flattened dense weight, at `coordinates` (row among the live ones,
+    input channel or unit, tap) and `bias` at `rows`. A BatchNorm has `weight` and `bias` at `rows`, and statistics from `channel` on.
     """
-    graph, alive = trace(network, shape), pruning.masks(network)
-    check_tensors(network, graph)
-    need = {node: torch.zeros(node.meta["shape"], dtype=torch.bool) for node in graph.nodes if node.op != "output"}
-    for node in reversed(graph.nodes):
-        if node.op == "output":
-            need[node.args[0]].fill_(True)
-        elif node.op == "call_module":
-            module, mask, source = network.get_submodule(node.target), alive.get(f"{node.target}.weight"), node.args[0]
-            if isinstance(module, nn.Linear):
-                if need[source].dim() != 1:  # of every row of a map
-                    raise unknown(node, module)
-                need[source] |= mask[need[node]].any(0)
-            elif isinstance(module, nn.Conv2d):
-                if module.groups > 1 or module.padding_mode != "zeros" or isinstance(module.padding, str):
-                    raise unknown(node, module)
-                reads = torch.nn.grad.conv2d_input(
-                    (1, *source.meta["shape"]), mask.double(), need[node][None].double(),
-                    module.stride, module.padding, module.dilation, module.groups,
-                )
-                need[source] |= reads[0] > 0
-            elif isinstance(module, nn.Flatten):
-                if need[node].dim() != 1:
-                    raise unknown(node, module)
-                need[source] |= need[node].view(source.meta["shape"])
-            elif isinstance(module, ELEMENTWISE):
-                need[source] |= need[node]
-            elif isinstance(module, BY_CHANNEL):
-                if isinstance(module, nn.BatchNorm2d) and not (module.affine and module.track_running_stats):
-                    raise unknown(node, module)
-                need[source] |= need[node].any((1, 2))[:, None, None]
-            else:
-                raise unknown(node, module)
-        elif node.target in ADDITIONS:
-            maps = [arg for arg in node.all_input_nodes if len(arg.meta["shape"]) == 3]
-            if len(maps) < 2 or node.kwargs or len({arg.meta["shape"] for arg in maps}) > 1:  # of a constant, of units, of a map and itself
-                raise unknown(node, node.target)
-            for source in maps:
-                need[source] |= need[node]
-        elif node.target is torch.flatten and need[node].dim() == 1:
-            need[node.args[0]] |= need[node].view(node.args[0].meta["shape"])
-        elif node.op != "placeholder":
-            raise unknown(node, node.target)
-    named = node_names(graph)
-    return {named[node]: mask for node, mask in need.items()}
+
+    name: str
+    rows: Tensor
+    sizes: dict[str, int]
+    learns: dict[str, bool]
+    index: Tensor | None = None
+    coordinates: tuple[Tensor, ...] = ()
+    bias_places: np.ndarray | None = None  # of every row, where its bias is among `bias`; -1: it has none, or a pruned one
+    number: int = 0  # of a BatchNorm, among all
+    channel: int = 0
+    eps: float = 0.0
+    momentum: float | None = None
+    frozen: bool = False  # a BatchNorm that keeps its statistics, and normalises by them
+    places: dict[str, int] = field(default_factory=dict)  # where its tensors begin, `learning` and `fixed` one behind the other
+
+    def fields(self) -> dict[str, int]:
+        """Of its operation in a program (`terms.FIELDS`)."""
+        weights, biases = (*(self.places[name] for name in self.sizes), -1)[:2]
+        learns = int(any(self.learns.values()))
+        return {"weights": weights, "biases": biases, "learns": learns, "number": self.number, "channels": self.channel}
 
 
-def node_names(graph: fx.Graph) -> dict[fx.Node, str]:
-    """What every node is called: as its module, with "_" behind where that is used again (a block's ReLU), or as its function."""
-    found = {}
-    for node in sorted(graph.nodes, key=lambda node: node.op != "call_module"):  # a module's own name is never taken by others
-        name = node.target if node.op == "call_module" else node.name
-        while name in found.values():
-            name += "_"
-        found[node] = name
-    return found
+def layer_of_weights(step: Step, inputs: Tensor) -> tuple[Layer, dict[str, Tensor]]:
+    """Of a convolution or linear layer that reads these live channels or units; with it the values of its tensors."""
+    module, mask, rows = step.module, mask_of(step.module), live_rows(step.live, step.area)
+    out, channel, *taps = mask.nonzero(as_tuple=True)
+    if step.kind == "convolution":
+        channel = channel + out // (len(mask) // module.groups) * mask.shape[1]
+    kept = torch.isin(out, rows) & torch.isin(channel, inputs)  # a weight that finds nothing but padding may have no live input
+    index, weight = mask.flatten().nonzero().flatten()[kept], dense(module).detach()
+    tensors, places = {"values": weight.flatten()[index.to(weight.device)]}, np.full(len(rows), -1)
+    if module.bias is not None:
+        alive, bias = mask_of(module, "bias")[rows], dense(module, "bias").detach()
+        tensors["bias"] = bias[rows.to(bias.device)] * alive.to(bias.device)
+        places = np.where(alive.numpy(), np.arange(len(rows)), -1)
+    learns = {name: dense(module, "weight" if name == "values" else name).requires_grad for name in tensors}
+    coordinates = (torch.searchsorted(rows, out[kept]), *(each[kept] for each in (channel, *taps)))
+    return Layer(step.name, rows, {name: t.numel() for name, t in tensors.items()}, learns, index, coordinates, places), tensors
 
 
-def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
-    """The network's fx graph, every node with the shape of its activation (of one image) in meta["shape"]."""
-    module = fx.symbolic_trace(network)
-    training = network.training
-    network.eval()  # so that no BatchNorm statistic moves
+def build(network: nn.Module, shape: tuple[int, ...]) -> "LiveNetwork":
+    """The live network of one that torch.nn.utils.prune has pruned, for images of `shape` (C, H, W).
+
+    It is in the mode, training or evaluation, that the network is in; what learns there learns here, and what is frozen (a
+    BatchNorm in evaluation mode, too, where the network is training) stays so. Raises TypeError, by name, on a layer that is not known.
+    """
+    steps, layers, tensors, batchnorms = find_live(steps_of(network, shape)), {}, {}, []
+    for step in steps:
+        module, source = step.module, steps[step.sources[0]] if step.sources else None
+        if step.kind in WEIGHTED:
+            layer, own = layer_of_weights(step, live_rows(source.live, source.area if step.kind == "convolution" else 1))
+            geometry = ("kernel_size", "stride", "padding", "dilation")
+            step.module = SimpleNamespace(**{name: getattr(module, name, None) for name in geometry})
+        elif step.kind == "batchnorm":
+            rows, own = live_rows(step.live, step.area), {}
+            for name in ("weight", "bias"):
+                own[name] = getattr(module, name).detach()[rows.to(module.weight.device)]
+            learns = {name: getattr(module, name).requires_grad for name in own}
+            frozen = not any(learns.values()) or network.training and not module.training
+            layer = Layer(step.name, rows, dict.fromkeys(own, len(rows)), learns, number=len(batchnorms), frozen=frozen, eps=module.eps,
+                          momentum=module.momentum, channel=sum(len(other.rows) for other, _ in batchnorms))
+            batchnorms.append((layer, module))
+            step.module = None
+        else:
+            continue
+        layers[step.name] = layer
+        tensors |= {f"{step.name}.{name}": tensor for name, tensor in own.items()}
+    example = next((parameter.detach() for parameter in network.parameters()), torch.empty(0))
+    live = LiveNetwork(steps, layers, example.device).train(network.training)
+    live.set_parameters(tensors, example)
+    live.set_statistics(example.new_zeros(2, sum(len(layer.rows) for layer, _ in batchnorms)),
+                        torch.zeros(len(batchnorms), dtype=torch.int64, device=example.device))
     with torch.no_grad():
-        ShapeProp(module.eval()).propagate(next(network.parameters()).new_zeros(1, *shape))
-    network.train(training)
-    for node in module.graph.nodes:
-        if hasattr(node.meta.get("tensor_meta"), "shape"):  # an LSTM gives a tuple, x.size(0) a number
-            node.meta["shape"] = node.meta["tensor_meta"].shape[1:]
-    return module.graph
-
-
-def check_tensors(network: nn.Module, graph: fx.Graph) -> None:
-    """Raise TypeError unless every node gives one tensor, and no two of them the same weights or statistics."""
-    owner = {}
-    for node in graph.nodes:
-        module = layer_of(network, node)
-        if "shape" not in node.meta:
-            raise unknown(node, module or node.target)
-        for tensor in (*module.parameters(), *module.buffers()) if module else ():
-            if tensor in owner:  # by identity, as a tensor's hash is
-                kind = type(module).__name__
-                raise TypeError(f"layer {node.name!r} ({kind}) shares a tensor with {owner[tensor]!r}, which the live network would part")
-            owner[tensor] = node.name
-
-
-def unknown(node: fx.Node, what) -> TypeError:
-    kind = type(what).__name__ if isinstance(what, nn.Module) else getattr(what, "__name__", what)
-    return TypeError(f"layer {node.name!r} ({kind}) is not one that the live network knows how to shrink")
+        for layer, module in batchnorms:
+            live.batches[layer.number] = module.num_batches_tracked
+            for name in STATISTICS:
+                live.tensor_of(layer, name).copy_(getattr(module, name)[layer.rows.to(live.columns.device)])
+    return live
 
 
 class LiveNetwork(nn.Module):
-    """The live part of a pruned network: pixels [B, D] (`Images.gather(columns)`) -> outputs [B, classes], or a last map flattened."""
+    """The live part of a pruned network: pixels [B, D], those at `columns` of the flattened images -> outputs [B, F].
 
-    def __init__(self, layers: fx.GraphModule, columns: Tensor, shape: tuple[int, ...] | None):
+    Its parameters are two vectors, `learning` and `fixed` (what had requires_grad=False, or was frozen); `sparse_state` has them by
+    layer. On a CPU it is one compiled program on one core, in float32 whatever autocast says, or in float64 if its parameters are. On a
+    GPU, and where most weights are live, it computes whole maps of live channels by PyTorch's own operations.
+    """
+
+    def __init__(self, steps: list[Step], layers: dict[str, Layer], device: torch.device):
         super().__init__()
-        self.layers, self.shape = layers, shape  # the shape of an image where the network reads maps
-        self.register_buffer("columns", columns, persistent=False)
+        self.steps, self.layers, self.group, self.share = steps, layers, 1, 0.0
+        self.arenas, self.code, self.plans, self.by_maps = Arenas(), None, {}, is_dense(steps, layers)
+        self.register_buffer("columns", steps[0].live.flatten().nonzero().flatten().to(device), persistent=False)
+
+    def set_parameters(self, tensors: dict[str, Tensor], example: Tensor) -> None:
+        """Lays the tensors, by "LAYER.NAME", out in the two vectors; where there are none, these are of `example`'s kind."""
+        parts, size = {True: [example.new_empty(0)], False: [example.new_empty(0)]}, 0
+        for learns in (True, False):
+            for layer in self.layers.values():
+                for name in (name for name in layer.sizes if layer.learns[name] == learns):
+                    layer.places[name], size = size, size + layer.sizes[name]
+                    parts[learns].append(tensors[f"{layer.name}.{name}"])
+        self.learning, self.code, self.known = nn.Parameter(torch.cat(parts[True])), None, {}
+        self.fixed = nn.Parameter(torch.cat(parts[False]), requires_grad=False)
+
+    def set_statistics(self, running: Tensor, batches: Tensor) -> None:
+        """BatchNorms' means and variances [2, C], one layer's behind the other's, and how many batches each has seen."""
+        moving = [layer.number for layer in self.batchnorms() if not layer.frozen]
+        self.register_buffer("running", running)
+        self.register_buffer("batches", batches)
+        self.register_buffer("counted", torch.zeros_like(batches), persistent=False)
+        self.counted[moving] = 1
+
+    def sharing(self, steps: list[Step]) -> "LiveNetwork":
+        """A live network of some of the steps, which shares parameters and statistics with this one."""
+        layers = {step.name: self.layers[step.name] for step in steps if step.name in self.layers}
+        part = LiveNetwork(steps, layers, self.columns.device).train(self.training)
+        part.learning, part.fixed, part.known = self.learning, self.fixed, {}
+        part.set_statistics(self.running, self.batches)
+        part.group, part.share, part.by_maps = self.group, self.share, self.by_maps
+        return part
+
+    def batchnorms(self) -> list[Layer]:
+        return [layer for layer in self.layers.values() if layer.index is None]
+
+    def tensor_of(self, layer: Layer, name: str) -> Tensor:
+        """A layer's tensor: a view of the parameters or statistics."""
+        if name in STATISTICS:
+            return self.running[STATISTICS.index(name), layer.channel : layer.channel + len(layer.rows)]
+        whole, before = (self.learning, 0) if layer.learns[name] else (self.fixed, len(self.learning))
+        return whole.detach()[layer.places[name] - before :][: layer.sizes[name]]
+
+    def sparse_state(self) -> dict[str, Tensor]:
+        """By layer: `values` at `index` of the flattened weight, `bias` at `rows`; a BatchNorm's four tensors at `rows`. All are views."""
+        state = {}
+        for name, layer in self.layers.items():
+            held = (*layer.sizes, *(STATISTICS if layer.index is None else ()))
+            state |= {f"{name}.{each}": self.tensor_of(layer, each) for each in held}
+            state |= {f"{name}.rows": layer.rows} | ({} if layer.index is None else {f"{name}.index": layer.index})
+        return state
+
+    @torch.no_grad()
+    def load_sparse_state(self, state: dict[str, Tensor]) -> None:
+        """Takes the values of a `sparse_state`; ValueError on one of another network, or of one that was pruned differently."""
+        own = self.sparse_state()
+        places = [name for name in own if name.endswith((".rows", ".index"))]
+        if own.keys() != state.keys() or not all(torch.equal(own[name], state[name].long().cpu()) for name in places):
+            raise ValueError("the checkpoint is of a network that was pruned differently")
+        for name in own.keys() - set(places):
+            own[name].copy_(state[name])
+
+    def mix_images(self, group: int, share: float) -> None:
+        """After every ReLU, moves the activations of each `group` of neighbouring images towards their mean, by `share` of the way."""
+        self.group, self.share, self.code = group, share, None
+
+    def executable(self) -> Executable:
+        if self.code is None:
+            self.code = Executable(self.steps, self.layers, len(self.learning) + len(self.fixed), self.group > 1)
+        return self.code
+
+    def settings(self) -> np.ndarray:
+        """Of every BatchNorm eps, momentum, and whether it takes the batch's statistics; [N, 3]."""
+        if self.training not in self.known:
+            found = np.zeros((len(self.batches), 3))
+            for layer in self.batchnorms():
+                momentum = 1 / (int(self.batches[layer.number]) + 1) if layer.momentum is None else layer.momentum
+                found[layer.number] = layer.eps, momentum, self.training and not layer.frozen
+            if any(layer.momentum is None for layer in self.batchnorms()):
+                return found
+            self.known[self.training] = found
+        return self.known[self.training]
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.layers(x.t() if self.shape is None else x.unflatten(1, self.shape))
-        return out.flatten(1) if out.dim() == 4 else out.view(-1, len(x)).t()
+        if x.dim() != 2 or x.shape[1] != len(self.columns):
+            raise ValueError(f"x: {tuple(x.shape)} is not [batch, {len(self.columns)}], the pixels at `columns` that it reads")
+        if len(x) % self.group:
+            raise ValueError(f"x: a batch of {len(x)} images does not divide into groups of {self.group}")
+        if self.training and len(x) == 1 and any(step.area == 1 and self.moves(step) for step in self.steps):
+            raise ValueError("x: a BatchNorm of one number a channel needs more than 1 value per channel when training")
+        out = maps.forward(self, x) if x.is_cuda or self.by_maps else Compiled.apply(x, self.learning, self)
+        if self.training and len(self.batches):
+            self.batches += self.counted
+        return out
+
+    def moves(self, step: Step) -> bool:
+        """Whether it is a BatchNorm whose statistics training moves."""
+        return step.kind == "batchnorm" and not self.layers[step.name].frozen
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every layer's tensors, by "LAYER.NAME", as functions of the parameters."""
+        layers = self.layers.values()
+        placed = sorted((layer.places[name], layer.sizes[name], f"{layer.name}.{name}") for layer in layers for name in layer.sizes)
+        parts = torch.cat([self.learning, self.fixed]).split([size for _, size, _ in placed])
+        return {name: part for (_, _, name), part in zip(placed, parts)}
 
 
-def build(network: nn.Module, shape: tuple[int, ...]) -> LiveNetwork:
-    """The live network of a pruned one for images of `shape` (C, H, W).
-
-    It computes from `images.gather(live.columns)` what the pruned network computes from the images, and
-    its parameters are the live values and biases only. Its layers keep the names of the original's.
-    Raises TypeError on a layer that is not known here.
-    """
-    graph, alive, need = trace(network, shape), pruning.masks(network), live_activations(network, shape)
-    strategy = convolution_strategy(network, graph, alive, need)
-    named, layouts, layers = node_names(graph), {}, {}
-    nodes = list(graph.nodes)
-    for node in nodes:
-        if node.op == "output":
-            continue
-        full, live, module = node.meta["shape"], need[named[node]], layer_of(network, node)
-        mask = alive.get(f"{node.target}.weight")
-        if len(full) == 3:
-            rows, positions = live.any((1, 2)).nonzero().flatten(), live.any(0).flatten().nonzero().flatten()
-            maps = Layout("map", grid(rows, torch.arange(full[1] * full[2]), full), full)
-        else:
-            rows = live.nonzero().flatten()
-        sources = [layouts[source] for source in node.all_input_nodes]
-        layer, layout = None, None
-        if node.op == "placeholder":
-            columns = torch.arange(live.numel()) if strategy == "maps" else live.flatten().nonzero().flatten()
-            layout = Layout("map" if strategy == "maps" else "units", columns, full)
-        elif isinstance(module, nn.Linear):
-            layer, layout = live_layers.LiveLinear(module, mask, rows, *sources), Layout("units", rows, full)
-        elif isinstance(module, nn.Conv2d) and strategy == "maps":
-            layer, layout = live_layers.MapConv(module, mask, rows, *sources, full[1:]), maps
-        elif isinstance(module, nn.Conv2d) and strategy == "sums":
-            units = live.flatten().nonzero().flatten()
-            if any(isinstance(layer_of(network, n), (nn.Conv2d, nn.Linear)) for n in nodes[nodes.index(node) + 1 :]):  # not the outputs
-                units = units[(units % math.prod(full[1:])).argsort(stable=True)]  # what looks at the same place, one after the other
-            layer, layout = live_layers.SparseConv(module, mask, rows, *sources, units, full[1:]), Layout("units", units, full)
-        elif isinstance(module, nn.Conv2d) and node.args[0].op == "placeholder":
-            layer = live_layers.PatchConv(module, mask, rows, *sources, positions, full[1:])
-            layout = Layout("units", grid(rows, positions, full), full)
-        elif isinstance(module, nn.Conv2d):
-            units = live.flatten().nonzero().flatten()
-            layer, layout = live_layers.TapConv(module, mask, rows, *sources, units, full[1:]), Layout("units", units, full)
-        elif isinstance(module, nn.BatchNorm2d):
-            layer, layout = live_layers.LiveBatchNorm(module, sources[0].channels), sources[0]
-        elif isinstance(module, BY_CHANNEL):  # of every channel that is there, as some other reader may need it
-            layer, layout = module, Layout("map", grid(sources[0].channels, torch.arange(full[1] * full[2]), full), full)
-        elif node.target in ADDITIONS:
-            layer, layout = live_layers.LiveAdd(rows, *sources), maps
-        else:  # ReLU, Identity, Flatten: every entry stays where it is, and a reader flattens by itself
-            source = layers.get(node.args[0].target, nn.Identity())
-            alone = len(node.args[0].users) == 1 and type(source) is not nn.Identity
-            if isinstance(module, nn.ReLU) and alone and isinstance(source, live_layers.LiveBatchNorm):
-                source.rectifies, layer = True, live_layers.Rectified()
-            else:
-                layer = nn.ReLU(inplace=alone) if isinstance(module, nn.ReLU) else nn.Identity()
-            layout = Layout(sources[0].kind, sources[0].order, full if sources[0].kind == "units" else sources[0].full)
-        layouts[node] = layout
-        if layer is not None:
-            node.op, node.target, node.args, node.kwargs = "call_module", named[node], tuple(node.all_input_nodes), {}
-            layers[named[node]] = layer
-    return LiveNetwork(fx.GraphModule(layers, graph), columns, shape if strategy == "maps" else None)
-
-
-# Single positions are faster while a layer's live (output channel, tap) pairs, times the share of positions that are live, stay
-# below a + b * its output channels: they cost by the pair, whole maps by the channel. Measured on Conv, rho 1 to 2.5, several
-# pruners, 28x28 and 32x32, one thread, float32 (benchmarks/convolutions.py has some of it).
-POSITIONS_RULE = (30, 4)
-
-# A term of a sum (`SparseConv`) costs as much as so many terms of a product, and a sparse product by itself as much as so many terms
-# of a sum. Measured likewise.
-SUMS_RULE = (4, 12_000)
-
-
-def convolution_strategy(network: nn.Module, graph: fx.Graph, alive: dict[str, Tensor], need: dict[str, Tensor]) -> str:
-    """How to compute the convolutions: whole "maps" of live channels (`MapConv`), or single entries of them.
-
-    These as products at live "positions" (`PatchConv`, `TapConv`), or as "sums" one by one (`SparseConv`). A TapConv reads the
-    same positions of every channel, which only a PatchConv leaves, and only a chain of convolutions, linear layers and
-    activations has single entries at all.
-    """
-    convolutions = [n for n in graph.nodes if isinstance(layer_of(network, n), nn.Conv2d)]
-    if any(n.target in ADDITIONS or isinstance(layer_of(network, n), BY_CHANNEL) for n in graph.nodes):
-        return "maps"
-    if len(convolutions) > 2 or any(n.args[0].op != "placeholder" for n in convolutions[:1]):
-        return "maps"
-    if len(convolutions) < 2:
-        return "positions"
-    inputs, outputs, mask = need[convolutions[0].target], need[convolutions[1].target], alive[f"{convolutions[1].target}.weight"]
-    pairs, positions = mask[outputs.any((1, 2))].any(1), inputs.any(0)  # [channels, height, width of the kernel], [H, W]
-    terms = (mask.flatten(1).sum(1) * outputs.flatten(1).sum(1)).sum()
-    if SUMS_RULE[0] * (terms + SUMS_RULE[1]) < pairs.sum() * inputs.any((1, 2)).sum() * positions.sum():
-        return "sums"
-    few = pairs.sum() * positions.double().mean() < POSITIONS_RULE[0] + POSITIONS_RULE[1] * pairs.any((1, 2)).sum()
-    return "positions" if few else "maps"
-
-
-def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:
-    return network.get_submodule(node.target) if node.op == "call_module" else None
+def is_dense(steps: list[Step], layers: dict[str, Layer]) -> bool:
+    """Whether whole maps are quicker, by `DENSE`."""
+    live = whole = 0
+    for step in (step for step in steps if step.kind in WEIGHTED):
+        layer, source, conv = layers[step.name], steps[step.sources[0]], step.kind == "convolution"
+        used = step.live[layer.rows].flatten(1).sum(1) if conv else torch.ones(len(layer.rows))
+        live += float(used[layer.coordinates[0]].sum())
+        sizes = len(layer.rows), len(live_rows(source.live, source.area if conv else 1))
+        outs, inputs = (-(-size // 16) * 16 for size in sizes) if conv else sizes
+        whole += outs * inputs * (step.module.kernel_size[0] * step.module.kernel_size[1] if conv else 1) * step.area
+    return live > DENSE[0] * whole > DENSE[0] * DENSE[1]
 
 
 def write_back(live: LiveNetwork, network: nn.Module) -> None:
-    """Copy the live network's trained values, biases and statistics into the pruned network it was built from."""
+    """Copies the live network's values, biases and statistics into the pruned network that it was built from."""
     with torch.no_grad():
-        for name, layer in live.layers.named_modules():
-            if isinstance(layer, live_layers.LiveBatchNorm):
-                for each in live_layers.BATCH_NORM:
-                    getattr(network.get_submodule(name), each)[layer.rows] = getattr(layer, each)
-            if isinstance(layer, live_layers.LiveLayer):
-                module = network.get_submodule(name)
-                pruning.unmasked_parameter(module).view(-1)[layer.index] = layer.values
-                if layer.bias is not None:
-                    module.bias[layer.rows] = layer.bias
+        for name, layer in live.layers.items():
+            module = network.get_submodule(name)
+            if layer.index is not None:
+                weight = dense(module)
+                weight.view(-1)[layer.index.to(weight.device)] = live.tensor_of(layer, "values").to(weight)
+                if "bias" in layer.sizes:
+                    bias = dense(module, "bias")
+                    alive = torch.from_numpy(layer.bias_places >= 0)
+                    bias[layer.rows[alive].to(bias.device)] = live.tensor_of(layer, "bias")[alive.to(live.columns.device)].to(bias)
+            else:
+                for each in ("weight", "bias", *STATISTICS):
+                    target = getattr(module, each)
+                    target[layer.rows.to(target.device)] = live.tensor_of(layer, each).to(target)
+                module.num_batches_tracked.fill_(int(live.batches[layer.number]))
 
 
 def check_free(layers: int, free: int) -> None:
-    """Raise ValueError unless 1 <= `free` <= the number of `layers` with weights."""
+    """Raises ValueError unless 1 <= `free` <= the number of `layers` with weights."""
     if not 1 <= free <= layers:
         raise ValueError(f"free_layers: {free!r} is not allowed; this network has from 1 to {layers} layers to leave free")
 
 
 def freeze(live: LiveNetwork, free: int) -> tuple[LiveNetwork, LiveNetwork]:
-    """Freeze all but the last `free` layers with weights: their values, biases and statistics stay as they are.
+    """Freezes all but the last `free` layers with weights, in place: their values, biases and statistics stay as they are.
 
-    Returns (frozen, rest), which share their layers with `live`: rest(frozen(x)) is live(x), and as no layer of `frozen` learns,
-    what it says of an image can be computed once. They part after the last activation before the free layers that alone
-    leads on, so never inside a residual block. Raises ValueError unless 1 <= free <= the number of layers.
+    Returns (frozen, rest): rest(frozen(x)) is live(x), and what rest learns `live` has learned, so what `frozen` says of an image can be
+    computed once. They part after the last activation before the free layers that alone leads on, so never inside a
+    residual block. Raises ValueError unless 1 <= free <= the number of layers with weights.
     """
-    *nodes, output = live.layers.graph.nodes  # in the order of computation
-    weighted = [i for i, node in enumerate(nodes) if isinstance(layer_of(live.layers, node), live_layers.LiveLayer)]
+    steps = live.steps
+    weighted = [i for i, step in enumerate(steps) if step.kind in WEIGHTED]
     check_free(len(weighted), free)
-    first, place = weighted[-free], {node: i for i, node in enumerate([*nodes, output])}
-    for node in nodes[1:first]:
-        layer_of(live.layers, node).requires_grad_(False)
-    last = max(i for i in range(first) if all(place[user] <= i for node in nodes[:i] for user in node.users))
-    front, back, copies = fx.Graph(), fx.Graph(), {}
-    for node in nodes[: last + 1]:
-        copies[node] = front.node_copy(node, copies.__getitem__)
-    front.output(copies[nodes[last]])
-    copies = {nodes[last]: back.placeholder("activation")}
-    for node in [*nodes[last + 1 :], output]:
-        copies[node] = back.node_copy(node, copies.__getitem__)
-    frozen = LiveNetwork(fx.GraphModule(live.layers, front), live.columns, live.shape)
-    image = next(live.parameters()).new_zeros(1, len(live.columns))
-    with torch.no_grad():
-        activation = frozen.eval().layers(image.t() if live.shape is None else image.unflatten(1, live.shape))
-    columns = torch.arange(activation.numel(), device=image.device)
-    rest = LiveNetwork(fx.GraphModule(live.layers, back), columns, activation.shape[1:] if activation.dim() == 4 else None)
-    live.train()
-    return frozen, rest
+    first, tensors, example = weighted[-free], live.sparse_state(), live.learning.detach()
+    for layer in (live.layers[step.name] for step in steps[:first] if step.name in live.layers):
+        layer.learns, layer.frozen = dict.fromkeys(layer.learns, False), True
+    live.set_parameters(tensors, example)
+    live.set_statistics(live.running, live.batches)
+    last = max(i for i in range(first) if all(source >= i for step in steps[i + 1 :] for source in step.sources))
+    activation = replace(steps[last], name="activation", kind="input", sources=[], module=None)
+    behind = [replace(step, sources=[source - last for source in step.sources]) for step in steps[last + 1 :]]
+    return live.sharing(steps[: last + 1]), live.sharing([activation, *behind])

@@ -67,6 +67,9 @@ def prune(
         raise ValueError(f"iterations: {iterations} is not allowed; it takes at least one to prune")
     if torch_prune.is_pruned(network):
         raise ValueError("the network is pruned already; build it anew and prune it to the larger rho")
+    zeros = [name for name, w in weights(network).items() if not (is_bias(name) or w.any())]
+    if zeros and pruner != "random":
+        raise ValueError(f"the weights of {', '.join(zeros)} are all 0, and so are their scores by {pruner}: nothing tells them apart")
     whole = masks(network)
     alive = {name: mask for name, mask in whole.items() if not (keep_biases and is_bias(name))}
     total = sum(mask.numel() for mask in alive.values())

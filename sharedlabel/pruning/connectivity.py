@@ -43,7 +43,8 @@ def connected(network: nn.Module, alive: dict[str, Tensor], shape: tuple[int, ..
     """
     if isinstance(network, LSTMHead):
         return head_connected(alive)
-    plain = copy.deepcopy(network)
+    stored = [value for module in network.modules() for value in vars(module).values() if isinstance(value, Tensor) and not value.is_leaf]
+    plain = copy.deepcopy(network, {id(tensor): tensor.detach() for tensor in stored})  # activations that a network keeps cannot be copied
     for module in plain.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()

@@ -99,12 +99,14 @@ def differentiable_state(
 def check_every_class(network: nn.Module, batch: Batch) -> Batch:
     """The batch, if it has every class: a score by loss would otherwise prune what tells the others apart.
 
-    ValueError where it is empty or lacks one of the classes, as many as the last layer has outputs.
+    ValueError where it is empty or lacks one of the classes, as many as the network has outputs. `network` is left in evaluation mode.
     """
     images, labels = batch
     if labels is None or not len(labels):
         raise ValueError("batch: it is empty; SNIP and GraSP need images of every class")
-    classes = len(list(weights_of(network).values())[-1])
+    with torch.no_grad():  # the outputs of the network, whatever its last layer is; evaluation mode moves no statistic
+        state = differentiable_state(network, weights_of(network))[1]  # in the precision of the scores
+        classes = functional_call(network.eval(), state, (images[:1],)).shape[1]
     missing = sorted(set(range(classes)) - set(labels.tolist()))
     if missing:
         raise ValueError(f"batch: it has no image of class {', '.join(map(str, missing))}; SNIP and GraSP need every class")

@@ -13,7 +13,6 @@ from sharedlabel.runs.files import read_record, write_atomically
 
 # Bytes of a checkpoint up to which it is committed; a larger one is named so that git ignores it (an unpruned head: no run starts from it).
 COMMITTED_BYTES = 256 * 1024
-STORED = ("index", "values", "rows", "bias", "weight", "running_mean", "running_var")
 
 
 def live_tensors(network: nn.Module, prefix: str = "") -> dict[str, Tensor]:
@@ -21,8 +20,7 @@ def live_tensors(network: nn.Module, prefix: str = "") -> dict[str, Tensor]:
 
     `prefix` goes before every name, where a checkpoint has several parts.
     """
-    kept = {name: t for name, t in network.layers.state_dict().items() if name.rpartition(".")[2] in STORED}
-    return {prefix + name: (t if t.is_floating_point() else t.int()).cpu().contiguous() for name, t in kept.items()}
+    return {prefix + name: (t if t.is_floating_point() else t.int()).cpu().contiguous() for name, t in network.sparse_state().items()}
 
 
 def masks(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -40,15 +38,6 @@ def masks(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return chosen
 
 
-def restore(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Put a sparse checkpoint's values into the live network of the same pruned network; ValueError on another's."""
-    own = live_tensors(network)
-    fixed = [name for name in own if not own[name].is_floating_point()]
-    if set(own) != set(tensors) or not all(torch.equal(own[name], tensors[name]) for name in fixed):
-        raise ValueError("the checkpoint is of a network that was pruned differently")
-    network.layers.load_state_dict(tensors, strict=False)
-
-
 def restore_network(network: nn.Module, shape: tuple[int, int, int], tensors: dict[str, Tensor]) -> live.LiveNetwork:
     """The live network of a sparse checkpoint, for images of `shape`.
 
@@ -56,7 +45,7 @@ def restore_network(network: nn.Module, shape: tuple[int, int, int], tensors: di
     """
     pruning.apply_masks(network, masks(network, tensors))
     small = live.build(network, shape)
-    restore(small, tensors)
+    small.load_sparse_state(tensors)
     live.write_back(small, network)
     return small
 

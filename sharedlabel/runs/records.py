@@ -77,6 +77,7 @@ def commit() -> str:
 def provenance(device, seconds: float) -> dict:
     """Where a record came from: versions, device, seconds of the run, commit, time.
 
+    `engine`: how live networks are computed (`sharedlabel.live`); records without one are of older code, whose sums have another order.
     `dirty`: whether the package or a method notebook had changes that are not in the commit.
     """
     found = commit()
@@ -84,6 +85,7 @@ def provenance(device, seconds: float) -> dict:
     changed = not found.startswith("none") and git(*status)
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy", "numba")},
+        "engine": "maps" if torch.device(device).type == "cuda" else "terms",
         "device": f"{device} ({torch.cuda.get_device_name(device)})" if torch.device(device).type == "cuda" else str(device),
         "seconds": round(seconds, 1), "commit": found, "dirty": bool(changed),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -33,7 +33,7 @@ def test_a_restored_network_gives_the_trained_ones_outputs(name, tmp_path):
     trained, fresh = pruned(name), pruned(name)
     train(trained)
     assert not torch.equal(outputs(trained), outputs(fresh))
-    checkpoints.restore(fresh, checkpoints.live_tensors(trained))
+    fresh.load_sparse_state(checkpoints.live_tensors(trained))
     assert torch.equal(outputs(trained), outputs(fresh))
 
 
@@ -44,7 +44,7 @@ def test_a_checkpoint_says_what_was_pruned(name):
     tensors = checkpoints.live_tensors(trained)
     pruning.apply_masks(network, checkpoints.masks(network, tensors))
     again = live.build(network, SHAPE)
-    checkpoints.restore(again, tensors)
+    again.load_sparse_state(tensors)
     assert torch.equal(outputs(trained), outputs(again))
     live.write_back(again, network)
     torch.testing.assert_close(network.eval()(labelled()[0]), outputs(trained), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,198 @@
+"""A network as a list of steps, and which entries of its activations are live.
+
+torch.fx traces the network; every node becomes a `Step` of one of a few kinds, or is refused by name. An entry of an
+activation is live if a path of live weights leads from it to an output.
+"""
+import operator
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+MODULES = {  # the kind of a step, by the module that computes it
+    nn.Conv2d: "convolution", nn.Linear: "linear", nn.BatchNorm2d: "batchnorm", nn.ReLU: "relu", nn.Identity: "same",
+    nn.Flatten: "same", nn.MaxPool2d: "maxpool", nn.AvgPool2d: "avgpool", nn.AdaptiveAvgPool2d: "avgpool",
+}
+FUNCTIONS = {  # or by the function or method
+    operator.add: "add", operator.iadd: "add", torch.add: "add", torch.relu: "relu", torch.relu_: "relu", F.relu: "relu",
+    "relu": "relu", "relu_": "relu", torch.flatten: "same", "flatten": "same",
+}
+WEIGHTED = ("convolution", "linear")
+
+
+@dataclass
+class Step:
+    """One computation. `sources`: the steps that it reads, by number. `shape`: of its activation, (C, H, W) or (F,), for one image."""
+
+    name: str
+    kind: str
+    sources: list[int]
+    shape: tuple[int, ...]
+    module: nn.Module | None = None
+    live: Tensor | None = None  # bool, of `shape`
+
+    @property
+    def area(self) -> int:
+        return self.shape[1] * self.shape[2] if len(self.shape) == 3 else 1
+
+
+def mask_of(module: nn.Module, attribute: str = "weight") -> Tensor:
+    """The bool mask that torch.nn.utils.prune has put on a module's tensor, on the CPU; all True where it was not pruned."""
+    mask = getattr(module, f"{attribute}_mask", None)
+    return torch.ones_like(getattr(module, attribute), dtype=torch.bool, device="cpu") if mask is None else mask.bool().cpu()
+
+
+def dense(module: nn.Module, attribute: str = "weight") -> nn.Parameter:
+    """The parameter behind a module's tensor, pruned or not."""
+    return getattr(module, f"{attribute}_orig" if hasattr(module, f"{attribute}_mask") else attribute)
+
+
+def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
+    """The network's fx graph without what no output reads; every node has its activation's shape, for one image, in meta["shape"].
+
+    The network is left as it was: every module's mode, its buffers and whatever its forward pass stores in it.
+    """
+    before = [(module, dict(vars(module)), {k: dict(v) for k, v in vars(module).items() if k in ("_buffers", "_modules")})
+              for module in network.modules()]
+    parameter = next(network.parameters(), torch.empty(0))
+    try:
+        traced = fx.symbolic_trace(network)
+        traced.graph.eliminate_dead_code()
+        with torch.no_grad():
+            ShapeProp(traced.eval()).propagate(parameter.new_zeros(1, *shape))  # in evaluation mode no statistic moves
+    finally:
+        for module, attributes, dictionaries in before:
+            pruned = {name: value for name, value in vars(module).items() if f"{name}_mask" in module._buffers}  # made anew in every pass
+            vars(module).clear()
+            vars(module).update(attributes | pruned)
+            for name, content in dictionaries.items():
+                vars(module)[name].clear()
+                vars(module)[name].update(content)
+    for node in traced.graph.nodes:
+        if hasattr(node.meta.get("tensor_meta"), "shape"):  # an LSTM gives a tuple, x.size(0) a number
+            node.meta["shape"] = tuple(node.meta["tensor_meta"].shape[1:])
+    return traced.graph
+
+
+def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:
+    """The module that a node calls, if any."""
+    return network.get_submodule(node.target) if node.op == "call_module" else None
+
+
+def names(graph: fx.Graph) -> dict[fx.Node, str]:
+    """What every node is called: as its module, with "_" behind where that is used again (a block's ReLU), or as its function."""
+    found = {}
+    for node in sorted(graph.nodes, key=lambda node: node.op != "call_module"):  # a module's own name is never taken by others
+        name = node.target if node.op == "call_module" else node.name
+        while name in found.values():
+            name += "_"
+        found[node] = name
+    return found
+
+
+def refusal(node: fx.Node, what, why: str = "is not one that the live network knows how to shrink") -> TypeError:
+    kind = type(what).__name__ if isinstance(what, nn.Module) else getattr(what, "__name__", what)
+    return TypeError(f"layer {node.name!r} ({kind}) {why}")
+
+
+def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
+    """The network as steps in the order of computation: the first is the input, the last gives the output; nothing is live yet.
+
+    Raises TypeError, which names the layer, on one whose rule is not known, or that shares a tensor with another.
+    """
+    graph, steps, number, owner = trace(network, shape), [], {}, {}
+    named = names(graph)
+    for node in graph.nodes:
+        module = layer_of(network, node)
+        if "shape" not in node.meta or kind_of(node, module) is None:
+            raise refusal(node, module or node.target)
+        for tensor in (*module.parameters(), *module.buffers()) if module else ():
+            if tensor in owner:  # by identity, as a tensor's hash is
+                raise refusal(node, module, f"shares a tensor with {owner[tensor]!r}, which the live network would part")
+            owner[tensor] = node.name
+    *nodes, last = graph.nodes
+    for node in nodes:
+        module, kind = layer_of(network, node), kind_of(node, layer_of(network, node))
+        if (kind == "input") != (not steps) or not known(node, kind, module):
+            raise refusal(node, module or node.target)
+        number[node] = len(steps)
+        sources = [number[arg] for arg in (node.args if kind == "add" else node.all_input_nodes)]
+        steps.append(Step(named[node], kind, sources, node.meta["shape"], module))
+    output = number[last.args[0]]
+    if output != len(steps) - 1:  # so that it is always the last step
+        steps.append(replace(steps[output], name="output", kind="same", sources=[output], module=None))
+    return steps
+
+
+def kind_of(node: fx.Node, module: nn.Module | None) -> str | None:
+    """The kind of step that a node is; None of an unknown one."""
+    if node.op == "placeholder":
+        return "input"
+    if node.op == "output":
+        return "output" if isinstance(node.args[0], fx.Node) else None
+    return MODULES.get(type(module)) if module else FUNCTIONS.get(node.target)
+
+
+def known(node: fx.Node, kind: str, module: nn.Module | None) -> bool:
+    """Whether a node is a step of this kind as the rules below have it."""
+    shape, sources = node.meta["shape"], [arg.meta["shape"] for arg in node.all_input_nodes]
+    pruned = {name.removesuffix("_mask") for name, _ in module.named_buffers(recurse=False) if name.endswith("_mask")} if module else set()
+    if pruned - ({"weight", "bias"} if kind in WEIGHTED else set()):
+        return False  # a mask that would be forgotten
+    if kind == "convolution":
+        return module.padding_mode == "zeros" and len(shape) == 3
+    if kind == "linear":
+        return len(sources[0]) == 1  # of units, not of every row of a map
+    if kind == "batchnorm":
+        return module.affine and module.track_running_stats
+    if kind == "maxpool":
+        return len(shape) == 3 and not module.return_indices
+    if kind == "add":  # of two activations of one shape
+        terms = [arg for arg in node.args if isinstance(arg, fx.Node)]
+        return len(terms) == len(node.args) == 2 and not node.kwargs and terms[0].meta["shape"] == terms[1].meta["shape"]
+    if kind == "same":  # nothing moves, or a map becomes units
+        return shape == sources[0] or len(shape) == 1
+    return True
+
+
+def padding_of(module: nn.Module) -> tuple[int, int]:
+    """Rows of zeros above, and columns before, the images that a convolution reads."""
+    if isinstance(module.padding, str):
+        return tuple(d * (k - 1) // 2 if module.padding == "same" else 0 for d, k in zip(module.dilation, module.kernel_size))
+    return module.padding
+
+
+def find_live(steps: list[Step]) -> list[Step]:
+    """Fills in `live` of all steps, backwards from the output, all of which is."""
+    for step in steps:
+        step.live = torch.zeros(step.shape, dtype=torch.bool)
+    steps[-1].live.fill_(True)
+    for step in reversed(steps):
+        for source in (steps[i] for i in step.sources):
+            source.live |= reads(step, source.shape)
+    return steps
+
+
+def reads(step: Step, shape: tuple[int, ...]) -> Tensor:
+    """Which entries of a source of `shape` the live entries of a step read; whole channels where a layer takes them whole."""
+    if step.kind == "linear":
+        return mask_of(step.module)[step.live].any(0)
+    if step.kind == "convolution":
+        module, (above, before) = step.module, padding_of(step.module)
+        read = F.conv_transpose2d(
+            step.live[None].double(), mask_of(module).double(), None, module.stride, 0, 0, module.groups, module.dilation
+        )[0] > 0
+        return F.pad(read, (-before, shape[2] + before - read.shape[2], -above, shape[1] + above - read.shape[1]))
+    if step.kind in ("batchnorm", "maxpool", "avgpool"):
+        return step.live.any((1, 2))[:, None, None].expand(shape)
+    return step.live.view(shape)
+
+
+def live_activations(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """Which entries of every activation are live: bool tensors ([C, H, W] or [F]) by the name of what computes it (`names`).
+
+    For images of `shape` (C, H, W). BatchNorm and pools read whole channels. Raises TypeError as `steps_of` does.
+    """
+    return {step.name: step.live for step in find_live(steps_of(network, shape))}
