@@ -68,6 +68,7 @@ def test_the_reason_of_a_failure_is_slurms_where_slurm_ended_the_job(tmp_path, o
     assert cluster.failure(logs, message) == reason
 
 
+@pytest.mark.slow
 def test_a_run_that_slurm_still_has_is_waited_for_and_not_run_again(tmp_path, monkeypatch):
     """Its job leaves the queue and its record appears; the other run of the study is run here."""
     house, study = clone(tmp_path / "house"), STUDY.replace("seed: [0]", "seed: [0, 1]")
