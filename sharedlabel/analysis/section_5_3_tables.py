@@ -90,7 +90,7 @@ def show_verdict(claim_id: str, judged: dict[str, pd.DataFrame]) -> None:
     claim = next(claim for claim in section.CLAIMS if claim.id == claim_id)
     verdict = claim.overall(list(judged[claim_id]["verdict"]))
     word = f'<b style="color: {VERDICT_COLOURS[verdict]}">{verdict}</b>'
-    display(Markdown(f"{claim.words} ({claim.source}): {word}. Rule: {claim.rule}."))
+    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** {word}. **Rule:** {claim.rule}."))
 
 
 def costs_of_lstm(runs: Runs) -> pd.DataFrame:

@@ -98,10 +98,10 @@ def run_names(name_or_path: str | Path) -> list[str]:
 
 def progress(name: str, done: Iterable[str], results: str) -> str:
     """How much of a study lies in `results`, where the runs `done` are, and what makes the others: a line to print."""
-    wanted = run_names(name)
-    found = len(set(wanted) & set(done))
-    others = f"; the others: make grid STUDY={name}" if found < len(wanted) else ""
-    return f"of the study {name} (params/{name}.yaml), {found} of {len(wanted)} runs are in {results!r}{others}"
+    expected = run_names(name)
+    found = len(set(expected) & set(done))
+    others = f"; the others: make grid STUDY={name}" if found < len(expected) else ""
+    return f"of the study {name} (params/{name}.yaml), {found} of {len(expected)} runs are in {results!r}{others}"
 
 
 def expand(block: dict, where: str, results: str) -> list[dict]:

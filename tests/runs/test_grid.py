@@ -235,27 +235,27 @@ def test_several_studies_are_one_grid(tmp_path):
     assert apart.code == 1 and "study.yaml other.yaml: their records go to different folders" in apart.output
 
 
-@pytest.mark.parametrize(("wrong", "right", "said"), [
+@pytest.mark.parametrize(("wrong", "right", "message"), [
     ("rhos", "rho", "rhos: not a parameter of baseline"),
     ("[0, 0]", "[0]", "seed: [0, 0] is not allowed"),
 ])
-def test_a_wrong_study_ends_in_one_line_before_anything_runs(tmp_path, wrong, right, said):
+def test_a_wrong_study_ends_in_one_line_before_anything_runs(tmp_path, wrong, right, message):
     house = clone(tmp_path)
     ended = grid(house, STUDY.replace(right, wrong))
     assert ended.code == 1 and not (house / "runs").exists()
-    (message,) = (line for line in ended.output.splitlines() if not line.startswith("Using workflow specific profile"))
-    assert said in message and "study.yaml" in message
+    (line,) = (line for line in ended.output.splitlines() if not line.startswith("Using workflow specific profile"))
+    assert message in line and "study.yaml" in line
 
 
-@pytest.mark.parametrize(("wrong", "right", "said"), [
+@pytest.mark.parametrize(("wrong", "right", "message"), [
     ("rho: []", "rho: 9", r"rho: \[\] names no value"),
     ("[0}", "[0]", "study.yaml: is not YAML"),
     ("runs: []", "runs:", "not empty"),
 ])
-def test_a_study_of_nothing_is_refused(tmp_path, wrong, right, said):
+def test_a_study_of_nothing_is_refused(tmp_path, wrong, right, message):
     file = tmp_path / "study.yaml"
     file.write_text(STUDY.replace(right, wrong).partition("  - ")[0] if wrong == "runs: []" else STUDY.replace(right, wrong))
-    with pytest.raises(parameters.ParameterError, match=said):
+    with pytest.raises(parameters.ParameterError, match=message):
         studies.load(file)
 
 

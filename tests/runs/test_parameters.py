@@ -168,11 +168,11 @@ def test_every_other_parameter_is_in_the_name(method):
     assert set(found) == {"method", *known}
 
 
-@pytest.mark.parametrize("name, usual", names.LATER_PARAMETERS.items())
-def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, usual):
+@pytest.mark.parametrize("name, default", names.LATER_PARAMETERS.items())
+def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, default):
     method = next(method for method in ("baseline", "cnn_lstm") if name in parameters.defaults(method))
     params, before = parameters.defaults(method), without(parameters.defaults(method), name)
-    assert params[name] == usual
+    assert params[name] == default
     assert run_name(params, method) == run_name(before, method) == {
         "baseline": "digits-conv-baseline-synflow-rho2-seed0-04292187", "cnn_lstm": "digits-conv-cnn_lstm-synflow-rho2-n5-seed0-aa8cdcb7",
     }[method]
@@ -215,8 +215,8 @@ def test_the_run_to_start_from_is_one_that_can_be_run(method):
 
 def test_a_missing_run_to_start_from_is_named_with_the_command_that_makes_it(tmp_path):
     params = parameters.check("freeze_retrain", {"rho": 3.0, "results": str(tmp_path)})
-    told = r"digits-conv-baseline-synflow-rho3.* papermill .*baseline.ipynb .*-p rho 3"
-    with pytest.raises(FileNotFoundError, match=told):
+    expected = r"digits-conv-baseline-synflow-rho3.* papermill .*baseline.ipynb .*-p rho 3"
+    with pytest.raises(FileNotFoundError, match=expected):
         checkpoints.load_prerequisite("freeze_retrain", params)
 
 
@@ -225,8 +225,8 @@ def test_the_command_that_makes_it_gives_lists_too(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         checkpoints.load_prerequisite("freeze_retrain", parameters.check("freeze_retrain", given))
     words = shlex.split(str(error.value).partition("papermill ")[2])[2:]
-    told = {words[i + 1]: words[i + 2] for i in range(len(words)) if words[i] == "-p"}
-    assert told == {"learning_rate": "1e-05", "results": given["results"]}
+    arguments = {words[i + 1]: words[i + 2] for i in range(len(words)) if words[i] == "-p"}
+    assert arguments == {"learning_rate": "1e-05", "results": given["results"]}
     assert yaml.safe_load(words[words.index("-y") + 1]) == {"n": [1, 7]}
 
 

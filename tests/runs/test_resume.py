@@ -25,7 +25,7 @@ END_TO_END = GIVEN | HEAD | {"order": "permutations", "permutations": 2, "cnn_tr
 CPU, NOWHERE = torch.device("cpu"), Path("nowhere.json")
 RUNS = {
     "baseline": ("baseline", GIVEN),
-    "baseline, BatchNorm": ("baseline", GIVEN | {"model": "wideresnet20", "rho": 1.0, "prune_iterations": 10}),
+    "baseline, BatchNorm": ("baseline", GIVEN | {"model": "wideresnet20", "rho": 2.0, "prune_iterations": 10, "max_epochs": 4}),
     "baseline, its best epoch early": ("baseline", EARLY),
     "balanced": ("balanced", GIVEN), "graph": ("graph", GIVEN | {"train_n": 2, "n": [2]}),
     "freeze_retrain": ("freeze_retrain", GIVEN), "freeze_retrain, frozen": ("freeze_retrain", GIVEN | {"augment": "none"}),
@@ -129,8 +129,8 @@ def test_what_was_made_by_something_else_starts_anew_and_says_what_changed(tmp_p
             assert loaded() == {}
         assert f": {'code' if name == 'code_digest' else 'torch, numpy, numba'} changed since" in capsys.readouterr().out
     assert loaded(mask | {"mask": torch.tensor([False, True])}) == {}
-    said = "training starts anew, .*/run.unfinished cannot be used: network changed since it was written\n"
-    assert re.fullmatch(said, capsys.readouterr().out)
+    expected = "training starts anew, .*/run.unfinished cannot be used: network changed since it was written\n"
+    assert re.fullmatch(expected, capsys.readouterr().out)
     assert loaded(device="meta") == {}
     assert "device changed since" in capsys.readouterr().out
 
