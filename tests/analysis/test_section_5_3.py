@@ -106,7 +106,7 @@ def test_panels_hold_all_methods_without_a_head_and_table_2s_balanced(runs):
     assert set(pruned.loc[pruned["variant"] == "balanced_table_2", "params_remaining"]) == {83}  # 260,384 / 10 ** 3.5
 
 
-def test_sharing_is_told_from_head_capacity_both_ways_round(runs):
+def test_sharing_and_head_capacity_are_separated_both_ways_round(runs):
     for variant in ("lstm_balanced", "head_per_image_balanced"):
         costs = selected.costs(part_of(runs, 0.0), variant)
         assert (costs["weights"], set(costs["flops"]), costs["seeds"]) == (171757, {2 * 171750}, 3)
@@ -173,7 +173,7 @@ def test_a_head_is_held_against_a_larger_cnn_that_costs_no_more(runs):
     assert rows["case"].str.contains("CNN-LSTM").all() and comparisons.judge_all(list(rows["verdict"])) == "fails"
 
 
-def test_the_order_under_another_pruner_is_told_pair_by_pair(runs):
+def test_the_order_under_another_pruner_is_compared_pair_by_pair(runs):
     found = in_panel(pruners.orders(runs, "magnitude"), 0.0)
     lstm = found[(found["one"] == "lstm_balanced") & (found["variant"] == "head_per_image_balanced")].set_index("n")
     assert lstm["synflow_mean"].round(1).tolist() == [30.1, 32.1] and lstm["mean"].round(1).tolist() == [-9.9, -7.9]
@@ -229,7 +229,7 @@ def test_a_cnn_is_better_trained_by_itself_and_fine_tuning_changes_little(runs):
     assert table.tolist() == [UNPRUNED, 5, "0.5 ± 1.4", 3, "30 + 30", "30 + 30", "holds"]
 
 
-def test_nobody_can_tell_where_the_side_behind_stopped_at_the_limit(tmp_path):
+def test_a_claim_is_undecided_where_the_side_behind_stopped_at_the_limit(tmp_path):
     for seed, noise in enumerate((-0.5, 0.1, 0.6)):
         given = NETWORK | {"seed": seed, "n": [5], "train_n": 5, "head_rho": 0.0}
         write(tmp_path, "cnn_lstm", {5: 90 + noise}, {"train_loss": [1.0]}, 171710, **given)
