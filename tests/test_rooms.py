@@ -1,0 +1,77 @@
+"""The package's layout: a room stands only on those above it, no import runs in a circle, and no file is long."""
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sharedlabel import ROOT
+
+PACKAGE = ROOT / "sharedlabel"
+ROOMS = ["choices", "runtime", "data", "tuples", "models", "heads", "pruning", "live", "losses", "training", "embeddings", "predictors",
+         "moments", "metrics", "costs", "runs", "analysis"]  # from the ground up
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file: Path, top_level: bool) -> set[str]:
+    """The package's modules that a file imports: at its top level, which is when it is loaded, or anywhere."""
+    tree, found = ast.parse(file.read_text()), set()
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:  # relative
+                package = module_name(file) if file.name == "__init__.py" else module_name(file).rpartition(".")[0]
+                base = f"{package}.{base}".rstrip(".")
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name in MODULES}
+
+
+MODULES = {module_name(file): file for file in FILES}
+
+
+def room(name: str) -> str:
+    return name.split(".")[1] if "." in name else ""
+
+
+def test_every_module_is_in_a_room():
+    assert {room(name) for name in MODULES} - {""} == set(ROOMS)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_room_stands_only_on_those_above_it(file):
+    own = room(module_name(file))
+    for name in imports(file, top_level=False) - {"sharedlabel"}:
+        assert own and ROOMS.index(room(name)) <= ROOMS.index(own), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_no_import_runs_in_a_circle():
+    """A package's modules are loaded after its `__init__` has begun, so what a module imports of its own package is that module."""
+    needs = {name: {other for other in imports(file, top_level=True) if not name.startswith(f"{other}.")} - {name}
+             for name, file in MODULES.items()}
+    while needs:
+        free = {name for name, others in needs.items() if not others & needs.keys()}
+        assert free, f"a circle among {', '.join(sorted(needs))}"
+        needs = {name: others for name, others in needs.items() if name not in free}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_file_is_longer_than_350_lines(file):
+    assert file.read_text().count("\n") <= 350
+
+
+def test_a_study_is_read_without_torch_or_pandas():
+    script = "import sys; from sharedlabel.runs import studies; studies.load('digits'); print({'torch', 'pandas'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "set()\n"
+
+
+def test_the_live_network_knows_nothing_of_the_study():
+    for file in (PACKAGE / "live").glob("*.py"):
+        assert {room(name) for name in imports(file, top_level=False)} <= {"live", ""}, file
