@@ -14,7 +14,7 @@ from snakemake.logging import logger
 # This checkout's package, whichever is installed: here and, from the shell command on, in the notebooks.
 sys.path.insert(0, str(workflow.basedir))
 from sharedlabel import ROOT
-from sharedlabel.runs import cluster, names, parameters, studies
+from sharedlabel.runs import cluster, files, names, parameters, studies
 
 # Every path is anchored here. Where nobody may write here, logs and executed notebooks go to the folder that snakemake was started in.
 workdir: ROOT if os.access(ROOT, os.W_OK) else os.getcwd()
@@ -43,6 +43,7 @@ try:
     if len(folders) > 1:
         apart = " and ".join(sorted(map(str, folders)))
         raise parameters.ParameterError(f"{' '.join(study_names)}: their records go to different folders, {apart}")
+    files.check_writable(min(folders).absolute())
 except parameters.ParameterError as error:
     sys.exit(str(error))  # before anything is trained
 except ValueError as error:  # of shlex
@@ -55,6 +56,7 @@ if set("{}") & set(str(RESULTS)):
 QUEUED = cluster.queued_jobs(Path.cwd()) if workflow.is_main_process else {}
 QUEUED = {name: job for name, job in QUEUED.items() if name in RUNS}
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill"  # of the environment that runs snakemake, kernel included
+NOTEBOOKS = anchored(ROOT / "notebooks" / "methods")
 RECORD = f"{RESULTS}/{{dataset}}/{{model}}/{{name}}.json"
 
 
@@ -86,8 +88,9 @@ rule run:
         mem_mb=lambda wildcards: 4000 if wildcards.dataset in ("digits", "mnist") else 8000,
         runtime=lambda wildcards: 5760 if wildcards.dataset == "tinyimagenet" else 1440,
     shell:
+        # Relative paths: papermill would fill in braces in the checkout's own path.
         "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} SHAREDLABEL_GRID=1 {PAPERMILL} --no-progress-bar"
-        " {ROOT:q}/notebooks/methods/{params.method}.ipynb runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
+        " {NOTEBOOKS:q}/{params.method}.ipynb runs/notebooks/{wildcards.dataset}/{wildcards.model}/{wildcards.name}.ipynb -y {params.given:q} > {log:q} 2>&1"
 
 
 if QUEUED:
@@ -112,13 +115,13 @@ onstart:
 
 # Of snakemake's log only this is shown: how many runs are done of how many (snakemake counts the steps of this start), and of a
 # run that failed, why and where its log is.
-def rewrite_message(message, printed=[]):
+def rewrite_message(message, shown=[]):
     event, text = getattr(message, "event", None), str(message.msg)
     if event in ("workflow_started", "progress"):
         text = f"{sum(run['record'].exists() for run in RUNS.values())} of {len(RUNS)} runs done"
-        if printed[-1:] == [text]:
+        if shown[-1:] == [text]:
             return False
-        printed.append(text)
+        shown.append(text)
     elif event == "job_error" and message.log:
         logs = [Path(log).absolute() for log in message.log if log]
         text = f"FAILED: {logs[0].stem}: {cluster.failure(logs, message.rule_msg)}\n  its log: {logs[0]}"

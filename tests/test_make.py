@@ -65,6 +65,7 @@ def make(checkout: Path, *arguments: str, **environ: str) -> subprocess.Complete
     return subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, timeout=900)
 
 
+@pytest.mark.slow
 def test_make_test_runs_this_checkouts_code_in_an_environment_that_checkouts_share(checkout, tmp_path):
     done = make(checkout, "test", "FLAGS=--override-ini addopts= -p no:cacheprovider test_here.py", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
@@ -116,6 +117,7 @@ def read_only(command: list[str], *folders: Path, **environ: str) -> subprocess.
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temporary", [True, False])
 def test_compiled_code_needs_neither_a_writable_home_nor_a_writable_checkout(checkout, tmp_path, temporary):
     for name in ("home", "tmp"):
@@ -132,6 +134,7 @@ def test_compiled_code_needs_neither_a_writable_home_nor_a_writable_checkout(che
 # ---- the set-up
 
 
+@pytest.mark.slow
 def test_a_set_up_that_was_interrupted_before_it_had_pip_goes_on(tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "it's {here}"], check=True)
     python = tmp_path / "it's {here}" / "bin" / "python"

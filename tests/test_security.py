@@ -45,7 +45,7 @@ def unsafe_calls(text: str) -> list[str]:
         loader = keywords.get("Loader") or (ast.unparse(call.args[1]) if len(call.args) > 1 else "")
         bad = UNSAFE.fullmatch(name) or keywords.get("shell") == "True" or keywords.get("allow_pickle") == "True"
         bad = bad or (name == "torch.load" and keywords.get("weights_only") != "True")
-        bad = bad or (name == "yaml.load" and loader not in ("UniqueKeyLoader", "yaml.SafeLoader"))
+        bad = bad or (name == "yaml.load" and loader not in ("StudyLoader", "yaml.SafeLoader"))
         found += [ast.unparse(call)] * bool(bad)
     return found
 
@@ -57,14 +57,15 @@ def test_no_code_loads_what_could_run_code(name):
 
 @pytest.mark.parametrize("text", [
     "pickle.load(f)", "torch.load(f)", "torch.load(f, weights_only=False)", "yaml.load(f, yaml.Loader)", "yaml.load(f)",
-    "yaml.unsafe_load(f)", "np.load(f, allow_pickle=True)", "eval(x)", "subprocess.run(x, shell=True)", "pd.read_pickle(f)", "rule a:\n    x = pickle.loads(f)",
+    "yaml.unsafe_load(f)", "np.load(f, allow_pickle=True)", "eval(x)", "subprocess.run(x, shell=True)", "pd.read_pickle(f)",
+    "rule a:\n    x = pickle.loads(f)",
 ])
 def test_an_unsafe_call_is_found(text):
     assert unsafe_calls(text)
 
 
 @pytest.mark.parametrize("text", [
-    "torch.load(f, weights_only=True)", "yaml.load(f, UniqueKeyLoader)", "network.eval()", "ast.literal_eval(x)",
+    "torch.load(f, weights_only=True)", "yaml.load(f, StudyLoader)", "network.eval()", "ast.literal_eval(x)",
 ])
 def test_a_safe_call_is_not(text):
     assert not unsafe_calls(text)
@@ -74,9 +75,9 @@ def test_the_loader_of_studies_is_a_safe_one():
     import yaml
 
     from sharedlabel.runs import studies
-    assert issubclass(studies.UniqueKeyLoader, yaml.SafeLoader)
+    assert issubclass(studies.StudyLoader, yaml.SafeLoader)
     with pytest.raises(yaml.YAMLError):
-        yaml.load("!!python/object/apply:os.system ['true']", studies.UniqueKeyLoader)
+        yaml.load("!!python/object/apply:os.system ['true']", studies.StudyLoader)
 
 
 @pytest.mark.slow

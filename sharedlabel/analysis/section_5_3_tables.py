@@ -90,7 +90,7 @@ def show_verdict(claim_id: str, judged: dict[str, pd.DataFrame]) -> None:
     claim = next(claim for claim in section.CLAIMS if claim.id == claim_id)
     verdict = claim.overall(list(judged[claim_id]["verdict"]))
     word = f'<b style="color: {VERDICT_COLOURS[verdict]}">{verdict}</b>'
-    display(Markdown(f"{claim.words} ({claim.source}): {word}. Rule: {claim.rule}."))
+    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** {word}. **Rule:** {claim.rule}."))
 
 
 def costs_of_lstm(runs: Runs) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def span(values: pd.Series) -> str:
 
 
 def lead_in_brief(averaged: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
-    """How far each CNN-LSTM is ahead of what, in the mean over n: a row a panel and CNN.
+    """How far each CNN-LSTM is above each reference, in the mean over n: a row a panel and CNN.
 
     averaged, controls: `section.lstm_minus_averaged` and `section.lstm_minus_controls`.
     """

@@ -26,16 +26,6 @@ def find(table: pd.DataFrame, value: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def describe(spots: pd.DataFrame, sure: float = 0.975) -> str:
-    """In words: for how many n the sweet spot is surely inside the measured range, surely at an end, or neither."""
-    inside, lower, upper = (int((spots[name] >= sure).sum()) for name in ("inside", "lower_end", "upper_end"))
-    blind = int(spots["inside"].isna().sum())
-    return (
-        f"of {len(spots)} n: inside the range for {inside}, at its lower end for {lower}, at its upper end for {upper}, "
-        f"undecided for {len(spots) - inside - lower - upper - blind}" + (f", too few runs to tell for {blind}" if blind else "")
-    )
-
-
 def count_dips(means: np.ndarray) -> int:
     """How many interior columns of means [draws, rhos] lie below one on either side in 97.5 % of the draws.
 
@@ -93,9 +83,9 @@ def rank_swaps(table: pd.DataFrame, value: str, sure: float = 0.975) -> list[tup
 
 
 def describe_each(spots: pd.DataFrame) -> dict[str, str]:
-    """The best rho of every n with its 95 % range, under "n = 5"; a star: at an end of the measured range in more than 2.5 % of draws."""
+    """The best rho of every n with its 95 % range, under "n = 5"; a star: not surely inside the measured range."""
     found = {}
     for spot in spots.itertuples():
         reach = f" ({spot.low:g} to {spot.high:g})" if spot.low < spot.high else ""
-        found[f"n = {spot.n}"] = f"{spot.best:g}{reach}" + "*" * (spot.inside < 0.975)
+        found[f"n = {spot.n}"] = f"{spot.best:g}{reach}" + "*" * (not spot.inside >= 0.975)
     return found

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from sharedlabel import ROOT
 from sharedlabel.runs import names, parameters
 
 
@@ -39,9 +38,10 @@ def load_curves(results: str | Path = "results") -> pd.DataFrame:
 
 def gather(results: str | Path, rows: Callable[[dict, str], list[dict]]) -> pd.DataFrame:
     """The rows(record, run) of every record below `results`, one below the other."""
-    files, found = sorted((ROOT / results).rglob("*.json")), []
+    folder = names.results_folder(results)
+    files, found = sorted(folder.rglob("*.json")), []
     if not files:
-        raise FileNotFoundError(f"no record lies below {ROOT / results}; a study's runs put theirs there (make grid STUDY=...)")
+        raise FileNotFoundError(f"no record lies below {folder}; a study's runs put theirs there (make grid STUDY=...)")
     for file in files:
         try:
             found += rows(json.loads(file.read_text()), file.stem)

@@ -95,6 +95,7 @@ def test_permutations_converge_later_unless_the_other_side_stopped_at_the_limit(
     assert table.loc[(PANEL.format(2), 5)].tolist() == ["41 (0 of 3)", "30 (3 of 3)"]
 
 
+@pytest.mark.slow
 def test_the_notebook_shows_every_verdict(folder):
     said = executed("appendix_a_3", folder)
     for claim in section.CLAIMS:
@@ -102,6 +103,7 @@ def test_the_notebook_shows_every_verdict(folder):
     assert "missing of the paper's data sets: CIFAR-10, CIFAR-100, Tiny ImageNet\n" in said
 
 
+@pytest.mark.slow
 def test_the_notebook_goes_on_without_runs_to_compare(tmp_path):
     write(tmp_path / "results", "cnn_lstm", {2: 50.0}, {"train_loss": [1.0]}, 31, **NETWORK, seed=0, n=[2], train_n=2, head_rho=3.75)
     collapse(tmp_path / "results", 27, **NETWORK | {"rho": 4.0})

@@ -1,10 +1,13 @@
 """What a cluster is asked and what it says, without one: a script in the place of squeue. tests/slurm/run.sh has a real Slurm."""
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from test_grid import STUDY, clone, finish, start, wait_until
 
+from sharedlabel import ROOT
 from sharedlabel.runs import cluster, studies
 
 NAME = "digits-fc-baseline-synflow-rho9-seed0-0123abcd"
@@ -68,6 +71,7 @@ def test_the_reason_of_a_failure_is_slurms_where_slurm_ended_the_job(tmp_path, o
     assert cluster.failure(logs, message) == reason
 
 
+@pytest.mark.slow
 def test_a_run_that_slurm_still_has_is_waited_for_and_not_run_again(tmp_path, monkeypatch):
     """Its job leaves the queue and its record appears; the other run of the study is run here."""
     house, study = clone(tmp_path / "house"), STUDY.replace("seed: [0]", "seed: [0, 1]")
@@ -84,3 +88,12 @@ case "$*" in *%k*) echo '7|rule_run_wildcards_digits_fc_{queued}|{house}' ;; *) 
     ended = finish(process, house)
     assert ended.code == 0 and "2 of 2 runs done" in ended.output, ended.output
     assert record.read_text() == "made by the job"
+
+
+def test_what_every_job_of_a_cluster_loads_is_light():
+    """Two snakemakes stand beside each run on its node; neither loads torch."""
+    code = "import re, sys; from pathlib import Path; lines = Path('Snakefile').read_text().splitlines()\n"
+    code += "exec('\\n'.join(line for line in lines if line.startswith('from sharedlabel')))\n"
+    code += "print('sharedlabel.runs.cluster' in sys.modules, *{'torch', 'numpy', 'pandas', 'numba'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    assert loaded == ["True"]
