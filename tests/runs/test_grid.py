@@ -265,7 +265,7 @@ def test_a_run_that_starts_from_another_waits_for_it_but_not_once_it_is_done(tmp
 
     def missing() -> list[Path]:
         output = grid(house, study, "--dry-run", "--quiet", "host").output
-        return [Path(found) for found in re.findall(r"^    output: (.*?)(?: \(update\))?$", output, re.MULTILINE)]
+        return [house / found for found in re.findall(r"^    output: (.*?)(?: \(update\))?$", output, re.MULTILINE)]
 
     first, second = missing()
     assert "baseline" in first.name and "freeze_retrain" in second.name
