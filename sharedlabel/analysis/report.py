@@ -26,7 +26,7 @@ def format_estimate(estimate: float, low: float = math.nan, high: float = math.n
         return "-"
     half = (high - low) / 2
     if math.isnan(half) or half <= 1e-9 * abs(estimate):
-        text = f"{estimate:.3g}" + ("" if math.isnan(half) else " ± 0")
+        text = format_cell(estimate) + ("" if math.isnan(half) else " ± 0")
     elif math.isclose(high - estimate, half, rel_tol=1e-6):
         decimals = max(0, min(1 - math.floor(math.log10(half)), max(2, 3 - math.floor(math.log10(max(abs(estimate), half))))))
         text = f"{estimate:.{decimals}f} ± {half:.{decimals}f}"
