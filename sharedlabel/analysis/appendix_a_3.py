@@ -15,7 +15,7 @@ from sharedlabel.analysis.section_5_3_tables import by_n
 AT_DEFAULT = ["cnn_method", "standard_weight", "tuple_size", "tuples_per_batch", "augment", "permutations", "cnn_training", "standardised",
               "head_biases", "head_learning_rate"]
 CONTROLS = ["head_per_image_balanced", "head_tuple_mean_balanced"]  # to which no order means anything
-NEGLIGIBLE = 2.0  # points: a difference that certainly lies below is not "notable"
+NEGLIGIBLE = 2.0  # points: a difference whose whole interval is smaller, either way, is not "notable"
 CEILING = 98.0  # per cent: where the random order is above this in every seed, no order has room to be ahead
 
 
@@ -69,7 +69,7 @@ def claim_confidence_is_better(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge_usually(verdicts: list[str]) -> str:
-    """The verdict on a claim about most of the cases; of none nobody can tell."""
+    """The verdict on a claim about most of the cases; without a case it cannot be told."""
     wins, losses = (verdicts.count(word) / max(len(verdicts), 1) for word in ("holds", "fails"))
     return "holds" if wins > 0.5 else "fails" if losses >= 0.5 else "cannot tell"
 
@@ -110,13 +110,13 @@ def claim_permutations_negligible(runs: pd.DataFrame) -> pd.DataFrame:
 def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:
     """The cases of the claim that permutations are harder to converge: they train for more epochs until the loss improves no more.
 
-    Nobody can tell where the side with fewer epochs has a run that stopped at the limit, as it would have trained on.
+    Undecided where a run of the side with fewer epochs stopped at the limit, as it would have trained on.
     """
     found = intervals.summary(minus_random(runs, "permutations", "epochs"), "difference", [*PANEL, "n"])
     verdicts = comparisons.judge_each(found)
     fewer = [{"holds": "random", "fails": "permutations"}.get(verdict) for verdict in verdicts]
     censored = [at_limit(runs, row).get(order, 0) > 0 for row, order in zip(found.itertuples(), fewer)]
-    return as_cases(found, ["cannot tell" if unsure else verdict for unsure, verdict in zip(censored, verdicts)])
+    return as_cases(found, ["cannot tell" if limited else verdict for limited, verdict in zip(censored, verdicts)])
 
 
 def at_limit(runs: pd.DataFrame, row) -> dict[str, int]:
@@ -144,7 +144,7 @@ CLAIMS = [
     Claim("permutations-negligible", "appendix A.3", "Averaging over random permutations makes no notable difference", "points",
           f"the whole interval lies within {NEGLIGIBLE:g} points of the random order either way", claim_permutations_negligible),
     Claim("permutations-converge-later", "appendix A.3", "Permutations are harder to converge", "epochs",
-          "more epochs than the random order; nobody can tell where the side with fewer stopped at the limit",
+          "more epochs than the random order; undecided where a run of the side with fewer stopped at the limit",
           claim_permutations_converge_later),
 ]
 

@@ -28,7 +28,7 @@ from sharedlabel.analysis.section_5_3_runs import (
     with_mean_over_n,
 )
 
-NEGLIGIBLE = 2.0  # points: a difference that certainly lies below is not "considerable"
+NEGLIGIBLE = 2.0  # points: a difference whose whole interval is smaller, either way, is not "considerable"
 
 
 def opponents(case: tuple) -> list[str]:
@@ -144,7 +144,7 @@ def leads(runs: Runs) -> pd.DataFrame:
 
 
 def sharing_minus_head(runs: Runs) -> pd.DataFrame:
-    """What sharing adds minus what the head brings alone, where the CNN-LSTM is certainly ahead of averaged logits; families as above."""
+    """What sharing adds minus what the head brings alone, where the CNN-LSTM is significantly above averaged logits; families as above."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
         found = []
         for cnn in CNNS:
@@ -180,7 +180,7 @@ def head_minus_averaged(runs: Runs) -> pd.DataFrame:
 
 
 def claim_head_beats_averaging(runs: Runs) -> pd.DataFrame:
-    """The cases of the claim that the head alone is ahead of its CNN's averaged logits at every n."""
+    """The cases of the claim that the head alone is above its CNN's averaged logits at every n."""
     return as_cases(head_minus_averaged(runs))
 
 
@@ -252,13 +252,13 @@ CLAIMS = [
     Claim("balanced-cnn", "sections 4.4.2 and 5.3", "The CNN under the LSTM is better trained with the balanced loss than as the baseline",
           "points", f"above zero in {EVERY}", claim_balanced_cnn, paper="2 to 11 points (Table 2)"),
     Claim("trained-by-itself", "section 4.4.2", "Training the CNN by itself is better than training it and the LSTM end to end",
-          "points", "above zero in each panel; nobody can tell where the side behind stopped at the limit", claim_trained_by_itself),
+          "points", "above zero in each panel; undecided where a run of the side behind stopped at the limit", claim_trained_by_itself),
     Claim("fine-tuning-negligible", "section 4.4.2", "Fine-tuning the CNN afterwards makes no considerable difference",
           "points", f"the whole interval lies within {NEGLIGIBLE:g} points either way", claim_fine_tuning_negligible),
     Claim("order-under-magnitude", "ours", "The methods have the same order when magnitude prunes the networks",
-          "points", "what SynFlow's runs order significantly is significantly ordered alike", claim_order_under_magnitude),
+          "points", "each pair that SynFlow's runs order significantly has the same significant order", claim_order_under_magnitude),
     Claim("order-under-snip", "ours", "The methods have the same order when SNIP prunes the networks",
-          "points", "what SynFlow's runs order significantly is significantly ordered alike", claim_order_under_snip),
+          "points", "each pair that SynFlow's runs order significantly has the same significant order", claim_order_under_snip),
     Claim("lstm-worth-its-weights", "ours", "The CNN-LSTM beats averaged logits of a CNN with no more weights and FLOPs", "points",
           f"above zero against the least pruned CNN that costs no more, by SynFlow and by SNIP, in {EVERY}", claim_lstm_worth_its_weights),
     Claim("head-worth-its-weights", "ours", "The head alone beats averaged logits of a CNN with no more weights and FLOPs", "points",

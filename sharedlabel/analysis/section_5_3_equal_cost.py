@@ -40,7 +40,7 @@ def spending(runs: Runs) -> pd.DataFrame:
 
 
 def spending_means(runs: Runs) -> pd.DataFrame:
-    """Means over seeds of `spending`: `case`, `series`, `at`, n, mean, low, high, seeds and both COSTS (of that n), the dearest last."""
+    """Means over seeds of `spending`: `case`, `series`, `at`, n, mean, low, high, seeds and both COSTS (of that n), ordered by FLOPs."""
     table = spending(runs)
     found = intervals.summary(table, "per_cent", ["case", "series", "at", "n"])
     costs = table.groupby(["case", "series", "at", "n"], as_index=False)[list(COSTS)].mean()

@@ -90,6 +90,7 @@ def methods(runs: Runs, y: str = "per_cent", x: str = "n", variants: list[str] =
         if (x, y) == ("n", "per_cent"):
             for variant, part in plots.select_case(printed[printed["variant"].isin(own["variant"])], case[:2]).groupby("variant"):
                 ax.plot(part["n"], part["paper"], "x", color=plots.COLOURS[variant], markersize=7, markeredgewidth=1.6)
+            figure.legends[0].set_title("× the paper's Table 2")
         if y == "relative_information":
             ax.set_yscale("log")
         plots.fit_y_axis(ax)

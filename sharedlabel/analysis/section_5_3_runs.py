@@ -1,7 +1,7 @@
 """Section 5.3: the runs that it compares, as one table with a panel for each data set, network, rho of the CNN and rho of the head.
 
-A method is told by its `variant` (`plots.VARIANTS`). All variants but the CNN-LSTM and its controls have no head and stand in every panel
-of their CNN's rho.
+A method is identified by its `variant` (`plots.VARIANTS`). All variants but the CNN-LSTM and its controls have no head, and stand in
+every panel of their CNN's rho.
 """
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -111,7 +111,7 @@ def span(values: pd.Series) -> str:
 
 
 def lead_in_brief(averaged: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
-    """How far each CNN-LSTM is ahead of what, in the mean over n: a row a panel and CNN.
+    """How far each CNN-LSTM is above each reference, in the mean over n: a row a panel and CNN.
 
     averaged, controls: `section.lstm_minus_averaged` and `section.lstm_minus_controls`.
     """

@@ -92,8 +92,7 @@ def verdicts(rows: pd.DataFrame, case: str) -> list[str]:
 def test_every_claim_has_the_shared_form(runs):
     assert len(CLAIMS) == len(section.CLAIMS) == 12
     for rows in comparisons.judge_claims(section.CLAIMS, runs).values():
-        assert list(rows) == comparisons.CLAIM_COLUMNS
-        assert set(rows["verdict"]) <= {"holds", "fails", "cannot tell"}
+        assert list(rows) == comparisons.CLAIM_COLUMNS and set(rows["verdict"]) <= {"holds", "fails", "cannot tell"}
 
 
 def test_panels_hold_all_methods_without_a_head_and_table_2s_balanced(runs):
@@ -106,7 +105,7 @@ def test_panels_hold_all_methods_without_a_head_and_table_2s_balanced(runs):
     assert set(pruned.loc[pruned["variant"] == "balanced_table_2", "params_remaining"]) == {83}  # 260,384 / 10 ** 3.5
 
 
-def test_sharing_is_told_from_head_capacity_both_ways_round(runs):
+def test_sharing_and_head_capacity_are_separated_both_ways_round(runs):
     for variant in ("lstm_balanced", "head_per_image_balanced"):
         costs = selected.costs(part_of(runs, 0.0), variant)
         assert (costs["weights"], set(costs["flops"]), costs["seeds"]) == (171757, {2 * 171750}, 3)
@@ -169,11 +168,10 @@ def test_a_head_is_held_against_a_larger_cnn_that_costs_no_more(runs):
                       ("lstm_balanced", "averaged logits, SynFlow, ρ = 3.75", 5): ("−1 ± 0", "fails")}
     assert unpruned == {("lstm_balanced", "averaged logits, SynFlow, ρ = 3", 2): ("−4.9 ± 1.4", "fails"),
                         ("lstm_balanced", "averaged logits, SynFlow, ρ = 3", 5): ("−4 ± 0", "fails")}
-    rows = CLAIMS["lstm-worth-its-weights"].rows(runs)
-    assert rows["case"].str.contains("CNN-LSTM").all() and comparisons.judge_all(list(rows["verdict"])) == "fails"
+    assert comparisons.judge_all(list(CLAIMS["lstm-worth-its-weights"].rows(runs)["verdict"])) == "fails"
 
 
-def test_the_order_under_another_pruner_is_told_pair_by_pair(runs):
+def test_the_order_under_another_pruner_is_compared_pair_by_pair(runs):
     found = in_panel(pruners.orders(runs, "magnitude"), 0.0)
     lstm = found[(found["one"] == "lstm_balanced") & (found["variant"] == "head_per_image_balanced")].set_index("n")
     assert lstm["synflow_mean"].round(1).tolist() == [30.1, 32.1] and lstm["mean"].round(1).tolist() == [-9.9, -7.9]
@@ -229,7 +227,7 @@ def test_a_cnn_is_better_trained_by_itself_and_fine_tuning_changes_little(runs):
     assert table.tolist() == [UNPRUNED, 5, "0.5 ± 1.4", 3, "30 + 30", "30 + 30", "holds"]
 
 
-def test_nobody_can_tell_where_the_side_behind_stopped_at_the_limit(tmp_path):
+def test_a_claim_is_undecided_where_the_side_behind_stopped_at_the_limit(tmp_path):
     for seed, noise in enumerate((-0.5, 0.1, 0.6)):
         given = NETWORK | {"seed": seed, "n": [5], "train_n": 5, "head_rho": 0.0}
         write(tmp_path, "cnn_lstm", {5: 90 + noise}, {"train_loss": [1.0]}, 171710, **given)
@@ -252,7 +250,7 @@ def test_the_nearest_reading_of_table_2(runs):
 
 def test_one_head_does_not_serve_every_n(runs):
     found = in_panel(heads.trained_for_5(runs), 0.0)
-    assert found["n"].tolist() == [2] and report.format_summary(found) == ["−5 ± 0"]
+    assert found["n"].tolist() == [2] and report.format_summary(found) == ["−5 ± 0"]  # better at 5, worse away from it
 
 
 def test_the_printed_table_stands_above_ours(runs):
@@ -297,8 +295,8 @@ def test_a_learning_rate_is_compared_seed_by_seed(tmp_path):
         given = NETWORK | {"seed": seed, "n": [5], "train_n": 5, "head_rho": 0.0, "head_learning_rate": rate}
         write(tmp_path, "cnn_lstm", {5: per_cent}, {"train_loss": [1.0] * epochs}, 171710, **given)
     [row] = heads.higher_rate(selected.select_runs(tmp_path, tmp_path / "none")).to_dict("records")
-    assert (row["rate"], row["per_cent"], row["per_cent_at_default"], row["epochs"], row["epochs_at_default"], row["seeds"]) == (
-        1e-3, 50, 60, 20, 100, 1)
+    names = ("rate", "per_cent", "per_cent_at_default", "epochs", "epochs_at_default", "seeds")
+    assert [row[name] for name in names] == [1e-3, 50, 60, 20, 100, 1]
 
 
 def test_live_weights_are_counted_by_what_they_do():
@@ -318,10 +316,8 @@ def test_epochs_and_what_was_run_are_counted(runs):
 
 def test_figures_have_a_panel_a_head_and_the_papers_numbers_as_crosses(runs):
     figure = figures.methods(runs)
-    titles = [ax.get_title().partition(";")[0].partition("\n") for ax in figure.axes]
-    assert [(row, head) for row, _, head in titles] == [
-        ("MNIST, Conv, ρ = 3.5", "head ρ = 0 (unpruned)"), ("MNIST, Conv, ρ = 3.75", "head ρ = 3.75"),
-        ("MNIST, Conv, ρ = 3.75", "head ρ = 0 (unpruned)")]
+    titles = [ax.get_title().partition(";")[0].replace("\n", ", ") for ax in figure.axes]
+    assert titles == ["MNIST, Conv, ρ = 3.5, head ρ = 0 (unpruned)", PRUNED, UNPRUNED]
     crosses = [line.get_ydata().tolist() for line in figure.axes[1].get_lines() if line.get_linestyle() == "None"]
     assert [90.97, 96.34, 97.40, 98.33, 99.18] in crosses
     assert list(figures.spending(runs)) == [("mnist", "conv", 3.5), ("mnist", "conv", 3.75)]
