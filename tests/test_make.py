@@ -81,7 +81,7 @@ def test_make_study_ends_with_a_page_to_open(checkout):
 
 
 @pytest.mark.parametrize("study, named", [
-    ("it's", "study: No closing quotation: it's"), ("it's my own.yaml", "it's my own.yaml: has runs;"), ("$HOME", "'$HOME'"),
+    ("it's", "study: No closing quotation: it's"), ("it's my own.yaml", "it's my own.yaml: has 'runs';"), ("$HOME", "'$HOME'"),
 ])
 def test_a_study_with_any_name_reaches_snakemake_as_it_was_typed(checkout, study, named):
     (checkout / "it's my own.yaml").write_text("runs: []")
