@@ -1,4 +1,7 @@
 """Comparisons in pairs by seed, and verdicts on claims about them."""
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -96,3 +99,31 @@ def first_positive(ns, differences: np.ndarray, level: float = 1e-9) -> np.ndarr
     settled = ~np.logical_or.accumulate(negative[..., ::-1], axis=-1)[..., ::-1]
     start = settled & (differences > level)
     return np.where(start.any(-1), np.asarray(ns)[start.argmax(-1)], np.inf)
+
+
+# n is a number, or text such as "1 to 80" where a row is about several.
+CLAIM_COLUMNS = ["case", "n", "estimate", "low", "high", "seeds", "verdict"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim and the rule that decides it; `rows(runs)` gives its cases, one a row, with CLAIM_COLUMNS."""
+
+    id: str
+    source: str  # where the paper makes it; "ours" for what it does not ask
+    words: str
+    unit: str  # of `estimate`, `low`, `high`
+    rule: str
+    rows: Callable[[pd.DataFrame], pd.DataFrame]
+    paper: str = ""  # the number that the paper prints, if there is one
+    overall: Callable[[list[str]], str] = judge_all  # the verdict on the claim from those on its cases
+
+
+def claim_rows(rows: list[dict]) -> pd.DataFrame:
+    """The cases of a claim as a table with CLAIM_COLUMNS, also of none; what a row leaves out is nan."""
+    return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+
+
+def judge_claims(claims: Iterable[Claim], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of every claim by its id."""
+    return {claim.id: claim.rows(runs) for claim in claims}

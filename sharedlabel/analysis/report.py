@@ -1,0 +1,130 @@
+"""Shows figures, tables and verdicts in a section notebook: HTML for people, and the same as plain text, which nbval compares."""
+import html
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import Markdown, display
+
+from sharedlabel import ROOT
+from sharedlabel.analysis.comparisons import Claim
+
+VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b"}  # told apart by the colour-blind, legible on white
+LONG = 16  # rows from which on a table is collapsed
+CAPTION = '<caption style="caption-side: top; text-align: left; padding-bottom: 0.4em">{}</caption>'
+
+
+def format_estimate(estimate: float, low: float = math.nan, high: float = math.nan) -> str:
+    """An estimate with its 95 % interval: "10.4 ± 4.3", two significant digits of the half interval and as many decimals before it.
+
+    A skewed interval is written out, "2.5 (2.5 to 3)"; without an interval the estimate has three significant digits; "-" for nan.
+    """
+    if math.isnan(estimate):
+        return "-"
+    half = (high - low) / 2
+    if math.isnan(half) or half == 0:
+        text = f"{estimate:.3g}" + (" ± 0" if half == 0 else "")
+    elif math.isclose(high - estimate, half, rel_tol=1e-6):
+        decimals = max(0, 1 - math.floor(math.log10(half)))
+        text = f"{estimate:.{decimals}f} ± {half:.{decimals}f}"
+    else:
+        text = f"{estimate:.3g} ({low:.3g} to {high:.3g})"
+    return text.replace("-", "−")
+
+
+def format_summary(found: pd.DataFrame, value: str = "mean") -> list[str]:
+    """`format_estimate` of every row of a table with the columns `value`, `low` and `high`, such as `intervals.summary` gives."""
+    return [format_estimate(*row) for row in zip(found[value], found["low"], found["high"])]
+
+
+def show_table(frame: pd.DataFrame, caption: str, collapsed: bool | None = None) -> None:
+    """Display a table under its caption. Named indices become columns, others are left out; nan is "-", numbers have three digits.
+
+    Collapsed, it is the caption alone until somebody opens it; by default a table of more than LONG rows is. Of an empty table
+    the caption says that there are no runs yet.
+    """
+    if frame.empty:
+        display(Markdown(f"*{caption}: no runs yet.*"))
+        return
+    frame = frame.reset_index([name for name in frame.index.names if name is not None])
+    collapsed = len(frame) > LONG if collapsed is None else collapsed
+    text = frame.map(format_cell)
+    display({"text/html": table_html(text, caption, collapsed), "text/plain": f"{caption}\n{text.to_string(index=False)}"}, raw=True)
+
+
+def format_cell(value) -> str:
+    """A number with three significant digits, whole ones in full; "-" for a missing value; text as it is."""
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return "-"
+    return (f"{value:,.0f}" if value == int(value) else f"{value:.3g}").replace("-", "−")
+
+
+def table_html(text: pd.DataFrame, caption: str, collapsed: bool) -> str:
+    """A table of text as HTML that scrolls sideways rather than widen the page; words stand left, numbers right, verdicts in colour."""
+    def cell(value: str, tag: str, right: bool) -> str:
+        colour = f"; font-weight: bold; color: {VERDICT_COLOURS[value]}" if value in VERDICT_COLOURS else ""
+        return f'<{tag} style="text-align: {"right" if right else "left"}{colour}">{html.escape(value)}</{tag}>'
+
+    numeric = [text[name].str.fullmatch(r"(?:[\d.,±−+()\s-]|to)+").all() for name in text]
+    rows = [("th", map(str, text.columns)), *(("td", row) for row in text.itertuples(index=False))]
+    lines = ["<tr>" + "".join(cell(value, tag, right) for value, right in zip(row, numeric)) + "</tr>" for tag, row in rows]
+    head = "" if collapsed else CAPTION.format(html.escape(caption))
+    table = f'<div style="overflow-x: auto"><table>{head}<thead>{lines[0]}</thead><tbody>{"".join(lines[1:])}</tbody></table></div>'
+    return f"<details><summary>{html.escape(caption)}</summary>{table}</details>" if collapsed else table
+
+
+def show_figure(figure: plt.Figure | None, alt: str) -> None:
+    """Display a figure once, with `alt`, the text for readers who cannot see it. None: there is nothing to draw."""
+    if figure is None:
+        display(Markdown("*No runs to draw yet.*"))
+        return
+    display(figure, metadata={"image/png": {"alt": alt}})
+    plt.close(figure)
+
+
+def write_long_table(frame: pd.DataFrame, name: str, results: str | Path = "results") -> None:
+    """Write a table to `results`/tables/NAME.csv, numbers with six significant digits; nothing for an empty table.
+
+    results: the folder of records that the table comes from, relative to the repository.
+    """
+    if not frame.empty:
+        file = ROOT / results / "tables" / f"{name}.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        index = any(level is not None for level in frame.index.names)
+        frame.to_csv(file, index=index, float_format="%.6g", lineterminator="\n")
+
+
+def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row a claim: its words, the verdict, how many cases have which, the range of the estimates, and seeds.
+
+    judged: the rows of every claim by its id (`comparisons.judge_claims`).
+    """
+    rows = []
+    for claim in claims:
+        cases = judged[claim.id]
+        verdicts, measured = list(cases["verdict"]), cases.dropna(subset="estimate").sort_values("estimate", kind="stable")
+        ends = dict.fromkeys(format_summary(measured.iloc[[0, -1]], "estimate")) if len(measured) else ["-"]
+        seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
+        counts = [f"{verdicts.count(word)} {word}" for word in VERDICT_COLOURS if word in verdicts]
+        rows.append({
+            "claim": claim.words, "source": claim.source, "verdict": claim.overall(verdicts), "cases": ", ".join(counts) or "no runs yet",
+            "estimate": f"{' to '.join(ends)} ({claim.unit})", "seeds": " to ".join(map(str, seeds)),
+        })
+    return pd.DataFrame(rows)
+
+
+def show_claims(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> None:
+    """Display the verdicts on all claims of a notebook, a row each (`claims_table`)."""
+    show_table(claims_table(claims, judged), "The claims and their verdicts; ± is half a 95 % interval over seeds", collapsed=False)
+
+
+def show_claim(claim: Claim, rows: pd.DataFrame) -> None:
+    """Display one claim case by case, under its words, its verdict and the rule that decides it."""
+    verdict = claim.overall(list(rows["verdict"]))
+    shown = rows.assign(estimate=format_summary(rows, "estimate")).drop(columns=["low", "high"]).rename(columns={"estimate": claim.unit})
+    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict: {verdict}.** Rule: {claim.rule}."))
+    show_table(shown, f"{claim.words}: case by case")

@@ -1,0 +1,105 @@
+"""What section notebooks show: estimates in words, tables as HTML and as plain text, verdicts on claims."""
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from sharedlabel.analysis import comparisons, report
+
+
+@pytest.fixture
+def displayed(monkeypatch) -> list:
+    """What is displayed, with its metadata."""
+    found = []
+    monkeypatch.setattr(report, "display", lambda content, raw=False, metadata=None: found.append((content, metadata)))
+    return found
+
+
+@pytest.mark.parametrize("estimate, text", [
+    ((10.42, 6.09, 14.75), "10.4 ± 4.3"),
+    ((-28.2, -41.1, -15.3), "−28 ± 13"),
+    ((0.0123, 0.0110, 0.0136), "0.0123 ± 0.0013"),
+    ((2.5, 2.5, 3.0), "2.5 (2.5 to 3)"),
+    ((3.0, 3.0, 3.0), "3 ± 0"),
+    ((0.9634, np.nan, np.nan), "0.963"),
+    ((np.nan, np.nan, np.nan), "-"),
+])
+def test_an_estimate_has_two_significant_digits_of_its_interval(estimate, text):
+    assert report.format_estimate(*estimate) == text
+
+
+def test_a_table_is_shown_as_html_and_as_plain_text(displayed):
+    frame = pd.DataFrame({"case": ["a < b", "c"], "seeds": [3, np.nan], "share": [0.12345, 10_000.0], "verdict": ["holds", "cannot tell"]})
+    report.show_table(frame, "Shares & seeds")
+    [(content, _)] = displayed
+    assert "Shares &amp; seeds</caption>" in content["text/html"] and "a &lt; b</td>" in content["text/html"]
+    assert re.search(r'text-align: right">0.123</td>', content["text/html"])
+    assert re.search(r'text-align: left; font-weight: bold; color: #0072b2">holds</td>', content["text/html"])
+    lines = r"Shares & seeds\n +case +seeds +share +verdict\n *a < b +3 +0.123 +holds\n +c +- 10,000 cannot tell$"
+    assert re.search(lines, content["text/plain"])
+
+
+def test_a_named_index_is_part_of_the_table_and_a_long_table_is_collapsed(displayed):
+    frame = pd.DataFrame({"value": range(report.LONG + 1)})
+    report.show_table(frame.rename_axis("n"), "Long")
+    report.show_table(frame, "Long, but open", collapsed=False)
+    (long, _), (open_, _) = displayed
+    assert long["text/html"].startswith("<details><summary>Long</summary>") and long["text/html"].count(">16</td>") == 2
+    assert "<details>" not in open_["text/html"] and open_["text/html"].count(">16</td>") == 1
+
+
+def test_nothing_to_show_is_said(displayed):
+    report.show_table(pd.DataFrame(), "Accuracies")
+    report.show_figure(None, "a curve")
+    assert [content.data for content, _ in displayed] == ["*Accuracies: no runs yet.*", "*No runs to draw yet.*"]
+
+
+def test_a_figure_is_shown_once_with_its_alternative_text(displayed):
+    figure = plt.figure()
+    report.show_figure(figure, "two curves that cross")
+    assert displayed == [(figure, {"image/png": {"alt": "two curves that cross"}})]
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_a_long_table_is_written_with_six_digits(tmp_path):
+    report.write_long_table(pd.DataFrame({"rho": [1.5], "value": [1 / 3]}), "section_what", tmp_path)
+    report.write_long_table(pd.DataFrame(), "section_nothing", tmp_path)
+    assert [file.name for file in (tmp_path / "tables").iterdir()] == ["section_what.csv"]
+    assert (tmp_path / "tables" / "section_what.csv").read_text() == "rho,value\n1.5,0.333333\n"
+
+
+def claim(rows: list[tuple], overall=comparisons.judge_all) -> comparisons.Claim:
+    made = pd.DataFrame(rows, columns=comparisons.CLAIM_COLUMNS)
+    return comparisons.Claim("more", "section 0", "more is more", "points", "it is positive", lambda runs: made, overall=overall)
+
+
+def test_a_claim_is_summed_up_in_one_row():
+    unknown = ("c", 1, *[np.nan] * 4, "cannot tell")
+    found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds"), ("b", 1, -1.0, -3.0, 1.0, 5, "cannot tell"), unknown])
+    [row] = report.claims_table([found], comparisons.judge_claims([found], pd.DataFrame())).to_dict("records")
+    assert row == {
+        "claim": "more is more", "source": "section 0", "verdict": "cannot tell", "cases": "1 holds, 2 cannot tell",
+        "estimate": "−1.0 ± 2.0 to 2.0 ± 1.0 (points)", "seeds": "3 to 5",
+    }
+
+
+def test_a_claim_without_runs_cannot_be_judged(displayed):
+    found = claim([])
+    assert report.claims_table([found], {"more": found.rows(pd.DataFrame())}).loc[0, ["verdict", "cases", "seeds"]].tolist() == [
+        "cannot tell", "no runs yet", "-"]
+    report.show_claim(found, found.rows(pd.DataFrame()))
+    assert [content.data for content, _ in displayed] == [
+        "**Claim** (section 0): more is more. **Verdict: cannot tell.** Rule: it is positive.",
+        "*more is more: case by case: no runs yet.*",
+    ]
+
+
+def test_a_claim_is_shown_case_by_case(displayed):
+    found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds")])
+    report.show_claim(found, found.rows(pd.DataFrame()))
+    assert "Verdict: holds." in displayed[0][0].data
+    assert re.search(r"case +n +points +seeds +verdict\n +a +1 2.0 ± 1.0 +3 +holds$", displayed[1][0]["text/plain"])
+    report.show_claims([found], comparisons.judge_claims([found], pd.DataFrame()))
+    assert "more is more" in displayed[2][0]["text/html"]
