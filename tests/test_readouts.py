@@ -62,7 +62,8 @@ def test_a_readout_learns_and_its_record_counts_every_parameter(folder, given, p
 
 def test_features_replace_the_classifier_and_are_not_counted_twice(folder):
     given = CNN | {"readout": "lda", "model": "fc"}
-    logits, features = (run_notebook("readout", given | {"embedding": kind}, with_cnn(folder, model="fc")) for kind in ("logits", "features"))
+    with_cnn(folder, model="fc")
+    logits, features = (run_notebook("readout", given | {"embedding": kind}, folder) for kind in ("logits", "features"))
     less = logits["network"]["cnn"]["params_remaining"] - features["network"]["cnn"]["params_remaining"]
     assert less > 0 and less == logits["network"]["cnn"]["macs_live"] - features["network"]["cnn"]["macs_live"]
     assert logits["network"]["cnn"]["params_total"] - features["network"]["cnn"]["params_total"] == 1000

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sharedlabel import choices
 from sharedlabel.analysis import intervals, law, plots, report, sweet_spots, tables
 from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge, judge_negligible
 from sharedlabel.analysis.intervals import CASE, ROW
@@ -29,10 +28,9 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     Only runs that the CSV files of `analysis.law` have; empty where there are none.
     """
     runs = tables.load_records(results)
-    runs = runs[(runs["protocol"] == "random") & runs["method"].isin(law.METHODS)].astype({"n": float})
+    runs = runs[(runs["protocol"] == "random") & runs["method"].isin(METHOD_TITLES)].astype({"n": float})
     runs = runs.assign(run=runs["run"].map(law.digest), accuracy=100 * runs["n_accuracy"])
-    files = [law.table_files(dataset, results)[0] for dataset in choices.DATASETS]
-    predicted = pd.concat([law.read(file) for file in files if file.exists()] or [pd.DataFrame(columns=["run", "n"])])
+    predicted = law.read_all(0, results)
     for name in PREDICTIONS:
         predicted[name] = 100 * predicted.get(f"{name}_accuracy", pd.Series(dtype=float))
     limits = predicted[np.isinf(predicted["n"].astype(float))].set_index("run")
@@ -44,10 +42,8 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
 
 def select_margins(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
     """The margins' statistics (`law.margin_statistics`) of every run, with its data set and its |error| at n = 1, in points."""
-    files = [law.table_files(dataset, results)[1] for dataset in choices.DATASETS]
-    found = pd.concat([law.read(file) for file in files if file.exists()] or [pd.DataFrame(columns=["run"])])
-    single = runs[runs["n"] == 1]
-    return single[["run", "dataset", "model", "method", "error_training"]].merge(found, on="run")
+    single = runs.loc[runs["n"] == 1, ["run", "dataset", "model", "method", "error_training"]]
+    return single.merge(law.read_all(1, results), on="run")
 
 
 def usual(runs: pd.DataFrame) -> pd.DataFrame:

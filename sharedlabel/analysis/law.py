@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from sharedlabel import ROOT, choices, data, embeddings, heads, metrics, models, moments, predictors, pruning, training
+from sharedlabel import ROOT, choices, data, embeddings, heads, metrics, models, moments, predictors, pruning, readouts, training
 from sharedlabel.data import Images
 from sharedlabel.live import lstm
 from sharedlabel.runs import checkpoints, names, parameters
 from sharedlabel.runtime import random_stream, select_device
 
-METHODS = ("baseline", "balanced", "freeze_retrain", "head_control")  # a mean of outputs of single images predicts
+METHODS = ("baseline", "balanced", "freeze_retrain", "head_control", "readout")  # a mean of outputs of single images predicts
 TRAINING_IMAGES, LEAST_OF_A_CLASS = 10_000, 200  # of which the moments are taken; more where there are many classes
 DRAWS = 50_000  # of all classes together, for every predicted confusion matrix
 RESAMPLED = (1, 2, 5)  # n at which tuples of training images are drawn, to see what normality costs
@@ -33,9 +34,11 @@ AT_ONCE = 40  # runs after which the files are written
 TUPLES, LEVEL = 200, 0.01  # of a class, and the level of that test
 
 
-def record_files(dataset: str, results: str | Path = "results") -> list[Path]:
-    """The records of METHODS on a data set that measured something and have a committed checkpoint."""
-    files = sorted(file for method in METHODS for file in (ROOT / results / dataset).glob(f"*/{dataset}-*-{method}-*.json"))
+def record_files(dataset: str, model: str, results: str | Path = "results") -> list[Path]:
+    """The records of METHODS on a data set and network that measured something and have a committed checkpoint."""
+    folder = ROOT / results / dataset / model
+    files = sorted(file for method in METHODS for file in folder.glob(f"{dataset}-{model}-{method}-*.json"))
+    files = [file for file in files if "-readout-" not in file.stem or "-lda-" in file.stem]  # of readouts those in closed form are enough
     return [file for file in files if file.with_suffix(".safetensors").exists()]
 
 
@@ -61,6 +64,8 @@ def run_outputs(file: Path) -> list[tuple[Tensor, Tensor]]:
     sets = image_sets(params["dataset"], params["held_out"], params["seed"])
     if params["method"] == "head_control":
         found = head_outputs(file, params, sets)
+    elif params["method"] == "readout":
+        found = readout_outputs(file, params)
     else:
         network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
         small = checkpoints.restore_network(network, sets[0].shape, checkpoints.load(file))
@@ -83,6 +88,25 @@ def head_outputs(file: Path, params: dict, sets: tuple[Images, Images]) -> list[
     small = predictors.IndependentHead(predictors.StoredEmbeddings(), head, head.columns)
     single = [torch.arange(len(each))[:, None] for each in rows]
     return [training.outputs(small, each, chosen=chosen) for each, chosen in zip(rows, single)]
+
+
+@torch.no_grad()
+def readout_outputs(file: Path, params: dict) -> list[Tensor]:
+    """The outputs of a linear readout after the CNN that its run starts from."""
+    tensors = checkpoints.load(file)
+    columns = tensors["readout.columns"].long()
+    found = cnn_embeddings(checkpoints.prerequisite_path("readout", params), params["embedding"])
+    return [F.linear(each[:, columns], tensors["readout.0.weight"], tensors["readout.0.bias"]) for each in found]
+
+
+@lru_cache(maxsize=2)
+def cnn_embeddings(cnn: Path, embedding: str) -> list[Tensor]:
+    """`readouts.embed` of the CNN of a record, for the `image_sets` of its seed."""
+    params = complete_parameters(cnn)
+    sets = image_sets(params["dataset"], params["held_out"], params["seed"])
+    network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
+    small = checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
+    return readouts.embed(small, list(sets), embedding, params["precision"])
 
 
 @lru_cache(maxsize=2)
@@ -173,17 +197,23 @@ def law_rows(file: Path) -> tuple[list[dict], dict]:
     rows = [{"run": run, "n": n} for n in (*ns, np.inf)]
     for name, predicted in columns.items():
         for row, (accuracy, information) in zip(rows, predicted):
-            row |= {f"{name}_accuracy": accuracy} | ({f"{name}_information": information} if name != "finite" else {})
+            row |= {f"{name}_accuracy": accuracy} | ({f"{name}_information": information} if name == "training" else {})
     for row in rows:
         if row["n"] in RESAMPLED:
             row["resampled_accuracy"] = resampled_accuracy(outputs, labels, row["n"], random_stream(0, "resampled"))
     return rows, {"run": run} | margin_statistics(outputs, labels, np.random.default_rng(0))
 
 
-def table_files(dataset: str, results: str | Path = "results") -> tuple[Path, Path]:
-    """Where the law's rows of a data set lie, and its margins."""
+def table_files(dataset: str, model: str, results: str | Path = "results") -> tuple[Path, Path]:
+    """Where the law's rows of a data set and network lie, and its margins."""
     folder = ROOT / results / "tables"
-    return folder / f"law_{dataset}.csv", folder / f"law_margins_{dataset}.csv"
+    return folder / f"law_{dataset}_{model}.csv", folder / f"law_margins_{dataset}_{model}.csv"
+
+
+def read_all(kind: int, results: str | Path = "results") -> pd.DataFrame:
+    """The law's rows of all data sets and networks (`kind` 0), or their margins (1)."""
+    files = [table_files(dataset, model, results)[kind] for dataset in choices.DATASETS for model in choices.MODELS]
+    return pd.concat([read(file) for file in files if file.exists()] or [pd.DataFrame(columns=["run", "n"])], ignore_index=True)
 
 
 def read(file: Path) -> pd.DataFrame:
@@ -191,9 +221,9 @@ def read(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, dtype={"run": str}) if file.exists() else pd.DataFrame(columns=["run"])
 
 
-def update(dataset: str, results: str | Path = "results") -> int:
-    """Bring the CSV files of a data set up to date with its records; returns how many runs were computed."""
-    targets, files = table_files(dataset, results), {digest(file.stem): file for file in record_files(dataset, results)}
+def update(dataset: str, model: str, results: str | Path = "results") -> int:
+    """Bring the CSV files of a data set and network up to date with its records; returns how many runs were computed."""
+    targets, files = table_files(dataset, model, results), {digest(file.stem): file for file in record_files(dataset, model, results)}
     new = [file for run, file in files.items() if run not in set(read(targets[1])["run"])]
     new.sort(key=lambda file: (complete_parameters(file)["seed"], file))  # so that a seed's images and a CNN's embeddings are computed once
     for start in range(0, len(new), AT_ONCE):
@@ -225,9 +255,11 @@ def write_example(results: str | Path = "results") -> None:
 
 def main(datasets: list[str]) -> None:
     select_device("cpu")
-    for dataset in datasets or [name for name in choices.DATASETS if record_files(name)]:
-        start = time.monotonic()
-        print(f"{dataset}: {update(dataset)} runs in {time.monotonic() - start:.0f} s")
+    for dataset in datasets or choices.DATASETS:
+        for model in choices.MODELS:
+            start = time.monotonic()
+            if count := update(dataset, model):
+                print(f"{dataset}, {model}: {count} runs in {time.monotonic() - start:.0f} s")
         if dataset == EXAMPLE["dataset"]:
             write_example()
 
