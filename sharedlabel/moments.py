@@ -77,11 +77,11 @@ def predicted_confusion(moments: ClassMoments, ns: list[int], generator: torch.G
     noise = torch.randn(draws, width, generator=generator, dtype=torch.float64)
     values, vectors = torch.linalg.eigh(moments.covariance)  # covariances are singular where two logits are tied
     spread = noise @ (vectors * values.clamp(min=0).sqrt()[:, None, :]).transpose(1, 2)  # [l, draws, d]
-    found = []
+    found, row = [], classes * torch.arange(classes)[:, None]
     for n in ns:
         winners = (moments.mean[:, None, :] + spread / n**0.5).argmax(2)
-        found.append(torch.nn.functional.one_hot(winners, classes).double().mean(1))
-    return torch.stack(found)
+        found.append(torch.bincount((row + winners).flatten(), minlength=classes**2).view(classes, classes) / draws)
+    return torch.stack(found).double()
 
 
 def limit_confusion(moments: ClassMoments) -> Tensor:

@@ -23,7 +23,7 @@ PREDICTIONS = {
 
 
 def select_runs(results: str | Path = "results") -> pd.DataFrame:
-    """Measured and predicted, a row a run and n: columns of `tables.load_records`, PREDICTIONS, `limit`, `error_*` = predicted - measured.
+    """Measured and predicted, a row a run and n: columns of `tables.load_records`, `predicted_*`, `limit` and `error_*` of PREDICTIONS.
 
     Only runs that the CSV files of `analysis.law` have; empty where there are none.
     """
@@ -32,11 +32,11 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     runs = runs.assign(run=runs["run"].map(law.digest), accuracy=100 * runs["n_accuracy"])
     predicted = law.read_all(0, results)
     for name in PREDICTIONS:
-        predicted[name] = 100 * predicted.get(f"{name}_accuracy", pd.Series(dtype=float))
+        predicted[f"predicted_{name}"] = 100 * predicted.get(f"{name}_accuracy", pd.Series(dtype=float))
     limits = predicted[np.isinf(predicted["n"].astype(float))].set_index("run")
     found = runs.merge(predicted, on=["run", "n"], validate="one_to_one").astype({"n": int})
-    found = found.assign(limit=found["run"].map(limits["training"]), limit_information=found["run"].map(limits["training_information"]))
-    errors = {f"error_{name}": found[name] - found["accuracy"] for name in PREDICTIONS}
+    found["limit"], found["limit_information"] = (found["run"].map(limits[name]) for name in ("predicted_training", "training_information"))
+    errors = {f"error_{name}": found[f"predicted_{name}"] - found["accuracy"] for name in PREDICTIONS}
     return found.assign(**errors, error_information=found["training_information"] - found["information_gain_corrected"])
 
 
@@ -185,7 +185,7 @@ def tabulate_limits(runs: pd.DataFrame, n: int = 80) -> pd.DataFrame:
     chosen = usual(runs)[lambda table: (table["n"] == n) & table["method"].isin(plots.METHODS)]
     chosen = tables.at_defaults(chosen, ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers", "initialisation"])
     columns = {}
-    for name, title in (("accuracy", f"measured at n = {n}"), ("training", f"predicted at n = {n}"), ("limit", "limit")):
+    for name, title in (("accuracy", f"measured at n = {n}"), ("predicted_training", f"predicted at n = {n}"), ("limit", "limit")):
         found = intervals.summary(chosen, name, [*ROW, "method"])
         columns[title] = pd.Series(report.format_summary(found), pd.MultiIndex.from_frame(found[[*ROW, "method"]]))
     found = pd.DataFrame(columns).reset_index()

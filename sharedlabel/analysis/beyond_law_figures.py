@@ -25,7 +25,8 @@ def draw_scatter(runs: pd.DataFrame):
     for ax, (title, chosen) in zip(axes, split.items()):
         for dataset, colour in DATASETS.items():
             part = runs[chosen & (runs["dataset"] == dataset)]
-            ax.scatter(part["training"], part["accuracy"], s=9, alpha=0.45, color=colour, label=plots.TITLES[dataset], linewidths=0)
+            label = plots.TITLES[dataset]
+            ax.scatter(part["predicted_training"], part["accuracy"], s=9, alpha=0.45, color=colour, label=label, linewidths=0)
         ax.plot([0, 100], [0, 100], color="0.3", linewidth=1)
         ax.set(title=title, xlabel="predicted from training images (%)", xlim=(0, 101), ylim=(0, 101))
     axes[0].set_ylabel("measured n-accuracy (%)")
@@ -66,7 +67,7 @@ def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
         part = plots.select_case(chosen, row)
         for (seed, own), colour in zip(list(part.groupby("seed"))[:3], plots.PALETTE):
             own = own.sort_values("n")
-            ax.plot(own["n"], own["training"], color=colour, label=f"seed {seed:g}")
+            ax.plot(own["n"], own["predicted_training"], color=colour, label=f"seed {seed:g}")
             ax.plot(own["n"], own["accuracy"], "o", color=colour, markersize=5)
             ax.axhline(own["limit"].iloc[0], color=colour, linestyle=":", linewidth=1.4)
         ax.set(title=plots.case_title(row), xlabel="n", xscale="log", ylim=(0, 103))

@@ -30,7 +30,7 @@ DRAWS = 50_000  # of all classes together, for every predicted confusion matrix
 RESAMPLED = (1, 2, 5)  # n at which tuples of training images are drawn, to see what normality costs
 TESTED = (1, 5, 25)  # n at which the margin is tested for normality
 EXAMPLE = {"dataset": "mnist", "model": "conv", "rho": 3.5, "seed": 1}  # a CNN whose means are shown, by the baseline and balanced
-AT_ONCE = 40  # runs after which the files are written
+AT_ONCE = 12  # runs after which the files are written
 TUPLES, LEVEL = 200, 0.01  # of a class, and the level of that test
 
 

@@ -140,7 +140,7 @@ def images_needed(ns: np.ndarray, accuracies: np.ndarray, target: float = TARGET
 
 
 def needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
-    """Images needed for TARGET of the baseline's CNNs: ROW, rung (averaged, lda), seed, `measured`, `predicted` (inf: more than were measured).
+    """Images needed for TARGET of the baseline's CNNs: ROW, rung (averaged, lda), seed, `measured`, `predicted` (inf: more than 80).
 
     Predicted by the law from training images (`analysis.law`); only runs that it has.
     """
@@ -179,7 +179,7 @@ CLAIMS = [
           "the paired 95 % interval of the difference lies above 0", claim_lda_pruned_lstm),
     Claim("lda-lstm", "ours", f"it is at most {TOLERANCE:g} points below the CNN-LSTM with an unpruned head", "points",
           f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_lda_lstm),
-    Claim("lda-features-lstm", "ours", f"LDA of the last hidden layer in place of the logits is at most {TOLERANCE:g} points below it", "points",
+    Claim("lda-features-lstm", "ours", f"LDA of the last hidden layer, not the logits, is at most {TOLERANCE:g} points below it", "points",
           f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_features_lstm),
     Claim("mlp-lstm", "ours", f"an MLP with 32 hidden units, its outputs averaged, is at most {TOLERANCE:g} points below it", "points",
           f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_mlp_lstm),
@@ -189,6 +189,11 @@ CLAIMS = [
 
 
 # ---- tables
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """n-accuracy of every rung on every CNN, for the CSV: `intervals.summary` by ROW, cnn_method, rung and n."""
+    return intervals.summary(runs, "accuracy", [*ROW, "cnn_method", "rung", "n"])
 
 
 def tabulate_ladder(runs: pd.DataFrame, case: tuple) -> pd.DataFrame:
