@@ -17,7 +17,7 @@ POINTS, BITS = 2.0, 0.1  # within which a prediction counts as right
 SHOWN_N = [1, 2, 5, 15, 25, 80]
 METHOD_TITLES = {"baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain", "head_control": "head alone"}
 PREDICTIONS = {
-    "training": "the law, training images", "held_out": "the law, held-out images", "finite": "… and a test set of finite size",
+    "training": "the law, training images", "held_out": "the law, held-out images", "finite": "the law, training images, finite test set",
     "resampled": "tuples of training images, drawn",
 }
 
@@ -32,8 +32,8 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     runs = runs.assign(run=runs["run"].map(law.digest), accuracy=100 * runs["n_accuracy"])
     predicted = law.read_all(0, results)
     for name in PREDICTIONS:
-        predicted[f"predicted_{name}"] = 100 * predicted.get(f"{name}_accuracy", pd.Series(dtype=float))
-    limits = predicted[np.isinf(predicted["n"].astype(float))].set_index("run")
+        predicted[f"predicted_{name}"] = 100 * predicted[f"{name}_accuracy"]
+    limits = predicted[np.isinf(predicted["n"])].set_index("run")
     found = runs.merge(predicted, on=["run", "n"], validate="one_to_one").astype({"n": int})
     found["limit"], found["limit_information"] = (found["run"].map(limits[name]) for name in ("predicted_training", "training_information"))
     errors = {f"error_{name}": found[f"predicted_{name}"] - found["accuracy"] for name in PREDICTIONS}

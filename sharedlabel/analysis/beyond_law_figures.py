@@ -106,7 +106,7 @@ def read_example(results: str | Path = "results") -> dict[str, ClassMoments]:
     found = {}
     for method, part in pd.read_csv(file).groupby("method", sort=False):
         means = part["entry"] == "mean"
-        values = torch.tensor(part.drop(columns=["method", "label", "entry"]).to_numpy())
+        values = torch.tensor(part.drop(columns=["method", "label", "entry"]).to_numpy(copy=True))
         mean, rest = values[means.to_numpy()], values[~means.to_numpy()]
         found[method] = ClassMoments(mean, rest.view(len(mean), -1, mean.shape[1]), torch.full((len(mean),), 1000))
     return found

@@ -210,10 +210,17 @@ def table_files(dataset: str, model: str, results: str | Path = "results") -> tu
     return folder / f"law_{dataset}_{model}.csv", folder / f"law_margins_{dataset}_{model}.csv"
 
 
+COLUMNS = (
+    ["run", "n", "training_accuracy", "training_information", "held_out_accuracy", "finite_accuracy", "resampled_accuracy"],
+    ["run", "skewness", "kurtosis", *(f"normal_{n}" for n in TESTED)],
+)
+
+
 def read_all(kind: int, results: str | Path = "results") -> pd.DataFrame:
     """The law's rows of all data sets and networks (`kind` 0), or their margins (1)."""
     files = [table_files(dataset, model, results)[kind] for dataset in choices.DATASETS for model in choices.MODELS]
-    return pd.concat([read(file) for file in files if file.exists()] or [pd.DataFrame(columns=["run", "n"])], ignore_index=True)
+    found = pd.concat([read(file) for file in files if file.exists()] or [pd.DataFrame(columns=["run"])], ignore_index=True)
+    return found.reindex(columns=COLUMNS[kind]).astype({name: float for name in COLUMNS[kind][1:]})
 
 
 def read(file: Path) -> pd.DataFrame:

@@ -153,7 +153,7 @@ def needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
         | {name: images_needed(part["n"].to_numpy(), part[column].to_numpy()) for name, column in MEASURED_AND_PREDICTED}
         for key, part in chosen.groupby([*ROW, "rung", "seed"])
     ]
-    return pd.DataFrame(rows, columns=[*ROW, "rung", "seed", "measured", "predicted"])
+    return pd.DataFrame(rows, columns=[*ROW, "rung", "seed", "measured", "predicted"]).astype({"measured": float, "predicted": float})
 
 
 def claim_needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
@@ -228,10 +228,12 @@ def tabulate_gain(runs: pd.DataFrame, ns: tuple[int, ...] = (1, 5, 40)) -> pd.Da
     """Averaged logits and LDA side by side on every CNN, means over seeds: a row a CNN."""
     chosen = runs[runs["rung"].isin(["averaged", "lda"]) & runs["n"].isin(ns)]
     both = chosen.groupby([*ROW, "cnn_method", "seed", "n"])["rung"].transform("nunique") == 2
+    if not both.any():
+        return pd.DataFrame()
     means = chosen[both].groupby([*ROW, "cnn_method", "n", "rung"])["accuracy"].mean().unstack("rung")
     text = means["averaged"].map("{:.1f}".format) + " → " + means["lda"].map("{:.1f}".format)
     text = text.unstack("n").add_prefix("n = ").reset_index()
-    rows = plots.cases(text, ROW) if len(text) else []
+    rows = plots.cases(text, ROW)
     text = text.iloc[sorted(range(len(text)), key=lambda i: (rows.index(tuple(text[ROW].iloc[i])), text["cnn_method"].iloc[i]))]
     text.insert(0, "network", [plots.case_title(case) for case in zip(*(text[name] for name in ROW))])
     return text.drop(columns=ROW).rename(columns={"cnn_method": "CNN"}).rename_axis(columns=None).reset_index(drop=True)
