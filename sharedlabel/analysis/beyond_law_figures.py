@@ -9,6 +9,7 @@ from matplotlib.patches import Ellipse
 
 from sharedlabel import ROOT
 from sharedlabel.analysis import beyond_law, plots
+from sharedlabel.analysis.report import VERDICT_COLOURS
 from sharedlabel.moments import ClassMoments
 
 DATASETS = {name: colour for name, colour in zip(("mnist", "cifar10", "cifar100"), plots.PALETTE)}
@@ -105,9 +106,9 @@ def read_example(results: str | Path = "results") -> dict[str, ClassMoments]:
         return {}
     found = {}
     for method, part in pd.read_csv(file).groupby("method", sort=False):
-        means = part["entry"] == "mean"
+        means = torch.tensor((part["entry"] == "mean").to_numpy(copy=True))
         values = torch.tensor(part.drop(columns=["method", "label", "entry"]).to_numpy(copy=True))
-        mean, rest = values[means.to_numpy()], values[~means.to_numpy()]
+        mean, rest = values[means], values[~means]
         found[method] = ClassMoments(mean, rest.view(len(mean), -1, mean.shape[1]), torch.full((len(mean),), 1000))
     return found
 
@@ -132,7 +133,7 @@ def draw_means(moments: ClassMoments):
         for label, point in enumerate(points):
             values, vectors = torch.linalg.eigh(plane.T @ moments.covariance[label] @ plane / n)
             own = int(winners[label]) == label
-            colour = plots.PALETTE[0] if own else plots.PALETTE[1]
+            colour = VERDICT_COLOURS["holds" if own else "fails"]
             size = 2 * radius * values.clamp(min=0).sqrt()
             angle = float(torch.rad2deg(torch.atan2(vectors[1, 1], vectors[0, 1])))
             ax.add_patch(Ellipse(point.tolist(), float(size[1]), float(size[0]), angle=angle, color=colour, alpha=0.25))
