@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sharedlabel import ROOT
+from sharedlabel import ROOT, choices
 from sharedlabel.analysis import intervals, law, plots, report, tables
 from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge, judge_negligible
 from sharedlabel.analysis.intervals import ROW
@@ -34,7 +34,7 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
 
     `cnn_method` is what trained the CNN. A head alone was trained on single images; a CNN-LSTM for this n. All else is at its default.
     """
-    runs = tables.load_records(results)
+    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout"))
     runs = runs[(runs["protocol"] == "random") & (runs["pruner"] == "synflow") & (runs["prune_iterations"] == 100)]
     runs = tables.at_defaults(runs, HEAD_DEFAULTS, but=["head_pruner"])
     runs = runs.reindex(columns=runs.columns.union(OPTIONAL))

@@ -94,6 +94,10 @@ def test_rungs_are_compared_in_pairs_by_seed():
     assert verdicts(readout.claim_lda_pruned_lstm(runs)) == []
 
 
+def test_what_the_paper_did_not_ask_is_not_in_the_tables_of_its_sections():
+    assert "readout" not in set(readout.tables.load_records("results")["method"])
+
+
 def test_the_ladder_is_in_its_order_and_has_costs():
     table = readout.tabulate_ladder(rungs(lstm=[96.0, 97.0], averaged=[40.0, 41.0], lda=[90.0, 91.0]), ("mnist", "conv", 3.75, "balanced"))
     assert table["readout"].tolist() == ["averaged logits", "LDA", "CNN-LSTM"] and table["weights"].tolist() == [47] * 3
@@ -102,7 +106,7 @@ def test_the_ladder_is_in_its_order_and_has_costs():
 
 def test_committed_averaged_readouts_are_what_the_cnns_say():
     """Why `averaged` needs no more runs than one row's."""
-    runs = readout.tables.load_records("results")
+    runs = readout.tables.load_records("results", ("baseline", "balanced", "readout"))
     runs = runs[(runs["protocol"] == "random") & (runs["dataset"] == "mnist") & (runs["rho"] == 3.75) & (runs["pruner"] == "synflow")]
     averaged = runs[runs["readout"] == "averaged"].set_index(["cnn_method", "seed", "n"])["n_accuracy"]
     cnn = runs[runs["method"].isin(["baseline", "balanced"])].set_index(["method", "seed", "n"])["n_accuracy"]
