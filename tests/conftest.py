@@ -21,6 +21,14 @@ settings.load_profile("quick")
 SHAPE, CLASSES = (3, 8, 8), 4  # of the images that tests of whole models use
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+def pytest_collection_modifyitems(items):
+    """The cells of notebooks, which nbval executes, are slow ones."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)

@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 from conftest import generator, model
-from test_notebooks import execute, saved
+from test_methods import execute, saved
 from test_resume import RUNS, whole_and_cut
 
 from sharedlabel import choices, live, losses, predictors, pruning, runtime, training

@@ -1,4 +1,4 @@
-"""The three places that name versions agree: pyproject.toml's ranges, requirements.lock, environment.yml."""
+"""The places that name versions agree: pyproject.toml's ranges, requirements.lock and its hashes, environment.yml, CITATION.cff."""
 import re
 import tomllib
 
@@ -36,6 +36,34 @@ def test_ranges_admit_the_lock(requirement):
 
 def test_environment_has_the_locks_versions():
     (pip,) = (entry["pip"] for entry in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"] if isinstance(entry, dict))
+    assert pip.pop(0).startswith("--extra-index-url ")  # of torch's CPU build
     assert pip.pop() == "-e ."  # the package itself
     direct = {canonicalize_name(Requirement(each).name) for each in PROJECT["dependencies"]}
     assert pinned(pip) == {name: version for name, version in pinned(LOCK).items() if name in direct}
+
+
+def test_every_version_of_the_lock_has_hashes_and_nothing_else_has():
+    entries = re.split(r"\n(?=[A-Za-z])", (ROOT / "requirements.hashes").read_text().partition("\n")[2].partition("\n")[2])
+    requirements = [Requirement(entry.partition(" \\\n")[0]) for entry in entries]
+    by_name = [sorted(map(str, (Requirement(str(each).replace(each.name, canonicalize_name(each.name))) for each in some)))
+               for some in (requirements, map(Requirement, LOCK))]
+    assert by_name[0] == by_name[1]
+    assert all(re.fullmatch(r"(    --hash=sha256:[0-9a-f]{64}( \\\n|\n?$))+", entry.partition(" \\\n")[2]) for entry in entries)
+
+
+def test_citation_names_this_version_and_licence():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert (ROOT / "LICENSE").read_text().startswith(f"{citation['license']} License")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda file: file.stem)
+def test_a_workflow_types_what_the_makefile_and_the_tree_have(file):
+    """Every `make TARGET` and every script in a workflow exists (`make site` comes with the site)."""
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)) | {"site"}
+    workflow = yaml.safe_load(file.read_text())
+    steps = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    for command in steps:
+        word, *arguments = command.split()
+        assert word == "apt-get" or (word == "make" and arguments[0] in targets) or (ROOT / word).exists(), command
+    assert True in workflow  # `on`, to YAML 1.1

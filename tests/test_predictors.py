@@ -184,10 +184,10 @@ def test_a_head_starts_from_its_cnns_own_run_whatever_its_n():
 
 def test_a_record_that_is_another_runs_is_refused_by_name(tmp_path):
     params = parameters.check("cnn_lstm", {"cnn_method": "baseline", "results": str(tmp_path)})
-    wanted = parameters.identity("baseline", {k: v for k, v in parameters.prerequisite("cnn_lstm", params).items() if k != "method"})
-    file = names.record_path(wanted, tmp_path)
+    wanted = parameters.identity("baseline", parameters.prerequisite("cnn_lstm", params))
+    file = checkpoints.prerequisite_path("cnn_lstm", params)
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"params": wanted | {"dataset": "mnist", "rho": 3.0}}))
+    file.write_text(json.dumps({"params": wanted | {"dataset": "mnist", "rho": 3.0}, "status": "ok"}))
     with pytest.raises(ValueError, match="the record of another run: dataset 'mnist', not 'digits'; rho 3.0, not 2.0"):
         checkpoints.load_prerequisite("cnn_lstm", params)
 
@@ -197,6 +197,16 @@ def test_a_record_without_its_checkpoint_is_named(tmp_path):
     before = parameters.prerequisite("head_control", params)
     file = records.save({"params": parameters.identity("baseline", before), "status": "ok"}, tmp_path)
     with pytest.raises(FileNotFoundError, match=f"{file.name} has lost its checkpoint; put the .safetensors back .no large one"):
+        checkpoints.load_prerequisite("head_control", params)
+
+
+@pytest.mark.parametrize("text", ["", "{half", "[]", "3", '{"params": {}}'])
+def test_a_damaged_record_to_start_from_is_named(tmp_path, text):
+    params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
+    file = checkpoints.prerequisite_path("head_control", params)
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    with pytest.raises(ValueError, match=f"^{file} is not a whole record .* delete it"):
         checkpoints.load_prerequisite("head_control", params)
 
 
@@ -290,6 +300,9 @@ def test_a_moved_study_goes_on_although_another_processor_would_prune_otherwise(
     at, other = next((at, other) for at in sorted(kept) for other in range(at // 9 * 9, at // 9 * 9 + 9) if other not in kept)
     tensors["2.index"] = torch.tensor(sorted(kept - {at} | {other}), dtype=torch.int32)
     safetensors.save_file(tensors, file)
+    record = json.loads(file.with_suffix(".json").read_text())
+    del record["provenance"]["checkpoint_sha256"]
+    file.with_suffix(".json").write_text(json.dumps(record))
     assert execute(method, tmp_path, **CNN, **given)["status"] == "ok"
 
 

@@ -26,13 +26,14 @@ def times_read(module: nn.Conv2d | nn.Linear, source: Tensor, target: Tensor) ->
 def survivors(network: nn.Module, shape: tuple[int, int, int]):
     """What is left of a pruned Conv (`models.conv`), drawn from the pixels that it reads to its classes.
 
+    From left to right, in two rows: image, kernels and channels of the first convolution, then of the second, and the classes.
     Only live channels are drawn. A map shows how many products each of its positions goes into, kernels and classes
     show the weights themselves; a class's grey dots are the positions that it leaves to the others.
     """
     need = live.live_activations(network, shape)
     (first, conv1), (second, conv2), (_, linear) = ((n, m) for n, m in network.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
     images, maps1, maps2 = next(iter(need.values())), need[first], need[second]  # bool [C, H, W]
-    inputs, rows, columns = (maps.any((1, 2)).nonzero().flatten().tolist() for maps in (images, maps1, maps2))
+    inputs, rows, columns = (each.any((1, 2)).nonzero().flatten().tolist() for each in (images, maps1, maps2))
     classes = linear.weight.detach().view(-1, *maps2.shape)
     kernels1, kernels2 = conv1.weight.detach()[rows][:, inputs], conv2.weight.detach()[columns][:, rows]
     read = times_read(conv1, images, maps1), times_read(conv2, maps1, maps2), (classes != 0).sum(0)
@@ -50,13 +51,16 @@ def survivors(network: nn.Module, shape: tuple[int, int, int]):
         ax = panel(cell, picture, signed)
         for y, x in picture.nonzero().tolist():
             ink = "white" if picture[y, x].abs() > 0.7 * limit else "black"
-            ax.text(x, y, f"{picture[y, x]:+.2f}".replace("-", "−"), ha="center", va="center", fontsize=6, color=ink)
+            ax.text(x, y, f"{picture[y, x]:+.2f}".replace("-", "−").replace("0.", "."), ha="center", va="center", fontsize=6, color=ink)
 
     pairs = math.ceil(len(classes) / 2)
-    figure = plt.figure(figsize=(14, 1.1 * max(len(rows), pairs) + 1.6))
+    upper, lower = 0.9 * max(len(rows), 3), 0.9 * max(len(rows), pairs, 3)  # inches
+    figure = plt.figure(figsize=(6.8, upper + lower + 2.2), dpi=120)
     inch = 1 / figure.get_figheight()
-    grid = figure.add_gridspec(1, 6, width_ratios=[2.6, len(inputs), 1.1, len(columns), 2.6, 2.3], wspace=0.25,
-                               left=0.01, right=0.99, bottom=0.9 * inch, top=1 - 0.6 * inch)
+    grid = [*figure.add_gridspec(1, 3, width_ratios=[2.6, len(inputs), 1.1], wspace=0.25, left=0.01, right=0.99,
+                                 bottom=1 - (0.6 + upper) * inch, top=1 - 0.6 * inch),
+            *figure.add_gridspec(1, 3, width_ratios=[1.1 * len(columns), 2.6, 2.3], wspace=0.25, left=0.06, right=0.99,
+                                 bottom=0.9 * inch, top=(0.9 + lower) * inch)]
     sizes = (1, 1), (len(rows), len(inputs)), (len(rows), 1), (len(rows), len(columns)), (len(columns), 1), (pairs, 2)
     cells = [part.subgridspec(*size, hspace=0.1, wspace=0.3) for part, size in zip(grid, sizes)]
     panel(cells[0][0, 0], read[0].sum(0), counts)
@@ -81,13 +85,13 @@ def survivors(network: nn.Module, shape: tuple[int, int, int]):
     )
     for part, head in zip(grid, heads):
         box, arrow = part.get_position(figure), "" if head == heads[-1] else " →"
-        figure.text((box.x0 + box.x1) / 2, 1 - 0.1 * inch, head + arrow, ha="center", va="top", fontsize="small")
+        figure.text((box.x0 + box.x1) / 2, box.y1 + 0.1 * inch, head + arrow, ha="center", va="bottom", fontsize="small")
     ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50, 100) if tick <= most]
     for left, look, label, given in (
         (0.01, counts, "products that a position goes into", {"ticks": ticks, "format": "%d"}),
-        (0.78, signed, "weight", {"extend": "both"}),
+        (0.65, signed, "weight", {"extend": "both"}),
     ):
-        scale, ax = plt.cm.ScalarMappable(look["norm"], look["cmap"]), figure.add_axes([left, 0.6 * inch, 0.2, 0.12 * inch])
+        scale, ax = plt.cm.ScalarMappable(look["norm"], look["cmap"]), figure.add_axes([left, 0.6 * inch, 0.33, 0.12 * inch])
         bar = figure.colorbar(scale, ax, orientation="horizontal", **given)
         bar.minorticks_off()
         bar.set_label(label, fontsize="small")

@@ -25,12 +25,6 @@ def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     return found.assign(low=found["mean"] - half, high=found["mean"] + half, seeds=found["count"]).drop(columns=["sem", "count"])
 
 
-def format_means(found: pd.DataFrame, how: str = "+.1f") -> list[str]:
-    """The means of a `summary` and half their intervals, where there is one: "+1.2±0.3"."""
-    halves = found["high"] - found["mean"]
-    return [f"{mean:{how}}" + ("" if np.isnan(half) else f"±{half:{how.lstrip('+')}}") for mean, half in zip(found["mean"], halves)]
-
-
 def sample_means(table: pd.DataFrame, value: str, count: int = 4000, seed: int = 0) -> tuple[list, list, np.ndarray]:
     """(rhos, ns, plausible means [count, rhos, ns]) of `value`: mean + standard error * Student's t.
 

@@ -1,12 +1,11 @@
 """The study's figures: means over seeds with their intervals, legible in print and to the colour-blind.
 
 Every curve has a colour and a marker of its own. A figure function draws and returns the figure; the
-numbers beneath it are printed from the same summary by `format_table`.
+numbers beneath it come from the same `intervals.summary`.
 """
 import itertools
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import ticker
@@ -16,6 +15,7 @@ from sharedlabel.analysis import intervals, sweet_spots
 
 MARKERS = "osD^vP*X<>hd"
 PALETTE = sns.color_palette("colorblind")
+PALETTE[8] = (0.1, 0.1, 0.1)  # its yellow is hardly seen on white
 PALETTE += [(0.36, 0.2, 0.58), (0.45, 0.45, 0.1)]  # as many as there are markers: no two variants look alike
 LABELS = {
     "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
@@ -34,7 +34,7 @@ TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100
          "graph_embedding": "graph: joined embeddings", "graph_neuron": "graph: neurons",
          "head_per_image_balanced": "head alone, per image", "head_tuple_mean_balanced": "head alone, tuple's mean",
          "head_per_image_baseline": "head alone, per image (baseline CNN)",
-          "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
+         "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
          "balanced_table_2": "balanced at Table 2's ρ for averaging"}
 METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron",
@@ -73,14 +73,6 @@ def case_title(case: tuple) -> str:
     return ", ".join([TITLES[case[0]], TITLES[case[1]], *rhos]) + (" (unpruned)" if case[3:] == (0,) else "")
 
 
-def panels(table: pd.DataFrame, height: float = 4.2, rows: int = 1):
-    """One panel a case side by side, `rows` of them; returns figure and axes [rows, cases]; of no case neither."""
-    count = len(cases(table))
-    if not count:
-        return None, np.empty((rows, 0), object)
-    return plt.subplots(rows, count, figsize=(5.6 * count, height * rows), squeeze=False, layout="constrained")
-
-
 def curve_styles(table: pd.DataFrame, by: str) -> list[tuple]:
     """(value, colour, marker, label) of every value of column `by`: a name's are its own in every figure, numbers share a scale."""
     found = set(table[by])
@@ -114,10 +106,10 @@ def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.1
     ax.fill_between(at, low, found["high"], color=how["color"], alpha=band, linewidth=0)
 
 
-def panel_grid(drawn: list[tuple], columns: int, size: tuple[float, float], room: float = 0, apart: int = 0):
+def panel_grid(drawn: list[tuple], columns: int, size: tuple[float, float], apart: int = 0):
     """A panel with its title for each case, `columns` side by side, each of `size` inches; returns figure and axes [cases].
 
-    A new line begins where the first `apart` entries of a case change. `room`: inches for a legend on the right.
+    A new line begins where the first `apart` entries of a case change.
     """
     lines = []
     for case in drawn:
@@ -125,7 +117,7 @@ def panel_grid(drawn: list[tuple], columns: int, size: tuple[float, float], room
             lines.append([])
         lines[-1].append(case)
     widest = max(map(len, lines))
-    figsize = size[0] * widest + room, size[1] * len(lines)
+    figsize = size[0] * widest, size[1] * len(lines)
     figure, axes = plt.subplots(len(lines), widest, figsize=figsize, squeeze=False, layout="constrained")
     for line, row in zip(lines, axes):
         for ax, case in zip(row, line):
@@ -133,44 +125,6 @@ def panel_grid(drawn: list[tuple], columns: int, size: tuple[float, float], room
         for ax in row[len(line) :]:
             ax.remove()
     return figure, [ax for line, row in zip(lines, axes) for ax in row[: len(line)]]
-
-
-def by_method(table: pd.DataFrame, y: str):
-    """One panel a (data set, network, rho), three side by side: y against n, a curve for each method; returns figure and axes."""
-    rows = cases(table, intervals.ROW)
-    figure, axes = panel_grid(rows, columns=3, size=(5.2, 4))
-    for ax, row in zip(axes, rows):
-        curves(ax, select_case(table, row), "n", y, by="method", along="n")
-        ax.set_xscale("log")
-        ax.set_xticks([1, 2, 5, 10, 25, 80], [1, 2, 5, 10, 25, 80])
-        fit_y_axis(ax)
-        ax.legend(frameon=False)
-    return figure, axes
-
-
-def by_panel(table: pd.DataFrame, y: str, by: str, x: str = "n"):
-    """One panel a (data set, network, rho, head rho), two side by side: y against x, a point for each n, a curve for each `by`.
-
-    One legend serves all. Returns figure and axes.
-    """
-    drawn = cases(table, intervals.PANEL)
-    figure, axes = panel_grid(drawn, columns=2, size=(5.4, 4.4), room=2, apart=len(intervals.ROW))
-    for ax, case in zip(axes, drawn):
-        curves(ax, select_case(table, case), x, y, by, along="n")
-        ax.set_xscale("log")
-        if x == "n":
-            ax.set_xticks([1, 2, 5, 15, 40], [1, 2, 5, 15, 40])
-        fit_y_axis(ax)
-    legend(figure, by, table)
-    return figure, axes
-
-
-def legend(figure, by: str, table: pd.DataFrame) -> None:
-    """One legend, outside on the right, of the curves of all panels, in the order of `curve_styles`."""
-    found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
-    labels = [label for *_, label in curve_styles(table, by) if label in found]
-    heading = None if by in CURVE_ORDER else LABELS[by]
-    figure.legend([found[label] for label in labels], labels, loc="outside right center", frameon=False, title=heading)
 
 
 def name_variants(table: pd.DataFrame) -> pd.Series:
@@ -203,17 +157,6 @@ def fit_y_axis(ax, bands: bool = False) -> None:
         ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
 
 
-def by_case(table: pd.DataFrame, x: str, y: str, by: str, along: str, xscale: str = "linear", yscale: str = "linear"):
-    """One panel a case of `curves`, the legend beside the last."""
-    figure, axes = panels(table)
-    for ax, case in zip(axes[0], cases(table)):
-        ax.set(xscale=xscale, yscale=yscale, title=case_title(case))
-        curves(ax, select_case(table, case), x, y, by, along)
-        fit_y_axis(ax)
-        ax.legend(title={"rho": "ρ", "n": "n"}[by], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return figure
-
-
 def select_case(table: pd.DataFrame, case: tuple) -> pd.DataFrame:
     """The part of a table that belongs to one of its `cases`."""
     for name, value in zip(intervals.PANEL, case):
@@ -230,22 +173,16 @@ def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:
             ax.plot(spot.best, means[spot.n, spot.best], "o", markersize=13, markerfacecolor="none", markeredgecolor="crimson", zorder=5)
 
 
-def format_table(
-    table: pd.DataFrame, value: str, rows: str = "rho", columns: str = "n", digits: int = 3, by: list[str] = intervals.CASE,
-) -> str:
-    """The numbers of a figure as text: the mean over seeds, ± half its 95 % interval, a table for each of `cases(table, by)`."""
-    text = []
-    for case in cases(table, by):
-        found = intervals.summary(select_case(table, case), value, [rows, columns])
-        found["shown"] = intervals.format_means(found, f".{digits}f")
-        text.append(f"{case_title(case)}: {value}\n{found.pivot(index=rows, columns=columns, values='shown').fillna('-').to_string()}")
-    return "\n\n".join(text)
+def compact_grid(drawn: list[tuple], size: tuple[float, float] = (3.4, 2.7), apart: int = 0):
+    """`panel_grid` two panels wide, as section notebooks show it: 820 pixels, and its text is still legible at 390."""
+    figure, axes = panel_grid(drawn, columns=2, size=size, apart=apart)
+    figure.set_dpi(120)
+    return figure, axes
 
 
-def scatter(ax, table: pd.DataFrame, x: str, y: str, by: str) -> None:
-    """A point a row, coloured and marked by `by`."""
-    for group, colour, marker, label in curve_styles(table, by):
-        part = table[table[by] == group]
-        ax.scatter(part[x], part[y], s=22, color=colour, marker=marker, alpha=0.7, linewidth=0, label=label)
-    ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
-    ax.legend(title={"rho": "ρ", "n": "n"}[by], frameon=False)
+def legend_below(figure, title: str | None = None, columns: int = 6) -> None:
+    """One legend of the curves of all panels, below them: numbers sorted, names in the order of TITLES."""
+    found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
+    order = {name: place for place, name in enumerate(TITLES.values())}
+    labels = sorted(found, key=lambda label: order[label] if label in order else float(label))
+    figure.legend([found[label] for label in labels], labels, title=title, loc="outside lower center", ncols=columns, frameon=False)

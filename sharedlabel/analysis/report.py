@@ -13,6 +13,7 @@ from sharedlabel.analysis.comparisons import Claim
 
 VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b"}  # told apart by the colour-blind, legible on white
 LONG = 16  # rows from which on a table is collapsed
+CLAIMS_CAPTION = "Verdicts; estimates of the cases that fail where a claim fails, else of all, ± half a 95 % interval over seeds"
 CAPTION = '<caption style="caption-side: top; text-align: left; padding-bottom: 0.4em">{}</caption>'
 
 
@@ -24,10 +25,10 @@ def format_estimate(estimate: float, low: float = math.nan, high: float = math.n
     if math.isnan(estimate):
         return "-"
     half = (high - low) / 2
-    if math.isnan(half) or half == 0:
-        text = f"{estimate:.3g}" + (" ± 0" if half == 0 else "")
+    if math.isnan(half) or half <= 1e-9 * abs(estimate):
+        text = f"{estimate:.3g}" + ("" if math.isnan(half) else " ± 0")
     elif math.isclose(high - estimate, half, rel_tol=1e-6):
-        decimals = max(0, 1 - math.floor(math.log10(half)))
+        decimals = max(0, min(1 - math.floor(math.log10(half)), max(2, 3 - math.floor(math.log10(max(abs(estimate), half))))))
         text = f"{estimate:.{decimals}f} ± {half:.{decimals}f}"
     else:
         text = f"{estimate:.3g} ({low:.3g} to {high:.3g})"
@@ -37,6 +38,18 @@ def format_estimate(estimate: float, low: float = math.nan, high: float = math.n
 def format_summary(found: pd.DataFrame, value: str = "mean") -> list[str]:
     """`format_estimate` of every row of a table with the columns `value`, `low` and `high`, such as `intervals.summary` gives."""
     return [format_estimate(*row) for row in zip(found[value], found["low"], found["high"])]
+
+
+def format_count(number: float) -> str:
+    """A large number with two significant digits: 12,345,678 is "12 M"."""
+    rounded = float(f"{number:.2g}")
+    size = min(max(0, math.floor(math.log10(rounded)) // 3), 3) if rounded >= 1 else 0
+    return f"{rounded / 1000**size:g} {['', 'k', 'M', 'G'][size]}".strip()
+
+
+def stack_networks(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables by network one below the other, in a column `network`; empty of none."""
+    return pd.concat(found, names=["network"]).reset_index("network").reset_index(drop=True) if found else pd.DataFrame(columns=["network"])
 
 
 def show_table(frame: pd.DataFrame, caption: str, collapsed: bool | None = None) -> None:
@@ -55,12 +68,12 @@ def show_table(frame: pd.DataFrame, caption: str, collapsed: bool | None = None)
 
 
 def format_cell(value) -> str:
-    """A number with three significant digits, whole ones in full; "-" for a missing value; text as it is."""
+    """A number with three significant digits, from a thousand on and whole ones in full; "-" for a missing value; text as it is."""
     if isinstance(value, str):
         return value
     if pd.isna(value):
         return "-"
-    return (f"{value:,.0f}" if value == int(value) else f"{value:.3g}").replace("-", "−")
+    return (f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}").replace("-", "−")
 
 
 def table_html(text: pd.DataFrame, caption: str, collapsed: bool) -> str:
@@ -101,17 +114,22 @@ def write_long_table(frame: pd.DataFrame, name: str, results: str | Path = "resu
 def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """A row a claim: its words, the verdict, how many cases have which, the range of the estimates, and seeds.
 
-    judged: the rows of every claim by its id (`comparisons.judge_claims`).
+    judged: the rows of every claim by its id (`comparisons.judge_claims`). Where a claim fails the estimates are those of the cases
+    that fail. A skewed interval is left to `show_claim`.
     """
     rows = []
     for claim in claims:
         cases = judged[claim.id]
-        verdicts, measured = list(cases["verdict"]), cases.dropna(subset="estimate").sort_values("estimate", kind="stable")
-        ends = dict.fromkeys(format_summary(measured.iloc[[0, -1]], "estimate")) if len(measured) else ["-"]
+        verdicts = list(cases["verdict"])
+        verdict = claim.overall(verdicts)
+        decisive = cases[(cases["verdict"] == "fails") | (verdict != "fails")]
+        measured = decisive.dropna(subset="estimate").sort_values("estimate", kind="stable")
+        ends = format_summary(measured.iloc[[0, -1]], "estimate") if len(measured) else ["-"]
+        ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)
         seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
-        counts = [f"{verdicts.count(word)} {word}" for word in VERDICT_COLOURS if word in verdicts]
+        counts = [f"{word} {verdicts.count(word)}" for word in VERDICT_COLOURS if word in verdicts]
         rows.append({
-            "claim": claim.words, "source": claim.source, "verdict": claim.overall(verdicts), "cases": ", ".join(counts) or "no runs yet",
+            "claim": claim.words, "source": claim.source, "verdict": verdict, "cases": ", ".join(counts) or "no runs yet",
             "estimate": f"{' to '.join(ends)} ({claim.unit})", "seeds": " to ".join(map(str, seeds)),
         })
     return pd.DataFrame(rows)
@@ -119,7 +137,7 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
 
 def show_claims(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> None:
     """Display the verdicts on all claims of a notebook, a row each (`claims_table`)."""
-    show_table(claims_table(claims, judged), "The claims and their verdicts; ± is half a 95 % interval over seeds", collapsed=False)
+    show_table(claims_table(claims, judged), CLAIMS_CAPTION, collapsed=False)
 
 
 def show_claim(claim: Claim, rows: pd.DataFrame) -> None:

@@ -26,16 +26,6 @@ def find(table: pd.DataFrame, value: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def describe(spots: pd.DataFrame, sure: float = 0.975) -> str:
-    """In words: for how many n the sweet spot is surely inside the measured range, surely at an end, or neither."""
-    inside, lower, upper = (int((spots[name] >= sure).sum()) for name in ("inside", "lower_end", "upper_end"))
-    blind = int(spots["inside"].isna().sum())
-    return (
-        f"of {len(spots)} n: inside the range for {inside}, at its lower end for {lower}, at its upper end for {upper}, "
-        f"undecided for {len(spots) - inside - lower - upper - blind}" + (f", too few runs to tell for {blind}" if blind else "")
-    )
-
-
 def count_dips(means: np.ndarray) -> int:
     """How many interior columns of means [draws, rhos] lie below one on either side in 97.5 % of the draws.
 
@@ -49,18 +39,18 @@ def count_dips(means: np.ndarray) -> int:
     return found
 
 
-def cheapest(table: pd.DataFrame, targets: list[float]) -> tuple[pd.DataFrame, float]:
-    """The cheapest (rho, n) of one case whose mean n-accuracy reaches each target (cost: MACs of the tuple).
+def cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_accuracy") -> tuple[pd.DataFrame, float]:
+    """The cheapest (rho, n) of one case whose mean `value` reaches each target (cost: MACs of the tuple).
 
     Columns target, rho, n, macs_live; with it the share of 500 `sample_means` in which the targets do not all have
     the same cheapest rho.
     """
-    rhos, ns, means = sample_means(table, "n_accuracy")
+    rhos, ns, means = sample_means(table, value)
     grouped = table.groupby(["rho", "n"])
-    middle, cost = grouped["n_accuracy"].mean().unstack("n"), grouped["macs_live"].mean().unstack("n")
+    middle, cost = grouped[value].mean().unstack("n"), grouped["macs_live"].mean().unstack("n")
 
-    def choose(accuracy: np.ndarray, cost: np.ndarray) -> list[tuple[float, int, int]]:
-        priced = [np.where(accuracy >= target, cost, np.inf) for target in targets]
+    def choose(reached: np.ndarray, cost: np.ndarray) -> list[tuple[float, int, int]]:
+        priced = [np.where(reached >= target, cost, np.inf) for target in targets]
         return [(target, *np.unravel_index(p.argmin(), p.shape)) for target, p in zip(targets, priced) if np.isfinite(p).any()]
 
     chosen = choose(middle.to_numpy(), cost.to_numpy())
@@ -90,3 +80,12 @@ def rank_swaps(table: pd.DataFrame, value: str, sure: float = 0.975) -> list[tup
     at = range(len(rhos))
     above = [[((means[:, i] > means[:, j]).mean(0) >= sure).any() for j in at] for i in at]
     return [(rhos[i], rhos[j]) for j in at for i in range(j) if above[i][j] and above[j][i]]
+
+
+def describe_each(spots: pd.DataFrame) -> dict[str, str]:
+    """The best rho of every n with its 95 % range, under "n = 5"; a star: not surely inside the measured range."""
+    found = {}
+    for spot in spots.itertuples():
+        reach = f" ({spot.low:g} to {spot.high:g})" if spot.low < spot.high else ""
+        found[f"n = {spot.n}"] = f"{spot.best:g}{reach}" + "*" * (not spot.inside >= 0.975)
+    return found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sharedlabel import ROOT, choices
+from sharedlabel import choices
 from sharedlabel.runs import names, parameters
 
 
@@ -39,9 +39,10 @@ def load_curves(results: str | Path = "results", methods: Container[str] = choic
 
 def gather(results: str | Path, rows: Callable[[dict, str], list[dict]], methods: Container[str]) -> pd.DataFrame:
     """The rows(record, run) of every record of `methods` below `results`, one below the other."""
-    files, found = sorted((ROOT / results).rglob("*.json")), []
+    folder = names.results_folder(results)
+    files, found = sorted(folder.rglob("*.json")), []
     if not files:
-        raise FileNotFoundError(f"no record lies below {ROOT / results}; a study's runs put theirs there (make grid STUDY=...)")
+        raise FileNotFoundError(f"no record lies below {folder}; a study's runs put theirs there (make grid STUDY=...)")
     for file in files:
         try:
             record = json.loads(file.read_text())

@@ -29,7 +29,7 @@ def masks(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The bool masks of `network`'s weights that a sparse checkpoint was trained with, by parameter name; a dead weight is pruned, too.
 
     Who starts from a checkpoint takes these and does not prune again: a score by loss is a sum in float32, which
-    another processor rounds otherwise, and so may keep another weight. ValueError where the checkpoint is another network's.
+    another processor rounds in another way, so it may keep another weight. ValueError where the checkpoint is another network's.
     """
     chosen = {name: torch.zeros_like(w, dtype=torch.bool) for name, w in pruning.weights(network).items()}
     index = {f"{name.removesuffix('index')}weight": t.long() for name, t in tensors.items() if name.endswith(".index")}
@@ -103,9 +103,9 @@ def load_prerequisite(method: str, params: dict) -> dict[str, Tensor]:
             f"this run starts from {file.stem}, which has no record in {params['results']}; a grid makes it first, by hand it is "
             + parameters.papermill_command(run)
         )
-    record, wanted = read_record(file), parameters.identity(run["method"], run)
+    record, expected = read_record(file), parameters.identity(run["method"], run)
     found = record["params"]
-    other = [f"{name} {found.get(name)!r}, not {wanted[name]!r}" for name in wanted if found.get(name) != wanted[name]]
+    other = [f"{name} {found.get(name)!r}, not {expected[name]!r}" for name in expected if found.get(name) != expected[name]]
     if other:
         raise ValueError(f"{file} is the record of another run: {'; '.join(other)}")
     if record["status"] == "layer_collapse":

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import psutil
 
+from sharedlabel.runs.errors import ParameterError
+
 STALE_SECONDS = 24 * 3600  # of a partial file that a process on another host left; no write takes as long
+
+
+def check_writable(folder: Path) -> None:
+    """ParameterError where records cannot go to a folder, be it there already or still to be made: better now than after a training."""
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        reason = "may not be written to" if nearest.is_dir() else "is not a folder"
+        raise ParameterError(f"results: {folder} cannot take records, as {nearest} {reason}")
 
 
 def write_atomically(file: Path, content: bytes) -> None:

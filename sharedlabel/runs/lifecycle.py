@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sharedlabel import ROOT, live, pruning, runtime
 from sharedlabel.runs import checkpoints, names, parameters, records
+from sharedlabel.runs.files import check_writable
 from sharedlabel.runs.resume import Resumable
 
 
@@ -31,13 +32,14 @@ class Run:
 def begin(method: str, namespace: dict) -> Run:
     """Begin the run of a method notebook, whose `globals()` are `namespace`; prints its name and how long runs like it took.
 
-    The parameters are checked (ParameterError), and the checked values, such as 3.0 for `rho = 3`, replace the notebook's. ValueError on a
-    device that is not there.
+    The parameters and the folder of records are checked (ParameterError), and the checked values, such as 3.0 for `rho = 3`, replace the
+    notebook's. ValueError on a device that is not there.
     """
     params = parameters.from_notebook(method, namespace)
     namespace.update(params)
     device = runtime.select_device(params["device"])
     path = names.record_path(parameters.identity(method, params), params["results"])
+    check_writable(path.parent)
     print(f"{path.stem}\n{describe_times(seconds_of_similar_runs(method, params, device))}")
     return Run(method, params, path, device, Resumable(path, device))
 
@@ -68,7 +70,8 @@ def collapse_recorded(run: Run) -> Iterator[None]:
             raise
         from IPython import get_ipython
 
-        print(f"{collapse}\n{save(run, status='layer_collapse', collapse=str(collapse))}\nthe cells below do nothing")
+        path = save(run, status="layer_collapse", collapse=str(collapse))
+        print(f"{collapse}\n{path}\nthe cells below do nothing until the kernel is restarted")
         # Only an error ends a notebook early, and papermill takes that for a failed run. So IPython makes an empty cell of every later one.
         get_ipython().input_transformers_post.append(lambda lines: [])
 

@@ -32,9 +32,25 @@ def run_name(params: dict) -> str:
     return "-".join((*parts, f"seed{params['seed']}", digest))
 
 
+def results_folder(results: str | Path) -> Path:
+    """The folder of records that a parameter or a study names: relative to the repository, or with ~ for a home.
+
+    ValueError where no folder can have that path.
+    """
+    path = str(results)
+    if not path.isprintable():
+        raise ValueError("it has characters that cannot be printed")
+    if len(path.encode()) > 2000 or max(len(part.encode()) for part in path.split("/")) > 200:
+        raise ValueError("it is too long")
+    try:
+        return ROOT / Path(path).expanduser()
+    except RuntimeError as error:  # ~SOMEBODY who has no home here
+        raise ValueError(str(error)) from error
+
+
 def record_path(params: dict, results: str | Path) -> Path:
-    """Where the run's record lies below the folder `results` (relative: to the repository)."""
-    return ROOT / results / params["dataset"] / params["model"] / f"{run_name(params)}.json"
+    """Where the run's record lies below the folder `results` (see `results_folder`)."""
+    return results_folder(results) / params["dataset"] / params["model"] / f"{run_name(params)}.json"
 
 
 def progress_path(record_path: Path) -> Path:

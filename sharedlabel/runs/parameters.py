@@ -5,9 +5,12 @@ here and never executed, so that notebook, grid and tests agree. `papermill.insp
 seconds of processor time, in every run; the same few lines are in `defaults`.
 """
 import ast
+import contextlib
+import functools
 import json
 import math
 import shlex
+from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
@@ -15,18 +18,20 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from sharedlabel import ROOT, choices
 from sharedlabel.runs import names
+from sharedlabel.runs.errors import ParameterError, show, suggest
 
-Count = Annotated[int, Field(ge=1)]
-Ratio = Annotated[float, Field(ge=0)]  # log10 of all weights over those that remain
+# The upper limits are far beyond what any run needs, and below what ends in an overflow or a full memory, maybe after training only.
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Ratio = Annotated[float, Field(ge=0, le=20)]  # log10 of all weights over those that remain
 Share = Annotated[float, Field(ge=0, le=1)]
-LearningRate = Annotated[float, Field(gt=0)]
+LearningRate = Annotated[float, Field(gt=0, le=100)]
 
 # Every parameter and what it may be. A float may be written as a whole number; nothing else is converted. A parameter that a
 # new method has and this table lacks is of its default's type.
 TYPES = {
     "dataset": Literal[*choices.DATASETS], "model": Literal[*choices.MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
-    "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0)],
-    "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Count,
+    "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0, lt=2**63)],
+    "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
     "batch_size": Count, "tuple_size": Count, "tuples_per_batch": Count, "standard_weight": Share, "free_layers": Count,
     "learning_rate": LearningRate, "max_epochs": Count, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
     "held_out": Annotated[float, Field(gt=0, le=0.5)], "augment": Literal[*choices.AUGMENTATIONS],
@@ -45,10 +50,6 @@ RUNTIME_PARAMETERS = {"device", "results", "on_collapse"}
 ANYWHERE = "the parameters cell, papermill's -p or -y, or the study's YAML"
 
 
-class ParameterError(ValueError):
-    """A parameter that a run or study was given is unknown, of the wrong type or out of range."""
-
-
 def method_names() -> list[str]:
     """The methods that have a notebook."""
     return sorted(notebook.stem for notebook in (ROOT / "notebooks" / "methods").glob("*.ipynb"))
@@ -57,11 +58,18 @@ def method_names() -> list[str]:
 def defaults(method: str) -> dict:
     """The parameters of a method and their default values, from its notebook's `parameters` cell; ParameterError on a wrong one."""
     if method not in method_names():
-        raise ParameterError(f"method: {method!r} is unknown; allowed: {', '.join(method_names())}")
-    notebook = json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())
-    cell = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
-    values = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse("".join(cell["source"])).body}
+        allowed = method_names()
+        raise ParameterError(f"method: {show(method)} is unknown; allowed: {', '.join(allowed)}{suggest(method, allowed)}")
+    notebook = ROOT / "notebooks" / "methods" / f"{method}.ipynb"
+    values = parameters_cell(notebook, notebook.stat().st_mtime_ns)
     return {name: validate(name, value, f"the parameters cell of {method}.ipynb", type(value)) for name, value in values.items()}
+
+
+@functools.lru_cache
+def parameters_cell(notebook: Path, changed: int) -> dict:
+    """What a notebook's `parameters` cell assigns; a study of a thousand runs reads it once. `changed` is the file's mtime."""
+    cell = next(c for c in json.loads(notebook.read_text())["cells"] if "parameters" in c["metadata"].get("tags", []))
+    return {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse("".join(cell["source"])).body}
 
 
 def default(name: str):
@@ -77,7 +85,8 @@ def check(method: str, given: dict, where: str = ANYWHERE) -> dict:
     known = defaults(method)
     for name in given:
         if name not in known:
-            raise ParameterError(f"{name}: not a parameter of {method} (set in {where}); it has {', '.join(known)}")
+            near = suggest(name, known)
+            raise ParameterError(f"{str(name)[:80]}: not a parameter of {method} (set in {where}); it has {', '.join(known)}{near}")
     params = {name: validate(name, given.get(name, value), where, type(value)) for name, value in known.items()}
     for message in contradictions(params):
         raise ParameterError(f"{message} (set in {where})")
@@ -98,21 +107,23 @@ def explain(error: ValidationError, schema: dict) -> str:
     first = error.errors(include_url=False)[0]
     value, kind = first["input"], first["type"].removesuffix("_type").replace("string", "str")
     if "enum" in schema:
-        return f"{value!r} is unknown; allowed: {', '.join(schema['enum'])}"
+        return f"{show(value)} is unknown; allowed: {', '.join(schema['enum'])}{suggest(value, schema['enum'])}"
     if kind == "too_short":
         return "[] is empty; allowed is a list of int"
     if first["type"].endswith("_type"):
-        return f"{value!r} is {type(value).__name__}, allowed is {'a list of ' if first['loc'] else ''}{kind}{number_in(value, kind)}"
+        return f"{show(value)} is {type(value).__name__}, allowed is {'a list of ' if first['loc'] else ''}{kind}{number_in(value, kind)}"
     limits = schema["items"] if first["loc"] else schema
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    with contextlib.suppress(OverflowError):  # an integer beyond a float stays one
+        value = float(value) if limits["type"] == "number" else value
     allowed = " and ".join(f"{sign} {limits[key]}" for key, sign in signs.items() if key in limits)
-    return f"{float(value) if limits['type'] == 'number' else value!r} is not allowed; it is a number {allowed}"
+    return f"{show(value)} is not allowed; it is a number {allowed}"
 
 
 def number_in(value, kind: str) -> str:
     """How to write a number that YAML 1.1 took for text, such as 1e-3."""
     try:
-        number = {"int": int, "float": float}[kind](value) if isinstance(value, str) else math.nan
+        number = {"int": int, "float": float}[kind](value) if isinstance(value, str) and len(value) < 80 else math.nan
     except (KeyError, ValueError):
         number = math.nan
     return f"; write {yaml.safe_dump(number).split()[0]}" if math.isfinite(number) else ""
@@ -122,10 +133,16 @@ def contradictions(params: dict):
     """What is wrong with parameters that are each allowed, but not together; a message each."""
     dataset, model, n = params["dataset"], params["model"], params["n"]
     channels, training = choices.DATASETS[dataset].channels, params.get("cnn_training", "frozen")
+    try:
+        names.results_folder(params["results"])
+    except ValueError as error:
+        yield f"results: {show(params['results'])} is not a folder's path: {error}"
     if len(set(n)) < len(n):
-        yield f"n: {n} names a value twice"
+        yield f"n: {show(n)} names a value twice"
     if model == "resnet18" and channels != 3:
         yield f"model: resnet18 reads 3 colour channels, and an image of {dataset} has {channels}; use fc, conv or wideresnet20"
+    if model in ("resnet18", "wideresnet20") and params.get("batch_size") == 1:
+        yield f"batch_size: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
     if training != "frozen" and model not in ("fc", "conv"):
         yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, fc and conv; allowed for {model}: frozen"
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
@@ -135,7 +152,7 @@ def contradictions(params: dict):
         yield f"embedding: {params['embedding']!r} is for a readout that computes classes from it; allowed with readout averaged: logits"
     if "architecture" in params and n != [params["train_n"]]:
         built = params["train_n"]
-        yield f"n: {n} is not allowed; a graph network is built for train_n = {built} images, so allowed is [{built}]"
+        yield f"n: {show(n)} is not allowed; a graph network is built for train_n = {built} images, so allowed is [{built}]"
 
 
 def from_notebook(method: str, namespace: dict) -> dict:

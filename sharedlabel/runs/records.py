@@ -3,6 +3,7 @@
 A run is done when its record exists. A record appears by atomic rename, after its checkpoint.
 """
 import json
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from sharedlabel import ROOT
 from sharedlabel.runs import checkpoints, names
-from sharedlabel.runs.files import write_atomically
+from sharedlabel.runs.files import remove_stale_parts, write_atomically
 
 
 def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None) -> Path:
@@ -27,7 +28,9 @@ def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = 
         made = record.get("provenance", {}) | {"checkpoint_sha256": checkpoints.save(tensors, target)}
         record = record | {"provenance": made}
     write_atomically(target, dumps(record).encode())
-    names.progress_path(target).unlink(missing_ok=True)
+    progress = names.progress_path(target)
+    remove_stale_parts(progress)
+    progress.unlink(missing_ok=True)
     return target
 
 
@@ -55,11 +58,20 @@ def rounded(value):
 
 def git(*arguments: str) -> str:
     """Output of a git command in this checkout; empty where there is no git, or this is no checkout."""
+    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # set while git runs a hook or a rebase, maybe of another repository
+    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
     try:
         command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, env=environment).stdout.strip()
     except OSError:
         return ""
+
+
+def commit() -> str:
+    """The commit that this checkout is of; where it is none, as after a download without git or inside another repository, that is said."""
+    folder = git("rev-parse", "--show-toplevel")
+    own = bool(folder) and Path(folder).resolve() == ROOT
+    return (own and git("rev-parse", "HEAD")) or "none: the code is no checkout of git"
 
 
 def provenance(device, seconds: float) -> dict:
@@ -67,10 +79,12 @@ def provenance(device, seconds: float) -> dict:
 
     `dirty`: whether the package or a method notebook had changes that are not in the commit.
     """
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
+    found = commit()
+    status = ("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
+    changed = not found.startswith("none") and git(*status)
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy", "numba")},
         "device": f"{device} ({torch.cuda.get_device_name(device)})" if torch.device(device).type == "cuda" else str(device),
-        "seconds": round(seconds, 1), "commit": git("rev-parse", "HEAD"), "dirty": bool(changed),
+        "seconds": round(seconds, 1), "commit": found, "dirty": bool(changed),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }

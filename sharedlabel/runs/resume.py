@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sharedlabel import ROOT, runtime
 from sharedlabel.runs import names
-from sharedlabel.runs.files import write_atomically
+from sharedlabel.runs.files import remove_stale_parts, write_atomically
 
 SECONDS_BETWEEN_WRITES = 60.0
 DIGEST_BYTES = 32  # of the sha256 that a progress file begins with
@@ -34,6 +34,7 @@ class Resumable:
         self.started = self.written = time.monotonic()
         self.streams: dict[str, torch.Generator] = {}
         self.made_by = {"code": code_digest(), "device": device.type, **{name: version(name) for name in ("torch", "numpy", "numba")}}
+        remove_stale_parts(self.file)
         if record.exists():
             self.file.unlink(missing_ok=True)
 

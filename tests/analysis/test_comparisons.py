@@ -44,12 +44,6 @@ def by_pruner(values: dict) -> pd.DataFrame:
     ])
 
 
-def test_a_mean_in_words_has_half_its_interval_where_it_has_one():
-    found = intervals.summary(pd.DataFrame({"n": [1, 1, 2], "v": [1.0, 2.0, -0.5]}), "v", ["n"])
-    assert intervals.format_means(found) == ["+1.5±6.4", "-0.5"]
-    assert intervals.format_means(found, ".2f") == ["1.50±6.35", "-0.50"]
-
-
 def test_verdicts_are_counted():
     assert comparisons.count_verdicts(["holds", "fails", "holds"]) == "2 holds, 1 fails, 0 cannot tell"
 
@@ -89,12 +83,14 @@ def test_a_clear_peak_is_inside_and_clear_slopes_are_at_their_ends():
     for heights, name, best in (((1, 3, 2), "inside", 2.0), ((1, 2, 3), "upper_end", 3.0), ((3, 2, 1), "lower_end", 1.0)):
         spots = sweet_spots.find(runs({float(i + 1): [h + e for e in near] for i, h in enumerate(heights)}), "value")
         assert spots["best"][0] == best and spots[name][0] > 0.99
-    assert sweet_spots.describe(spots) == "of 1 n: inside the range for 0, at its lower end for 1, at its upper end for 0, undecided for 0"
+    assert sweet_spots.describe_each(spots) == {"n = 1": "1*"}
 
 
 def test_two_rhos_or_one_seed_cannot_tell():
     for values in ({1.0: [1.0, 1.1], 2.0: [2.0, 2.1]}, {1.0: [1.0], 2.0: [3.0], 3.0: [2.0]}):
-        assert "too few runs to tell for 1" in sweet_spots.describe(sweet_spots.find(runs(values), "value"))
+        spots = sweet_spots.find(runs(values), "value")
+        assert sweet_spots.describe_each(spots)["n = 1"].endswith("*")
+        assert spots[["low", "high", "inside", "lower_end", "upper_end", "dips"]].isna().all(axis=None)
 
 
 def test_a_clear_dip_is_found_once():

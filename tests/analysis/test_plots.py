@@ -47,13 +47,23 @@ def test_variants_by_hand():
 
 
 def test_a_panel_has_a_head_rho_in_its_title_and_all_panels_one_legend():
-    table = pd.DataFrame([
-        {"dataset": "mnist", "model": "conv", "rho": 3.75, "head_rho": head_rho, "variant": variant, "seed": 0, "n": n, "per_cent": 9.0 * n}
-        for head_rho, variant in ((0.0, "baseline"), (3.75, "lstm_balanced"), (3.75, "baseline")) for n in (2, 5)
-    ])
-    figure, axes = plots.by_panel(table, "per_cent", by="variant")
+    cases = [("mnist", "conv", 3.75, 3.75), ("mnist", "conv", 3.75, 0.0)]
+    figure, axes = plots.compact_grid(cases)
+    for ax, labels in zip(axes, (("CNN-LSTM on balanced CNN",), ("CNN-LSTM on balanced CNN", "baseline"))):
+        for label in labels:
+            ax.plot([1, 2], label=label)
+    plots.legend_below(figure)
     assert [ax.get_title() for ax in axes] == ["MNIST, Conv, ρ = 3.75, head ρ = 3.75", "MNIST, Conv, ρ = 3.75, head ρ = 0 (unpruned)"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["baseline", "CNN-LSTM on balanced CNN"]
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["baseline", "CNN-LSTM on balanced CNN"]
+
+
+def test_a_legend_of_numbers_is_sorted():
+    figure, [ax] = plots.compact_grid([("mnist", "conv")])
+    for label in ("10", "2", "1.5"):
+        ax.plot([1, 2], label=label)
+    plots.legend_below(figure, "ρ")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1.5", "2", "10"]
 
 
 def test_a_grid_begins_a_line_where_the_row_changes_and_where_it_is_full():

@@ -23,6 +23,7 @@ def displayed(monkeypatch) -> list:
     ((0.0123, 0.0110, 0.0136), "0.0123 ± 0.0013"),
     ((2.5, 2.5, 3.0), "2.5 (2.5 to 3)"),
     ((3.0, 3.0, 3.0), "3 ± 0"),
+    ((99.99, 99.9897, 99.9903), "99.99 ± 0.00"),
     ((0.9634, np.nan, np.nan), "0.963"),
     ((np.nan, np.nan, np.nan), "-"),
 ])
@@ -48,6 +49,18 @@ def test_a_named_index_is_part_of_the_table_and_a_long_table_is_collapsed(displa
     (long, _), (open_, _) = displayed
     assert long["text/html"].startswith("<details><summary>Long</summary>") and long["text/html"].count(">16</td>") == 2
     assert "<details>" not in open_["text/html"] and open_["text/html"].count(">16</td>") == 1
+
+
+@pytest.mark.parametrize("number, text", [
+    (0.5, "0.5"), (754, "750"), (999.4, "1 k"), (19_231, "19 k"), (1_234_567, "1.2 M"), (4.36e7, "44 M"), (2e12, "2000 G"),
+])
+def test_a_large_number_has_two_digits_and_a_letter(number, text):
+    assert report.format_count(number) == text
+
+
+@pytest.mark.parametrize("value, text", [(1234.5, "1,234"), (12.0, "12"), (-0.12345, "−0.123"), (np.nan, "-"), ("2 ± 1", "2 ± 1")])
+def test_a_cell(value, text):
+    assert report.format_cell(value) == text
 
 
 def test_nothing_to_show_is_said(displayed):
@@ -80,9 +93,15 @@ def test_a_claim_is_summed_up_in_one_row():
     found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds"), ("b", 1, -1.0, -3.0, 1.0, 5, "cannot tell"), unknown])
     [row] = report.claims_table([found], comparisons.judge_claims([found], pd.DataFrame())).to_dict("records")
     assert row == {
-        "claim": "more is more", "source": "section 0", "verdict": "cannot tell", "cases": "1 holds, 2 cannot tell",
+        "claim": "more is more", "source": "section 0", "verdict": "cannot tell", "cases": "holds 1, cannot tell 2",
         "estimate": "−1.0 ± 2.0 to 2.0 ± 1.0 (points)", "seeds": "3 to 5",
     }
+
+
+def test_a_claim_that_fails_shows_the_estimates_of_the_cases_that_fail():
+    found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds"), ("b", 1, -2.0, -3.0, -1.0, 5, "fails")])
+    [row] = report.claims_table([found], comparisons.judge_claims([found], pd.DataFrame())).to_dict("records")
+    assert (row["verdict"], row["cases"], row["estimate"], row["seeds"]) == ("fails", "holds 1, fails 1", "−2.0 ± 1.0 (points)", "5")
 
 
 def test_a_claim_without_runs_cannot_be_judged(displayed):
@@ -99,7 +118,7 @@ def test_a_claim_without_runs_cannot_be_judged(displayed):
 def test_a_claim_is_shown_case_by_case(displayed):
     found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds")])
     report.show_claim(found, found.rows(pd.DataFrame()))
-    assert "Verdict: holds." in displayed[0][0].data
+    assert "**Verdict: holds.**" in displayed[0][0].data
     assert re.search(r"case +n +points +seeds +verdict\n +a +1 2.0 ± 1.0 +3 +holds$", displayed[1][0]["text/plain"])
     report.show_claims([found], comparisons.judge_claims([found], pd.DataFrame()))
     assert "more is more" in displayed[2][0]["text/html"]

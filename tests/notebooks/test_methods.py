@@ -11,7 +11,7 @@ from conftest import run_notebook
 
 from sharedlabel import ROOT, choices, data, pruning
 from sharedlabel.analysis import run_pictures, tables
-from sharedlabel.runs import checkpoints, lifecycle, names, parameters
+from sharedlabel.runs import checkpoints, lifecycle, names, parameters, records
 
 NOTEBOOKS = sorted((ROOT / "notebooks" / "methods").glob("*.ipynb"))
 EVERY = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
@@ -164,7 +164,7 @@ def test_layer_collapse_in_a_grid_is_recorded_and_no_later_cell_does_anything(tm
     execute(tmp_path, rho=400.0, on_collapse="record")
     code = [cell for cell in cells(tmp_path / "executed.ipynb") if cell["cell_type"] == "code"]
     collapsed = next(i for i, cell in enumerate(code) if "pruning.prune(" in "".join(cell["source"]))
-    assert "the cells below do nothing" in "".join(code[collapsed]["outputs"][0]["text"])
+    assert "the cells below do nothing until the kernel is restarted" in "".join(code[collapsed]["outputs"][0]["text"])
     assert len(code) > collapsed + 5 and not any(cell["outputs"] for cell in code[collapsed + 1 :])
     record = json.loads(saved(tmp_path)[0].read_text())
     assert record["status"] == "layer_collapse" and "it bears rho <= 3.9" in record["collapse"]
@@ -223,6 +223,17 @@ def test_a_run_is_said_to_take_as_long_as_committed_ones_like_it(tmp_path, monke
     assert sorted(found) == [100.0, 300.0, 7200.0]
     assert lifecycle.describe_times(found) == "runs of this data set, network and method took 5 minutes (median of 3)"
     assert "4 seconds (median of 1)" in lifecycle.describe_times([4.2]) and "2.0 hours" in lifecycle.describe_times([7200.0])
+
+
+@pytest.mark.parametrize("method", ["freeze_retrain", "head_control", "cnn_lstm"])
+def test_a_checkpoint_of_another_network_is_named_by_whoever_starts_from_it(tmp_path, method):
+    given = GIVEN | {"cnn_method": "baseline"} if method != "freeze_retrain" else GIVEN
+    params = parameters.check(method, given | {"results": str(tmp_path)})
+    file, before = checkpoints.prerequisite_path(method, params), parameters.prerequisite(method, params)
+    record = {"params": parameters.identity("baseline", before), "status": "ok"}
+    records.save(record, tmp_path, {"9.index": torch.zeros(1, dtype=torch.int32)})
+    with pytest.raises(ValueError, match=f"^{file}: the checkpoint is of another network"):
+        run_notebook(method, given, tmp_path)
 
 
 # ---- the pictures
@@ -297,14 +308,14 @@ def test_freeze_and_retrain_starts_from_the_baseline_and_changes_the_free_layers
     assert min(record["epochs"]["curves"]["train_loss"]) < record["epochs"]["curves"]["train_loss"][0]
 
 
-@pytest.mark.parametrize("method, given, told", [
+@pytest.mark.parametrize("method, given, message", [
     ("balanced", {"tuple_size": 50}, r"tuple_size: 50 is not allowed; a tuple has from 1 to \d images"),
     ("freeze_retrain", {"tuple_size": 50}, r"tuple_size: 50 is not allowed; a tuple has from 1 to \d images"),
     ("freeze_retrain", {"free_layers": 4}, "free_layers: 4 is not allowed; this network has from 1 to 3 layers to leave free"),
     ("balanced", {"standard_weight": 1.5}, "standard_weight: 1.5 is not allowed; it is a number >= 0 and <= 1"),
     ("freeze_retrain", {"standard_weight": -0.1}, "standard_weight: -0.1 is not allowed; it is a number >= 0 and <= 1"),
 ])
-def test_what_balanced_training_cannot_do_is_refused_before_it_trains(tmp_path, method, given, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_balanced_training_cannot_do_is_refused_before_it_trains(tmp_path, method, given, message):
+    with pytest.raises(ValueError, match=message):
         run_notebook(method, GIVEN | given, tmp_path / "results")
     assert saved(tmp_path) == []

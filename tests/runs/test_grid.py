@@ -1,6 +1,7 @@
 """A study's life, for real: killed, gone on with, cloned, forced. A run is done when its record exists."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -104,24 +105,24 @@ def wait_until(condition, seconds: float = 300):
 @pytest.fixture(scope="module")
 def story(tmp_path_factory) -> SimpleNamespace:
     """What became of one study, step by step; the tests below look at the steps."""
-    house, told = clone(tmp_path_factory.mktemp("first")), SimpleNamespace()
-    told.collapse = grid(house, STUDY)
-    assert told.collapse.records, told.collapse.output
+    house, steps = clone(tmp_path_factory.mktemp("first")), SimpleNamespace()
+    steps.collapse = grid(house, STUDY)
+    assert steps.collapse.records, steps.collapse.output
 
     process = start(house, ONE_RHO_MORE)
     wait_until(lambda: len(training(house)) == 2)
     notebooks = kernels(process)
     os.killpg(process.pid, signal.SIGKILL)
     psutil.wait_procs(notebooks, timeout=30)  # in sessions of their own, they see that they are orphans and end
-    told.killed = finish(process, house)
+    steps.killed = finish(process, house)
 
     shutil.rmtree(house / "runs/notebooks")  # what a killed notebook left is of no use to anyone
     process = start(house, ONE_RHO_MORE)
     wait_until(lambda: len(training(house)) == 2)
     kernels(process)[0].send_signal(signal.SIGKILL)
-    told.kernel_killed = finish(process, house)
+    steps.kernel_killed = finish(process, house)
 
-    told.completed = grid(house, ONE_RHO_MORE)
+    steps.completed = grid(house, ONE_RHO_MORE)
 
     other = clone(tmp_path_factory.mktemp("second"))
     shutil.copytree(house / RESULTS, other / RESULTS)
@@ -129,17 +130,29 @@ def story(tmp_path_factory) -> SimpleNamespace:
         os.utime(file, (1e9, 1e9))  # older than all that makes them
     for file in other / "Snakefile", other / "notebooks/methods/baseline.ipynb":
         file.write_text(file.read_text().replace("rho", "rho ", 1))  # a change of text
-    told.copied, told.cloned = snapshot(other), grid(other, ONE_RHO_MORE)
+    steps.copied, steps.cloned = snapshot(other), grid(other, ONE_RHO_MORE)
 
-    told.forced = grid(other, ONE_RUN, "--forceall")
-    told.house = house
-    return told
+    steps.forced = grid(other, ONE_RUN, "--forceall")
+
+    process = start(other, ONE_RUN, "--forceall")
+    wait_until(lambda: len(training(other)) == 1)
+    steps.while_forced = snapshot(other)
+    notebooks = kernels(process)
+    os.killpg(process.pid, signal.SIGKILL)
+    psutil.wait_procs(notebooks, timeout=30)
+    steps.force_killed = finish(process, other)
+    broken = other / "notebooks/methods/baseline.ipynb"
+    broken.write_text(broken.read_text().replace("lifecycle.finish(run, ", "raise OSError('no space left') if run else ("))
+    steps.force_failed = grid(other, ONE_RUN, "--forceall")
+    steps.house = house
+    return steps
 
 
 def names(records: dict) -> list[str]:
     return sorted(name for name in records if name.endswith(".json"))
 
 
+@pytest.mark.slow
 def test_a_rho_that_cannot_be_borne_is_an_outcome_and_others_go_on(story):
     (name,) = names(story.collapse.records)
     record = json.loads(story.collapse.records[name][1])
@@ -148,11 +161,13 @@ def test_a_rho_that_cannot_be_borne_is_an_outcome_and_others_go_on(story):
     assert all(json.loads(story.completed.records[name][1])["status"] == "ok" for name in names(story.completed.records) if "rho1-" in name)
 
 
+@pytest.mark.slow
 def test_a_killed_study_keeps_what_is_done(story):
     assert story.killed.code == -signal.SIGKILL
     assert story.killed.records == story.collapse.records
 
 
+@pytest.mark.slow
 def test_a_killed_notebook_says_where_its_log_is_and_others_go_on(story):
     assert story.kernel_killed.code == 1
     assert len(names(story.kernel_killed.records)) == 2 and "2 of 3 runs done" in story.kernel_killed.output
@@ -161,6 +176,7 @@ def test_a_killed_notebook_says_where_its_log_is_and_others_go_on(story):
     assert "Kernel died" in failed and Path(log).is_file() and Path(log).is_relative_to(story.house / "runs")
 
 
+@pytest.mark.slow
 def test_the_plain_command_does_what_is_missing_and_nothing_else(story):
     assert story.completed.code == 0 and "3 of 3 runs done" in story.completed.output
     assert len(names(story.completed.records)) == 3
@@ -169,11 +185,13 @@ def test_the_plain_command_does_what_is_missing_and_nothing_else(story):
     assert not list((story.house / RESULTS).rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_new_clone_repeats_nothing(story):
     assert story.cloned.code == 0 and "Nothing to be done" in story.cloned.output
     assert story.cloned.records == story.copied
 
 
+@pytest.mark.slow
 def test_a_forced_run_gives_the_same_bytes(story):
     assert story.forced.code == 0
     (name,) = (name for name in names(story.forced.records) if "rho1-seed1-" in name)
@@ -185,6 +203,28 @@ def test_a_forced_run_gives_the_same_bytes(story):
     assert story.forced.records[checkpoint][1] == story.completed.records[checkpoint][1]
 
 
+@pytest.mark.slow
+def test_a_finished_record_outlives_a_forced_run_that_is_killed_or_fails(story):
+    def trained(records: dict) -> dict[str, bytes]:
+        return {name: content for name, (_, content) in records.items() if "rho1-seed1-" in name}
+
+    assert len(trained(story.forced.records)) == 2  # the record and its checkpoint
+    assert story.force_killed.code == -signal.SIGKILL
+    assert story.force_failed.code == 1 and "no space left" in story.force_failed.output
+    for step in story.while_forced, story.force_killed.records, story.force_failed.records:  # so another grid finds it all the time
+        assert trained(step) == trained(story.forced.records) and names(step) == names(story.forced.records)
+
+
+def test_reading_a_grid_imports_neither_torch_nor_pandas(tmp_path):
+    house = clone(tmp_path)
+    (house / "study.yaml").write_text(STUDY)
+    command = [sys.executable, "-X", "importtime", "-m", "snakemake", "--dry-run", "--config", "study=study.yaml"]
+    ended = subprocess.run(command, cwd=house, capture_output=True, text=True)
+    imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time:")}
+    assert ended.returncode == 0 and "sharedlabel.runs.studies" in imported and not {"torch", "pandas", "papermill"} & imported
+
+
+@pytest.mark.slow
 def test_several_studies_are_one_grid(tmp_path):
     house = clone(tmp_path)
     (house / "other.yaml").write_text(STUDY.replace("rho: 9", "rho: [9, 8]"))
@@ -195,27 +235,27 @@ def test_several_studies_are_one_grid(tmp_path):
     assert apart.code == 1 and "study.yaml other.yaml: their records go to different folders" in apart.output
 
 
-@pytest.mark.parametrize(("wrong", "right", "said"), [
+@pytest.mark.parametrize(("wrong", "right", "message"), [
     ("rhos", "rho", "rhos: not a parameter of baseline"),
     ("[0, 0]", "[0]", "seed: [0, 0] is not allowed"),
 ])
-def test_a_wrong_study_ends_in_one_line_before_anything_runs(tmp_path, wrong, right, said):
+def test_a_wrong_study_ends_in_one_line_before_anything_runs(tmp_path, wrong, right, message):
     house = clone(tmp_path)
     ended = grid(house, STUDY.replace(right, wrong))
     assert ended.code == 1 and not (house / "runs").exists()
-    (message,) = (line for line in ended.output.splitlines() if not line.startswith("Using workflow specific profile"))
-    assert said in message and "study.yaml" in message
+    (line,) = (line for line in ended.output.splitlines() if not line.startswith("Using workflow specific profile"))
+    assert message in line and "study.yaml" in line
 
 
-@pytest.mark.parametrize(("wrong", "right", "said"), [
+@pytest.mark.parametrize(("wrong", "right", "message"), [
     ("rho: []", "rho: 9", r"rho: \[\] names no value"),
     ("[0}", "[0]", "study.yaml: is not YAML"),
     ("runs: []", "runs:", "not empty"),
 ])
-def test_a_study_of_nothing_is_refused(tmp_path, wrong, right, said):
+def test_a_study_of_nothing_is_refused(tmp_path, wrong, right, message):
     file = tmp_path / "study.yaml"
     file.write_text(STUDY.replace(right, wrong).partition("  - ")[0] if wrong == "runs: []" else STUDY.replace(right, wrong))
-    with pytest.raises(parameters.ParameterError, match=said):
+    with pytest.raises(parameters.ParameterError, match=message):
         studies.load(file)
 
 
@@ -225,7 +265,7 @@ def test_a_run_that_starts_from_another_waits_for_it_but_not_once_it_is_done(tmp
 
     def missing() -> list[Path]:
         output = grid(house, study, "--dry-run", "--quiet", "host").output
-        return [Path(line.removeprefix("    output: ")) for line in output.splitlines() if line.startswith("    output: ")]
+        return [Path(found) for found in re.findall(r"^    output: (.*?)(?: \(update\))?$", output, re.MULTILINE)]
 
     first, second = missing()
     assert "baseline" in first.name and "freeze_retrain" in second.name

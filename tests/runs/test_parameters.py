@@ -10,7 +10,7 @@ import yaml
 
 from sharedlabel import ROOT, choices
 from sharedlabel.analysis import tables
-from sharedlabel.runs import checkpoints, names, parameters, studies
+from sharedlabel.runs import checkpoints, lifecycle, names, parameters, studies
 
 METHODS = pytest.mark.parametrize("method", parameters.method_names())
 
@@ -168,11 +168,11 @@ def test_every_other_parameter_is_in_the_name(method):
     assert set(found) == {"method", *known}
 
 
-@pytest.mark.parametrize("name, usual", names.LATER_PARAMETERS.items())
-def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, usual):
+@pytest.mark.parametrize("name, default", names.LATER_PARAMETERS.items())
+def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, default):
     method = next(method for method in ("baseline", "cnn_lstm") if name in parameters.defaults(method))
     params, before = parameters.defaults(method), without(parameters.defaults(method), name)
-    assert params[name] == usual
+    assert params[name] == default
     assert run_name(params, method) == run_name(before, method) == {
         "baseline": "digits-conv-baseline-synflow-rho2-seed0-04292187", "cnn_lstm": "digits-conv-cnn_lstm-synflow-rho2-n5-seed0-aa8cdcb7",
     }[method]
@@ -215,8 +215,8 @@ def test_the_run_to_start_from_is_one_that_can_be_run(method):
 
 def test_a_missing_run_to_start_from_is_named_with_the_command_that_makes_it(tmp_path):
     params = parameters.check("freeze_retrain", {"rho": 3.0, "results": str(tmp_path)})
-    told = r"digits-conv-baseline-synflow-rho3.* papermill .*baseline.ipynb .*-p rho 3"
-    with pytest.raises(FileNotFoundError, match=told):
+    expected = r"digits-conv-baseline-synflow-rho3.* papermill .*baseline.ipynb .*-p rho 3"
+    with pytest.raises(FileNotFoundError, match=expected):
         checkpoints.load_prerequisite("freeze_retrain", params)
 
 
@@ -225,8 +225,8 @@ def test_the_command_that_makes_it_gives_lists_too(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         checkpoints.load_prerequisite("freeze_retrain", parameters.check("freeze_retrain", given))
     words = shlex.split(str(error.value).partition("papermill ")[2])[2:]
-    told = {words[i + 1]: words[i + 2] for i in range(len(words)) if words[i] == "-p"}
-    assert told == {"learning_rate": "1e-05", "results": given["results"]}
+    arguments = {words[i + 1]: words[i + 2] for i in range(len(words)) if words[i] == "-p"}
+    assert arguments == {"learning_rate": "1e-05", "results": given["results"]}
     assert yaml.safe_load(words[words.index("-y") + 1]) == {"n": [1, 7]}
 
 
@@ -254,6 +254,13 @@ def test_a_notebook_reads_its_own_defaults(method):
 def test_a_notebook_takes_what_papermill_passes():
     params = parameters.from_notebook("baseline", kernel("# Parameters\nrho = 3\nn = [1, 2]\n"))
     assert (params["rho"], params["n"]) == (3.0, [1, 2])
+
+
+def test_a_notebook_computes_with_the_checked_values_and_says_what_its_run_is_called(capsys):
+    names = kernel("# Parameters\nrho = 3\ndevice = 'cpu'\n")
+    run = lifecycle.begin("baseline", names)
+    assert type(names["rho"]) is float and names["rho"] == run.params["rho"] == 3.0
+    assert run.path.stem in capsys.readouterr().out and run.path.stem.startswith("digits-conv-baseline-synflow-rho3-seed0-")
 
 
 def test_a_notebook_refuses_an_unknown_parameter_that_papermill_passes():

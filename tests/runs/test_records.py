@@ -270,7 +270,18 @@ def test_a_run_ends_well_without_git(tmp_path, monkeypatch, without):
     if without == "git":
         monkeypatch.setenv("PATH", str(tmp_path))
     found = records.provenance("cpu", 1.0)
-    assert (found["commit"], found["dirty"]) == ("", False)
+    assert (found["commit"], found["dirty"]) == ("none: the code is no checkout of git", False)
+
+
+def test_code_that_was_unpacked_inside_another_repository_does_not_name_that_ones_commit(tmp_path, monkeypatch):
+    a_checkout(tmp_path / "house", monkeypatch)
+    assert len(records.provenance("cpu", 1.0)["commit"]) == 40
+    unpacked = tmp_path / "house" / "unpacked"
+    (unpacked / "sharedlabel").mkdir(parents=True)
+    monkeypatch.setattr(records, "ROOT", unpacked)
+    assert records.provenance("cpu", 1.0)["commit"] == "none: the code is no checkout of git"
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "house" / ".git"))  # as in a hook of another repository
+    assert records.provenance("cpu", 1.0)["commit"] == "none: the code is no checkout of git"
 
 
 def test_every_committed_record_loads_under_its_own_name():

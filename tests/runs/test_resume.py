@@ -2,8 +2,10 @@
 import hashlib
 import io
 import json
+import platform
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ END_TO_END = GIVEN | HEAD | {"order": "permutations", "permutations": 2, "cnn_tr
 CPU, NOWHERE = torch.device("cpu"), Path("nowhere.json")
 RUNS = {
     "baseline": ("baseline", GIVEN),
-    "baseline, BatchNorm": ("baseline", GIVEN | {"model": "wideresnet20", "rho": 1.0, "prune_iterations": 10}),
+    "baseline, BatchNorm": ("baseline", GIVEN | {"model": "wideresnet20", "rho": 2.0, "prune_iterations": 10, "max_epochs": 4}),
     "baseline, its best epoch early": ("baseline", EARLY),
     "balanced": ("balanced", GIVEN), "graph": ("graph", GIVEN | {"train_n": 2, "n": [2]}),
     "freeze_retrain": ("freeze_retrain", GIVEN), "freeze_retrain, frozen": ("freeze_retrain", GIVEN | {"augment": "none"}),
@@ -127,8 +129,8 @@ def test_what_was_made_by_something_else_starts_anew_and_says_what_changed(tmp_p
             assert loaded() == {}
         assert f": {'code' if name == 'code_digest' else 'torch, numpy, numba'} changed since" in capsys.readouterr().out
     assert loaded(mask | {"mask": torch.tensor([False, True])}) == {}
-    said = "training starts anew, .*/run.unfinished cannot be used: network changed since it was written\n"
-    assert re.fullmatch(said, capsys.readouterr().out)
+    expected = "training starts anew, .*/run.unfinished cannot be used: network changed since it was written\n"
+    assert re.fullmatch(expected, capsys.readouterr().out)
     assert loaded(device="meta") == {}
     assert "device changed since" in capsys.readouterr().out
 
@@ -187,6 +189,14 @@ def test_a_damaged_file_is_named_in_one_line_and_training_starts_anew(tmp_path, 
     before = stream.get_state()
     assert found.load() == {} and torch.equal(stream.get_state(), before)
     assert re.fullmatch(f"training starts anew, {file} cannot be used: .+\n", capsys.readouterr().out)
+
+
+def test_a_run_removes_what_a_killed_one_left_half_written(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f"run.unfinished.{platform.node()}.{dead.pid}.part").touch()
+    resumable(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):

@@ -1,0 +1,181 @@
+"""Appendix A.3: in which order an LSTM reads the images of a tuple; each order minus the random one, in pairs by seed, and the claims.
+
+A pair has the same seed, and so the same CNN, the same initial head and the same test tuples, and the same limits of training.
+"""
+import numpy as np
+import pandas as pd
+
+from sharedlabel.analysis import comparisons, intervals, plots, tables
+from sharedlabel.analysis.comparisons import Claim, claim_rows
+from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL
+from sharedlabel.analysis.section_5_3_figures import in_panels
+from sharedlabel.analysis.section_5_3_runs import concat
+from sharedlabel.analysis.section_5_3_tables import by_n
+
+AT_DEFAULT = ["cnn_method", "standard_weight", "tuple_size", "tuples_per_batch", "augment", "permutations", "cnn_training", "standardised",
+              "head_biases", "head_learning_rate"]
+CONTROLS = ["head_per_image_balanced", "head_tuple_mean_balanced"]  # to which no order means anything
+NEGLIGIBLE = 2.0  # points: a difference whose whole interval is smaller, either way, is not "notable"
+CEILING = 98.0  # per cent: where the random order is above this in every seed, no order has room to be ahead
+
+
+def select_runs(results: str = "results") -> pd.DataFrame:
+    """CNN-LSTMs with an `order` of their own at the n that they were trained for, of random tuples, and the controls beside them.
+
+    Of the rows that have another order than confidence, the seeds that have it. `order` of a control is its variant. Other settings
+    have default values, networks and heads are pruned by SynFlow on a CNN that was trained with the balanced loss.
+    """
+    records = tables.load_records(results)
+    used = {*AT_DEFAULT, *HEAD_MATCHED, "train_n", "order", "n", "protocol", "n_accuracy", "information_gain"}
+    records = records.reindex(columns=[*records.columns, *sorted(used - set(records.columns))])
+    table = records[(records["protocol"] == "random") & (records["pruner"] == "synflow") & (records["head_pruner"] == "synflow")]
+    table = tables.at_defaults(table, AT_DEFAULT).astype({"n": int})
+    table = table.assign(per_cent=100 * table["n_accuracy"].astype(float))
+    lstm = tables.check_distinct(table[(table["method"] == "cnn_lstm") & (table["n"] == table["train_n"])], [*PANEL, "order", "seed", "n"])
+    cases = [plots.select_case(lstm, case) for case in plots.cases(lstm, PANEL)]
+    lstm = concat([own for own in cases if own["order"].nunique() > 1], lstm)
+    lstm = lstm[lstm["seed"].isin(lstm.loc[lstm["order"] != "confidence", "seed"])]
+    places, heads = lstm[[*PANEL, "seed", "n"]].drop_duplicates(), table[table["method"] == "head_control"]
+    per_image, tuple_mean = heads[heads["train_n"] == 1], heads[(heads["train_n"] == heads["n"]) & (heads["n"] > 1)]
+    controls = [own.assign(order=name).merge(places) for own, name in zip((per_image, tuple_mean), CONTROLS)]
+    return concat([lstm, *controls], lstm)
+
+
+def minus_random(runs: pd.DataFrame, order: str, value: str = "per_cent") -> pd.DataFrame:
+    """Runs of this order (or control) minus those of the random one, by panel, n and seed: `difference`, `random`."""
+    runs = runs.astype({value: float})  # of no runs it is not a number
+    pairs = comparisons.paired_differences(runs, order, "random", value, by="order", matched=[*MATCHED, *HEAD_MATCHED])
+    return pairs.assign(order=order)
+
+
+def differences(runs: pd.DataFrame) -> pd.DataFrame:
+    """`minus_random` of every order and control below one another."""
+    orders = [order for order in plots.CURVE_ORDER["order"] if order != "random"]
+    return concat([minus_random(runs, order) for order in orders], runs.assign(difference=0.0))
+
+
+def as_cases(found: pd.DataFrame, verdicts: list[str], words: str = "") -> pd.DataFrame:
+    """The rows of a claim from a `summary` by PANEL and n."""
+    return claim_rows([
+        {"case": plots.case_title(tuple(getattr(row, name) for name in PANEL)) + words, "n": row.n, "estimate": row.mean, "low": row.low,
+         "high": row.high, "seeds": row.seeds, "verdict": verdict} for row, verdict in zip(found.itertuples(), verdicts)
+    ])
+
+
+def claim_confidence_is_better(runs: pd.DataFrame) -> pd.DataFrame:
+    """The cases of the claim that the order by confidence is usually better than a random one."""
+    found = intervals.summary(minus_random(runs, "confidence"), "difference", [*PANEL, "n"])
+    return as_cases(found, [comparisons.judge(row.low, row.high) for row in found.itertuples()])
+
+
+def judge_usually(verdicts: list[str]) -> str:
+    """The verdict on a claim about most of the cases; without a case it cannot be told."""
+    wins, losses = (verdicts.count(word) / max(len(verdicts), 1) for word in ("holds", "fails"))
+    return "holds" if wins > 0.5 else "fails" if losses >= 0.5 else "cannot tell"
+
+
+def growth_at_low_n(runs: pd.DataFrame) -> pd.DataFrame:
+    """By how many points the lead of the order by confidence grows at each halving of n: PANEL, seed, `n` (text: which), `difference`.
+
+    The negative slope of the lead on log2(n), seed by seed, over the n at which the random order is below CEILING in some seed. A panel
+    with fewer than two such n has one row, whose seed and difference are nan.
+    """
+    pairs, found = minus_random(runs, "confidence"), []
+    for case in plots.cases(pairs, PANEL):
+        own = plots.select_case(pairs, case)
+        least = own.groupby("n")["random"].min()
+        sizes = list(least.index[least < CEILING])
+        if len(sizes) < 2:
+            found.append(pd.DataFrame([dict(zip(PANEL, case)) | {"n": f"fewer than two below {CEILING:g} %"}]))
+            continue
+        leads = own[own["n"].isin(sizes)].pivot(index=[*PANEL, "seed"], columns="n", values="difference").dropna()
+        slopes = -np.polyfit(np.log2(sizes), leads.to_numpy().T, 1)[0]
+        found.append(leads.index.to_frame(index=False).assign(n=", ".join(map(str, sizes)), difference=slopes))
+    return concat(found, pd.DataFrame(columns=[*PANEL, "seed", "n", "difference"])).reindex(columns=[*PANEL, "seed", "n", "difference"])
+
+
+def claim_more_at_low_n(runs: pd.DataFrame) -> pd.DataFrame:
+    """The cases of the claim that the order by confidence is better especially at low n."""
+    growth = growth_at_low_n(runs)
+    found = intervals.summary(growth.astype({"difference": float}), "difference", [*PANEL, "n"])
+    return as_cases(found, comparisons.judge_each(found))
+
+
+def claim_permutations_negligible(runs: pd.DataFrame) -> pd.DataFrame:
+    """The cases of the claim that averaging over several random permutations makes no notable difference."""
+    found = intervals.summary(minus_random(runs, "permutations"), "difference", [*PANEL, "n"])
+    return as_cases(found, [comparisons.judge_negligible(row.low, row.high, NEGLIGIBLE) for row in found.itertuples()])
+
+
+def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:
+    """The cases of the claim that permutations are harder to converge: they train for more epochs until the loss improves no more.
+
+    Undecided where a run of the side with fewer epochs stopped at the limit, as it would have trained on.
+    """
+    found = intervals.summary(minus_random(runs, "permutations", "epochs"), "difference", [*PANEL, "n"])
+    verdicts = comparisons.judge_each(found)
+    fewer = [{"holds": "random", "fails": "permutations"}.get(verdict) for verdict in verdicts]
+    censored = [at_limit(runs, row).get(order, 0) > 0 for row, order in zip(found.itertuples(), fewer)]
+    return as_cases(found, ["cannot tell" if limited else verdict for limited, verdict in zip(censored, verdicts)])
+
+
+def at_limit(runs: pd.DataFrame, row) -> dict[str, int]:
+    """How many runs of each order stopped at the limit in one row's panel and n."""
+    own = plots.select_case(runs[runs["n"] == row.n], tuple(getattr(row, name) for name in PANEL))
+    return (own["stopped"] == "limit").groupby(own["order"]).sum().to_dict()
+
+
+def convergence(runs: pd.DataFrame) -> pd.DataFrame:
+    """Epochs, means over seeds, and how many runs stopped at the limit, of permutations and of the random order, by panel and n."""
+    own = runs[runs["order"].isin(["permutations", "random"])]
+    own = own.assign(limit=own["stopped"] == "limit", panel=[plots.case_title(case) for case in zip(*(own[name] for name in PANEL))])
+    found = own.groupby(["panel", "n", "order"]).agg(epochs=("epochs", "mean"), limit=("limit", "sum"), seeds=("seed", "count"))
+    cells = [f"{row.epochs:.0f} ({row.limit} of {row.seeds})" for row in found.itertuples()]
+    wide = found.assign(cell=cells).reset_index().pivot(index=["panel", "n"], columns="order", values="cell")
+    wide = wide.reindex(columns=["permutations", "random"]).dropna()
+    return wide.rename(columns=lambda order: f"{order}: epochs (at the limit)").rename_axis(columns=None)
+
+
+CLAIMS = [
+    Claim("confidence-order", "appendix A.3", "Reading the surest image first is usually better than a random order", "points",
+          "above zero by its 95 % t-interval at most of the n and ρ", claim_confidence_is_better, overall=judge_usually),
+    Claim("confidence-low-n", "appendix A.3", "…especially at low n", "points at each halving of n",
+          f"the lead grows as n falls, over the n at which the random order is below {CEILING:g} % in some seed", claim_more_at_low_n),
+    Claim("permutations-negligible", "appendix A.3", "Averaging over random permutations makes no notable difference", "points",
+          f"the whole interval lies within {NEGLIGIBLE:g} points of the random order either way", claim_permutations_negligible),
+    Claim("permutations-converge-later", "appendix A.3", "Permutations are harder to converge", "epochs",
+          "more epochs than the random order; undecided where a run of the side with fewer stopped at the limit",
+          claim_permutations_converge_later),
+]
+
+
+def by_order(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Means of `value` over seeds with half their intervals: a row a panel and order, a column an n."""
+    found = intervals.summary(table, value, [*PANEL, "order", "n"])
+    panels = [plots.case_title(case) for case in found[PANEL].itertuples(index=False, name=None)]
+    return by_n(found, {"panel": panels, "order": [plots.TITLES.get(order, order) for order in found["order"]]})
+
+
+def what_was_run(runs: pd.DataFrame) -> pd.DataFrame:
+    """The CNN-LSTMs by panel, order and n. `limit`: runs that stopped at the epoch limit; `nothing`: that always name one class."""
+    table = runs[runs["method"] == "cnn_lstm"]
+    table = table.assign(limit=table["stopped"] == "limit", nothing=table["information_gain"] == 0)
+    found = table.groupby([*PANEL, "order", "n"], as_index=False).agg(
+        seeds=("seed", "count"), weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("limit", "sum"),
+        nothing=("nothing", "sum"))
+    panels = [plots.case_title(case) for case in found[PANEL].itertuples(index=False, name=None)]
+    return found.drop(columns=PANEL).round({"epochs": 0}).set_index([pd.Index(panels, name="panel")])
+
+
+def accuracies_figure(runs: pd.DataFrame):
+    """n-accuracy by order against n, the controls beside it; None where there is nothing to draw."""
+    return in_panels(runs, "per_cent", "order")[0]
+
+
+def differences_figure(runs: pd.DataFrame):
+    """Each order and control minus the random order, in pairs by seed."""
+    figure, axes = in_panels(differences(runs), "difference", "order", ylabel="minus random (points)")
+    for ax in axes:
+        ax.axhline(0, color="0.4", linewidth=1)
+        plots.fit_y_axis(ax, bands=True)
+    return figure

@@ -1,0 +1,261 @@
+"""Appendix C.2: is SynFlow the best pruner? Runs of the baseline, compared in pairs by seed, and by what their networks cost.
+
+A *pruning* is a pruner and its rounds: all five prune in 100 rounds here, SNIP and GraSP also at once, as in their own papers.
+"""
+from pathlib import Path
+
+import pandas as pd
+
+from sharedlabel import choices
+from sharedlabel.analysis import comparisons, intervals, plots, report, sweet_spots, tables
+from sharedlabel.analysis.comparisons import Claim, claim_rows
+from sharedlabel.runs import names, parameters, studies
+
+SIZES = [1, 5]  # the n that are compared: most pruners are at 100 % for more images
+CEILING = 0.998  # n-accuracy; of two prunings that are both better than this neither can be ahead by much
+GUESSING = {"digits": 0.1, "mnist": 0.1, "cifar10": 0.1, "cifar100": 0.01, "tinyimagenet": 0.005}  # n-accuracy: one in as many classes
+CELL = [*intervals.CASE, "n", "rho"]  # one comparison of SynFlow with each other pruning
+SPOT_N = [1, 2, 5, 10, 25, 80]  # at which the best rho is shown
+
+
+def name_pruning(table: pd.DataFrame) -> pd.Series:
+    """Each row's pruning: the pruner's name, with "_once" for one round."""
+    return table["pruner"].where(table["prune_iterations"] > 1, table["pruner"] + "_once")
+
+
+def planned_runs(study: str) -> pd.DataFrame:
+    """The runs of a study and SynFlow's at the same places: parameters, `run` and `pruning`."""
+    runs = studies.load(study)
+    planned = [*runs, *(run | {"pruner": "synflow", "prune_iterations": 100} for run in runs)]
+    found = pd.DataFrame([run | {"run": names.run_name(parameters.identity(run["method"], run))} for run in planned])
+    return found.assign(pruning=name_pruning(found)).drop_duplicates("run")
+
+
+def select_runs(results: str | Path = "results", study: str = "pruning", protocol: str = "random") -> pd.DataFrame:
+    """The baseline's runs on the networks on which pruners are compared: a row a run and n under `protocol`, n = nan for a collapse.
+
+    Networks are those of the study, and others with a run of another pruner than SynFlow. Adds `pruning`, `flops` (of an image) and
+    `collapsed`. ValueError where two runs differ in more than their seed.
+    """
+    runs = tables.load_records(results)
+    runs = runs.reindex(columns=runs.columns.union(["n", "protocol", "n_accuracy", "information_gain"], sort=False))
+    runs = runs[(runs["method"] == "baseline") & (runs["n"].isna() | (runs["protocol"] == protocol))]
+    compared = pd.concat([planned_runs(study), runs[runs["pruner"] != "synflow"]])[intervals.CASE].drop_duplicates()
+    runs = runs.merge(compared, on=intervals.CASE)
+    runs = runs.assign(pruning=name_pruning(runs), flops=2 * runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse")
+    return tables.check_distinct(runs, [*intervals.CASE, "pruning", "rho", "n", "seed"])
+
+
+def measured(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs that did not collapse, at the SIZES that are compared."""
+    return runs[runs["n"].isin(SIZES)].astype({"n": int})
+
+
+def score_collapses(runs: pd.DataFrame) -> pd.DataFrame:
+    """`measured` with a row for each collapsed run and n, whose n-accuracy is that of guessing."""
+    lost = runs[runs["collapsed"]].drop(columns=["n", "n_accuracy"]).merge(pd.DataFrame({"n": SIZES}), how="cross")
+    return pd.concat([measured(runs), lost.assign(n_accuracy=lost["dataset"].map(GUESSING))])
+
+
+# ---- what was run
+
+
+def count_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network and rho, a column a pruning: how many runs, how many of them collapsed or learned nothing.
+
+    Collapsed: no path of weights leads from the input to an output. Learned nothing: connected, but names one class whatever it sees.
+    """
+    once = runs[runs["collapsed"] | (runs["n"] == 1)].assign(idle=runs["information_gain"] == 0)
+
+    def outcome(group: pd.DataFrame) -> str:
+        counts = {"collapsed": group["collapsed"].sum(), "learned nothing": group["idle"].sum()}
+        return ", ".join([str(len(group)), *(f"{count} {what}" for what, count in counts.items() if count)])
+
+    cells = once.groupby([*intervals.ROW, "pruning"])[["collapsed", "idle"]].apply(outcome)
+    return tabulate(cells)
+
+
+def tabulate(cells: pd.Series) -> pd.DataFrame:
+    """Text by (data set, network, rho, pruning) as a table: a row a network and rho, a column for each pruning that has any."""
+    if cells.empty:
+        return pd.DataFrame()
+    wide = cells.unstack("pruning")
+    wide = wide[[pruning for pruning in plots.PRUNINGS if pruning in wide]].loc[plots.cases(cells.index.to_frame(), intervals.ROW)]
+    wide.index = pd.Index([plots.case_title(place) for place in wide.index], name="network")
+    return wide.rename(columns=plots.TITLES).rename_axis(columns=None)
+
+
+def describe_missing(runs: pd.DataFrame, study: str) -> str:
+    """A Markdown list of the runs of the study and of the paper's data sets that are missing."""
+    planned = planned_runs(study)
+    missing = planned[~planned["run"].isin(runs["run"])]
+    lines = [f"Missing: {len(missing)} of the {len(planned)} runs to compare" + (f" (make grid STUDY={study})" if len(missing) else "")]
+    for (model, pruning), group in missing.groupby(["model", "pruning"]):
+        rhos = ", ".join(f"{rho:g}" for rho in sorted(set(group["rho"])))
+        lines.append(f"{plots.TITLES[model]}, {plots.TITLES[pruning]}: {len(group)} runs, ρ = {rhos}")
+    absent = [data.title for name, data in choices.DATASETS.items() if name not in {"digits", *runs["dataset"]}]
+    return "\n".join(f"- {line}." for line in [*lines, f"Missing of the paper's data sets: {', '.join(absent) or 'none'}"])
+
+
+# ---- n-accuracy at the same rho
+
+
+def tabulate_pruners(runs: pd.DataFrame, value: str, n: int, unit: float = 1.0) -> pd.DataFrame:
+    """The means of `value` / `unit` at one n: a row a network and rho, a column a pruning; collapsed runs are in none."""
+    found = measured(runs)
+    found = found[found["n"] == n]
+    means = intervals.summary(found.assign(**{value: found[value] / unit}), value, [*intervals.ROW, "pruning"])
+    return tabulate(means.assign(text=report.format_summary(means)).set_index([*intervals.ROW, "pruning"])["text"])
+
+
+def compare_with_synflow(runs: pd.DataFrame, with_collapses: bool = True) -> pd.DataFrame:
+    """n-accuracy of SynFlow minus that of each other pruning, in pairs by seed: columns CELL, `pruning`, those of `intervals.summary`, `p`.
+
+    with_collapses: a collapsed run counts as guessing; else only pairs of two trained runs count. p: of paired t-tests, adjusted over
+    all comparisons of a network and n (Holm). `ceiling`: both means are above CEILING.
+    """
+    scored = score_collapses(runs) if with_collapses else measured(runs)
+    if "synflow" not in set(scored["pruning"]):
+        return pd.DataFrame(columns=[*CELL, "pruning", "mean", "low", "high", "seeds", "p", "ceiling"])
+    found = comparisons.differences_from(scored, "n_accuracy", "pruning", "synflow", CELL)
+    means = scored.groupby([*CELL, "pruning"])["n_accuracy"].mean()
+    places = found[[*CELL, "pruning"]].itertuples(index=False)
+    both = [min(means[(*place, "synflow")], means[(*place, pruning)]) for *place, pruning in places]
+    adjusted = [comparisons.holm(comparisons.p_values(part)) for _, part in found.groupby(CELL[:3])]
+    return found.assign(p=pd.concat(adjusted) if adjusted else [], ceiling=[mean > CEILING for mean in both])
+
+
+def summarise_differences(runs: pd.DataFrame) -> pd.DataFrame:
+    """`compare_with_synflow` of all pairs and of those in which both were trained, which `pairs` names."""
+    sides = {"all": True, "both trained": False}
+    return pd.concat([compare_with_synflow(runs, with_collapses).assign(pairs=pairs) for pairs, with_collapses in sides.items()])
+
+
+def judge_comparison(comparison) -> str:
+    """Of one row of `compare_with_synflow`: whether SynFlow is surely better; at the ceiling, and of one seed, nobody can tell."""
+    if comparison.ceiling or not comparison.p < 0.05:
+        return "cannot tell"
+    return "holds" if comparison.mean > 0 else "fails"
+
+
+def tabulate_differences(runs: pd.DataFrame, n: int, with_collapses: bool) -> pd.DataFrame:
+    """`compare_with_synflow` at one n in points: a row a network and rho, a column for each other pruning."""
+    found = compare_with_synflow(runs, with_collapses)
+    found = in_points(found[found["n"] == n])
+    return tabulate(found.assign(text=report.format_summary(found)).set_index([*intervals.ROW, "pruning"])["text"])
+
+
+def in_points(found: pd.DataFrame) -> pd.DataFrame:
+    """A `summary` of fractions in percentage points."""
+    return found.assign(**{name: 100 * found[name] for name in ("mean", "low", "high")})
+
+
+def count_verdicts(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network and n: in how many comparisons SynFlow is surely better or worse, and the median margin in points."""
+    rows, found = [], compare_with_synflow(runs)
+    for case in plots.cases(found):
+        for n, part in plots.select_case(found, case).groupby("n"):
+            verdicts = [judge_comparison(row) for row in part.itertuples()]
+            rows.append({
+                "network": plots.case_title(case), "n": n, "comparisons": len(part), "better": verdicts.count("holds"),
+                "worse": verdicts.count("fails"), "undecided": verdicts.count("cannot tell"), "at the ceiling": part["ceiling"].sum(),
+                "median margin": 100 * part["mean"].median(),
+            })
+    return pd.DataFrame(rows)
+
+
+def list_worse(runs: pd.DataFrame) -> pd.DataFrame:
+    """The comparisons in which SynFlow is worse by their own interval, in points, with p after Holm and the verdict."""
+    found = compare_with_synflow(runs)
+    found = in_points(found[(found["high"] < 0) & ~found["ceiling"].astype(bool)])
+    return pd.DataFrame([
+        {"case": plots.case_title((row.dataset, row.model, row.rho)), "n": row.n, "other": plots.TITLES[row.pruning],
+         "SynFlow minus the other": report.format_estimate(row.mean, row.low, row.high), "pairs": row.seeds, "p (Holm)": f"{row.p:.3f}",
+         "verdict": judge_comparison(row)}
+        for row in found.itertuples()
+    ])
+
+
+def claim_best(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network, rho, other pruning and n; the estimate is SynFlow's n-accuracy minus the other's, a collapse counted as guessing."""
+    found = in_points(compare_with_synflow(runs))
+    return claim_rows([
+        {"case": f"{plots.case_title((row.dataset, row.model, row.rho))}, {plots.TITLES[row.pruning]}", "n": row.n, "estimate": row.mean,
+         "low": row.low, "high": row.high, "seeds": row.seeds, "verdict": judge_comparison(row)}
+        for row in found.itertuples()
+    ])
+
+
+# ---- n-accuracy at the same price
+
+
+def compare_at_price(own: pd.DataFrame) -> pd.DataFrame:
+    """SynFlow minus each other pruning and rho of one network and n, in pairs by seed, at SynFlow's next price above and below.
+
+    Columns `pruning`, `rho`, `kflops` (of an image), `side` ("dearer": the cheapest of SynFlow's rho that costs at least as much,
+    "cheaper": the dearest that costs at most as much), `its_rho`, `its_kflops`, those of `intervals.summary`, and `p`, adjusted over
+    them all (Holm).
+    """
+    price = own.groupby(["pruning", "rho"])["flops"].mean()
+    value, pairs = own.set_index(["pruning", "rho", "seed"])["n_accuracy"].sort_index(), []
+    for (pruning, rho), paid in price.drop("synflow", errors="ignore").items():
+        offers = price.get("synflow", pd.Series(dtype=float))
+        dearer, cheaper = offers[offers >= paid], offers[offers <= paid]
+        for side, offer in (("dearer", dearer.nsmallest(1)), ("cheaper", cheaper.nlargest(1))):
+            for its_rho, its_price in offer.items():
+                difference = (value["synflow", its_rho] - value[pruning, rho]).dropna().rename("difference").reset_index()
+                pairs.append(difference.assign(pruning=pruning, rho=rho, kflops=paid / 1000, side=side, its_rho=its_rho,
+                                               its_kflops=its_price / 1000))
+    if not pairs:
+        return pd.DataFrame()
+    found = intervals.summary(pd.concat(pairs), "difference", ["pruning", "rho", "kflops", "side", "its_rho", "its_kflops"])
+    return found.assign(p=comparisons.holm(comparisons.p_values(found)))
+
+
+def judge_price(row) -> str:
+    """Of one row of `compare_at_price`: `holds` where SynFlow is surely better and cheaper, `fails` where surely worse and dearer."""
+    if not row.p < 0.05:
+        return "cannot tell"
+    return "holds" if row.mean > 0 and row.side == "cheaper" else "fails" if row.mean < 0 and row.side == "dearer" else "cannot tell"
+
+
+def compare_prices(runs: pd.DataFrame) -> pd.DataFrame:
+    """`compare_at_price` of every network at the least n, in points, with `network`, `n` and `verdict`."""
+    found, least = measured(runs), min(SIZES)
+    parts = {plots.case_title(case): compare_at_price(plots.select_case(found[found["n"] == least], case)) for case in plots.cases(found)}
+    found = report.stack_networks({network: part for network, part in parts.items() if len(part)})
+    if found.empty:
+        return found
+    return in_points(found).assign(n=least, verdict=[judge_price(row) for row in found.itertuples()])
+
+
+def claim_price(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network, other pruning, rho and side of its price; the estimate is SynFlow's n-accuracy minus the other's."""
+    return claim_rows([
+        {"case": f"{row.network}, {plots.TITLES[row.pruning]} at ρ = {row.rho:g}, SynFlow {row.side} (ρ = {row.its_rho:g})", "n": row.n,
+         "estimate": row.mean, "low": row.low, "high": row.high, "seeds": row.seeds, "verdict": row.verdict}
+        for row in compare_prices(runs).itertuples()
+    ])
+
+
+def tabulate_sweet_spots(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rho of most relative information: a row a network and pruning that kept a path in every run at three rho or more, at these."""
+    rows, held = [], runs[~runs.groupby([*intervals.ROW, "pruning"])["collapsed"].transform("any")].astype({"n": int})
+    for case in plots.cases(held):
+        for pruning, own in plots.select_case(held, case).groupby("pruning"):
+            spots = sweet_spots.find(own, "relative_information")
+            if spots["inside"].notna().all():
+                name = f"{plots.case_title(case)}, {plots.TITLES[pruning]}"
+                rows.append({"network, pruner": name, "ρ": ", ".join(f"{rho:g}" for rho in sorted(own["rho"].unique())),
+                             **sweet_spots.describe_each(spots[spots["n"].isin(SPOT_N)])})
+    return pd.DataFrame(rows)
+
+
+CLAIMS = [
+    Claim("synflow-best", "appendix C", "SynFlow achieves the best results of all pruners", "points",
+          "a case holds or fails where the difference is significant at 5 % among all of its network and n (Holm), collapses counted as "
+          "guessing; where both are above 99.8 % nobody can tell", claim_best),
+    Claim("synflow-price", "ours", "SynFlow's networks are the best for what they cost in FLOPs", "points",
+          "a case holds where SynFlow is surely better than another pruner's network and cheaper, and fails where surely worse and dearer "
+          "(5 % among all of its network, Holm)", claim_price),
+]

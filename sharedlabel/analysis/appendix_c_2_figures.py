@@ -1,0 +1,123 @@
+"""The figures of appendix C.2, each with its alternative text, and the network whose survivors are drawn."""
+from pathlib import Path
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from sharedlabel import choices, live, models, runtime
+from sharedlabel.analysis import appendix_c_2, diagrams, plots
+from sharedlabel.runs import checkpoints, names, parameters
+
+
+def panels(found: pd.DataFrame) -> list[tuple]:
+    """(case, n, its rows) of every panel: a line a network, a panel for each n that is compared."""
+    return [(case, n, plots.select_case(found[found["n"] == n], case)) for case in plots.cases(found) for n in appendix_c_2.SIZES]
+
+
+def draw_accuracy(runs: pd.DataFrame) -> tuple[Figure | None, str]:
+    """n-accuracy against rho, a curve for each pruner in 100 rounds; runs that collapsed are left out, the dotted line is guessing."""
+    found = appendix_c_2.measured(runs)
+    found = found[found["pruning"].isin(choices.PRUNERS)]
+    if found.empty:
+        return None, ""
+    drawn, text = panels(found), ["n-accuracy against ρ, a curve for each pruner in 100 rounds"]
+    figure, axes = plots.compact_grid([case for case, *_ in drawn], apart=2)
+    for ax, (case, n, part) in zip(axes, drawn):
+        plots.curves(ax, part, "rho", "n_accuracy", by="pruning", along="rho")
+        ax.axhline(appendix_c_2.GUESSING[case[0]], color="0.4", linestyle=":", linewidth=1)
+        ax.set(title=f"{plots.case_title(case)}, n = {n}", ylim=(0, 1.03), xlabel="ρ")
+        for pruning, means in part.groupby(["pruning", "rho"])["n_accuracy"].mean().groupby("pruning"):
+            ends = [f"{value:.2f} at ρ = {rho:g}" for (_, rho), value in means.iloc[[0, -1]].items()]
+            text.append(f"{plots.case_title(case)}, n = {n}, {plots.TITLES[pruning]}: {', '.join(dict.fromkeys(ends))}")
+    plots.legend_below(figure, columns=5)
+    return figure, ". ".join(text) + "."
+
+
+def draw_differences(runs: pd.DataFrame) -> tuple[Figure | None, str]:
+    """SynFlow minus each other pruning in points against rho, with 95 % intervals: pairs of trained runs (filled), all pairs (hollow)."""
+    every, trained = (appendix_c_2.in_points(appendix_c_2.compare_with_synflow(runs, collapses)) for collapses in (True, False))
+    if every.empty:
+        return None, ""
+    drawn = panels(every)
+    figure, axes = plots.compact_grid([case for case, *_ in drawn], apart=2)
+    for ax, (case, n, part) in zip(axes, drawn):
+        for found, filled in ((part, False), (plots.select_case(trained[trained["n"] == n], case), True)):
+            for pruning, colour, marker, label in plots.curve_styles(found, "pruning"):
+                own = found[found["pruning"] == pruning]
+                shift = 0.03 * (plots.PRUNINGS.index(pruning) - 3)  # so that intervals do not lie on each other
+                ax.errorbar(own["rho"] + shift, own["mean"], own["high"] - own["mean"], fmt=marker, color=colour, linewidth=1.2,
+                            markersize=6, markerfacecolor=colour if filled else "white", label=None if filled else label)
+        plots.fit_y_axis(ax)
+        ax.axhline(0, color="0.4", linewidth=1)
+        ax.set(title=f"{plots.case_title(case)}, n = {n}", ylabel="points", xlabel="ρ")
+    plots.legend_below(figure, columns=3)
+    rows = appendix_c_2.claim_best(runs)
+    worse = "; ".join(f"{row.case} at n = {row.n} by {-row.estimate:.1f}" for row in rows[rows["verdict"] == "fails"].itertuples())
+    return figure, f"n-accuracy of SynFlow minus that of each other pruner against ρ, in points; surely negative: {worse or 'none'}."
+
+
+def draw_prices(runs: pd.DataFrame) -> tuple[Figure | None, str]:
+    """n-accuracy at the least n against the FLOPs of one image, a curve for each pruner in 100 rounds, a point a rho."""
+    least = min(appendix_c_2.SIZES)
+    found = appendix_c_2.measured(runs)
+    found = found[found["pruning"].isin(choices.PRUNERS) & (found["n"] == least)]
+    if found.empty:
+        return None, ""
+    cases, text = plots.cases(found), [f"n-accuracy at n = {least} against the FLOPs of one image, a curve for each pruner in 100 rounds"]
+    figure, axes = plots.compact_grid(cases)
+    for ax, case in zip(axes, cases):
+        part = plots.select_case(found, case)
+        plots.curves(ax, part, "flops", "n_accuracy", by="pruning", along="rho")
+        ax.axhline(appendix_c_2.GUESSING[case[0]], color="0.4", linestyle=":", linewidth=1)
+        ax.set(title=f"{plots.case_title(case)}, n = {least}", xscale="log", xlabel="FLOPs of one image", ylim=(0, 1.03))
+        worse = appendix_c_2.compare_prices(runs)
+        worse = worse[(worse["verdict"] == "fails") & (worse["network"] == plots.case_title(case))] if len(worse) else worse
+        named = ", ".join(f"{plots.TITLES[row.pruning]} at ρ = {row.rho:g}" for row in worse.itertuples())
+        text.append(f"{plots.case_title(case)}: SynFlow is surely worse and dearer than {named or 'none'}")
+    plots.legend_below(figure, columns=5)
+    return figure, ". ".join(text) + "."
+
+
+def restore_network(results: str | Path, run: dict, shape: tuple[int, int, int]) -> nn.Module:
+    """The trained network of a run of the baseline from its checkpoint in `results`, pruned weights masked; shape: of its images.
+
+    FileNotFoundError where the run has no checkpoint.
+    """
+    given = parameters.check("baseline", run)
+    tensors = checkpoints.load(names.record_path(parameters.identity("baseline", given), results))
+    classes = round(1 / appendix_c_2.GUESSING[given["dataset"]])
+    network = models.build(given["model"], shape, classes, runtime.random_stream(given["seed"], "initialisation"))
+    for name, module in network.named_modules():
+        if f"{name}.values" in tensors:
+            values, index = tensors[f"{name}.values"], tensors[f"{name}.index"].long()
+            with torch.no_grad():
+                module.weight.copy_(torch.zeros(module.weight.numel()).scatter(0, index, values).view_as(module.weight))
+            torch_prune.custom_from_mask(module, "weight", module.weight != 0)
+    return network
+
+
+def count_survivors(network: nn.Module, shape: tuple[int, int, int]) -> pd.DataFrame:
+    """A row for the image and each layer: its weights, and its live channels, positions and outputs, each "left of all"."""
+    need = live.live_activations(network, shape)
+    image = next(iter(need.values()))
+    rows = [{"layer": "image", "outputs": f"{int(image.sum())} of {image.numel()}"}]
+    for name, module in network.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            out, alive = need[name], module.weight != 0
+            row = {"layer": f"{type(module).__name__} {name}", "weights": f"{int(alive.sum())} of {alive.numel()}",
+                   "outputs": f"{int(out.sum())} of {out.numel()}"}
+            if out.dim() == 3:
+                row["channels"] = f"{int(out.any((1, 2)).sum())} of {len(out)}"
+                row["positions"] = f"{int(out.any(0).sum())} of {out[0].numel()}"
+            rows.append(row)
+    return pd.DataFrame(rows, columns=["layer", "weights", "channels", "positions", "outputs"])
+
+
+def draw_survivors(network: nn.Module, shape: tuple[int, int, int]) -> tuple[Figure, str]:
+    """What is left of a pruned Conv (`diagrams.survivors`)."""
+    counts = "; ".join(", ".join(f"{value} {name}" if name != "layer" else value for name, value in row.dropna().items())
+                       for _, row in count_survivors(network, shape).iterrows())
+    return diagrams.survivors(network, shape), f"What is left of the pruned network, from the pixels it reads to its classes: {counts}."

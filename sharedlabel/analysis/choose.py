@@ -1,0 +1,66 @@
+"""What a practitioner should choose: the cheapest configuration of everything measured that reaches an accuracy.
+
+A configuration is all parameters of a run but its seed. It is chosen by one half of its seeds and reported by the other half, so that the
+promise is not the luck of the choice.
+"""
+import pandas as pd
+
+from sharedlabel import choices
+from sharedlabel.analysis import intervals, plots, report, tables
+from sharedlabel.runs import parameters
+
+KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "n"]
+
+
+def configurations(results: str = "results") -> pd.DataFrame:
+    """A row a configuration and n, with at least three seeds: KEPT, `chosen_by` (mean n-accuracy of seeds 0, 2, ...), and of the other
+    seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple and `weights`, means over all seeds. Random tuples.
+    """
+    runs = tables.load_records(results)
+    runs = runs.reindex(columns=runs.columns.union(["cnn_method", "train_n", "architecture", "head_rho"], sort=False))
+    runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
+    runs = runs.assign(variant=plots.name_variants(runs))
+    names = {name for method in parameters.method_names() for name in parameters.defaults(method)} - {"n", "seed"}
+    key = sorted((names | {"method"}) & set(runs.columns))
+    runs = runs.assign(configuration=runs.groupby(key, dropna=False).ngroup())
+    by = ["configuration", "n"]
+    odd = runs["seed"] % 2 == 1
+    found = intervals.summary(runs[odd], "n_accuracy", by)
+    found = found.merge(runs[~odd].groupby(by)["n_accuracy"].agg(chosen_by="mean", chosen_seeds="count").reset_index(), on=by)
+    costs = runs.groupby(by).agg(macs=("macs_live", "mean"), weights=("params_remaining", "mean")).reset_index()
+    described = runs.drop_duplicates(by)[["configuration", *KEPT]]
+    found = found.merge(costs, on=by).merge(described, on=by)
+    return found[found["seeds"] + found["chosen_seeds"] > 2].drop(columns="chosen_seeds")
+
+
+def describe(row: pd.Series) -> str:
+    """A configuration in words: "Conv, balanced, ρ = 2"."""
+    words = [plots.TITLES[row["model"]], plots.TITLES[row["variant"]], f"ρ = {row['rho']:g}"]
+    words += [f"head ρ = {row['head_rho']:g}"] if pd.notna(row["head_rho"]) else []
+    words += [plots.TITLES[row["pruner"]]] if row["pruner"] != "synflow" else []
+    return ", ".join(words)
+
+
+def choices_table(found: pd.DataFrame, accuracies: tuple[float, ...] = (0.5, 0.9, 0.98)) -> pd.DataFrame:
+    """The cheapest choice for each data set and wanted accuracy, n, what the seeds that did not choose it reached, and its cost."""
+    rows = []
+    for dataset in [name for name in choices.DATASETS if name in set(found["dataset"])]:
+        for accuracy in accuracies:
+            row = cheapest(found, dataset, accuracy)
+            if row is not None:
+                reached = report.format_estimate(100 * row["mean"], 100 * row["low"], 100 * row["high"])
+                rows.append({
+                    "data": choices.DATASETS[dataset].title, "wanted (%)": f"{100 * accuracy:g}", "cheapest choice": describe(row),
+                    "n": row["n"], "reached (%)": reached, "FLOPs a tuple": f"{2 * row['macs']:,.0f}", "weights": f"{row['weights']:,.0f}",
+                })
+    return pd.DataFrame(rows)
+
+
+def cheapest(found: pd.DataFrame, dataset: str, accuracy: float, n: int | None = None) -> pd.Series | None:
+    """The row of `configurations` with the fewest MACs a tuple whose choosing seeds reach `accuracy` (a fraction), at n or at any n.
+
+    None where nothing measured reaches it.
+    """
+    fits = found[(found["dataset"] == dataset) & (found["chosen_by"] >= accuracy)]
+    fits = fits if n is None else fits[fits["n"] == n]
+    return None if fits.empty else fits.loc[fits["macs"].idxmin()]

@@ -1,0 +1,102 @@
+"""The scoreboard: every claim of the paper and of this study, judged from the records alone.
+
+    python -m sharedlabel.analysis.claims                 prints it
+    python -m sharedlabel.analysis.claims README.md       writes its short form between the markers in a Markdown file
+"""
+import html
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from IPython.display import display
+
+from sharedlabel.analysis import appendix_a_3, appendix_c_2, comparisons, report, section_5_1, section_5_2, section_5_3, tables
+from sharedlabel.analysis.comparisons import Claim
+from sharedlabel.analysis.section_5_3_runs import select_runs as select_head_runs
+
+BEGIN, END = "<!-- scoreboard: written by `make claims`, checked by a test -->", "<!-- end of scoreboard -->"
+
+
+class Section(NamedTuple):
+    """A section notebook: its title, its claims, and the runs that decide them, read from a folder of records."""
+
+    title: str
+    claims: list[Claim]
+    select_runs: Callable[[str], Any]
+
+
+SECTIONS = {
+    "section_5_1": Section("5.1", section_5_1.CLAIMS, section_5_1.select_runs),
+    "section_5_2": Section("5.2", section_5_2.CLAIMS, lambda results: section_5_2.select_runs(tables.load_records(results))),
+    "section_5_3": Section("5.3", section_5_3.CLAIMS, select_head_runs),
+    "appendix_a_3": Section("A.3", appendix_a_3.CLAIMS, appendix_a_3.select_runs),
+    "appendix_c_2": Section("C.2", appendix_c_2.CLAIMS, appendix_c_2.select_runs),
+}
+
+
+def scoreboard(results: str = "results") -> pd.DataFrame:
+    """A row a claim: `id`, `section` (a key of SECTIONS), `ours` (whether it is not the paper's), and the columns of `report.claims_table`.
+
+    FileNotFoundError if the folder `results` (relative: to the repository) has no record.
+    """
+    found = []
+    for name, section in SECTIONS.items():
+        judged = comparisons.judge_claims(section.claims, section.select_runs(results))
+        rows = report.claims_table(section.claims, judged)
+        found.append(rows.assign(id=[claim.id for claim in section.claims], section=name, paper=[claim.paper for claim in section.claims]))
+    return pd.concat(found, ignore_index=True).assign(ours=lambda table: table["source"] == "ours")
+
+
+def count_verdicts(board: pd.DataFrame) -> str:
+    """How many of the paper's claims hold, fail and are undecided, in a sentence."""
+    verdicts = board.loc[~board["ours"], "verdict"]
+    holds, fails, open_ = (int((verdicts == word).sum()) for word in report.VERDICT_COLOURS)
+    return f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, and {open_} cannot be decided with our seeds."
+
+
+def short_form(board: pd.DataFrame, folder: str = "notebooks/sections") -> str:
+    """The paper's claims as a Markdown table: claim, and its verdict, which links to the notebook in `folder` that decides it."""
+    lines = [count_verdicts(board), "", "|the paper's claim|verdict|", "|---|---|"]
+    for row in board[~board["ours"]].itertuples():
+        words = (row.claim[0].upper() + row.claim[1:]).replace("|", "\\|")
+        lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb)|")
+    return "\n".join(lines)
+
+
+def between_markers(text: str, block: str) -> str:
+    """`text` with `block` between the two markers; ValueError where it does not have each marker once."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"the text needs the lines {BEGIN!r} and {END!r}, once each")
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}"
+
+
+def show_scoreboard(board: pd.DataFrame, folder: str = "sections") -> None:
+    """Display every claim with its source, the paper's number, ours, its verdict and a link to the notebook in `folder` that decides it."""
+    rows = []
+    for row in board.itertuples():
+        title, colour = SECTIONS[row.section].title, report.VERDICT_COLOURS[row.verdict]
+        cells = [html.escape(text) for text in (row.claim, row.source, row.paper or "-", row.estimate)]
+        cells += [f'<b style="color: {colour}">{row.verdict}</b>', f'<a href="{folder}/{row.section}.ipynb">{title}</a>']
+        rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
+    names = ("claim", "made in", "the paper's number", "ours", "verdict", "decided in")
+    head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)
+    table = f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    plain = board[["claim", "source", "paper", "estimate", "verdict", "section"]].to_string(index=False)
+    display({"text/html": table, "text/plain": plain}, raw=True)
+
+
+def main(arguments: list[str]) -> None:
+    board = scoreboard()
+    if arguments:
+        file = Path(arguments[0])
+        file.write_text(between_markers(file.read_text(), short_form(board)))
+    else:
+        columns = ["section", "claim", "verdict", "cases", "estimate", "seeds"]
+        print(f"{count_verdicts(board)}\n\n{board[columns].to_string(index=False)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

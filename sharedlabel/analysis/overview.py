@@ -1,0 +1,131 @@
+"""What `notebooks/overview.ipynb` shows: the problem in pictures, the measures on one example, and the findings.
+
+    python -m sharedlabel.analysis.overview      makes the example anew, from MNIST's test images and a committed checkpoint
+"""
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sharedlabel import ROOT, data, metrics, models, training
+from sharedlabel.analysis import choose, intervals, plots, tables
+from sharedlabel.runs import checkpoints, names, parameters
+from sharedlabel.runtime import random_stream
+
+EXAMPLE = ROOT / "notebooks" / "images" / "tuple.json"  # and the images beside it, as a PNG
+NETWORK = {"dataset": "mnist", "model": "conv", "pruner": "synflow", "rho": 3.5, "seed": 0}  # a baseline
+LABEL, N = 9, 5  # of the tuple
+RIGHT, WRONG = plots.PALETTE[0], plots.PALETTE[1]
+
+
+def make_example() -> None:
+    """Write the example: the first `N` test images of class `LABEL`, and the logits that the baseline `NETWORK` gives them."""
+    train_set, test_set = data.load(NETWORK["dataset"])
+    params = parameters.check("baseline", NETWORK)
+    record = names.record_path(parameters.identity("baseline", params), "results")
+    network = models.build(params["model"], train_set.shape, train_set.classes, random_stream(params["seed"], "initialisation"))
+    live = checkpoints.restore_network(network, train_set.shape, checkpoints.load(record))
+    index = (test_set.labels == LABEL).nonzero().flatten()[:N]
+    logits = training.outputs(live, test_set.gather(live.columns).subset(index))
+    Image.fromarray(np.hstack(test_set.pixels[index, 0].numpy())).save(EXAMPLE.with_suffix(".png"))
+    content = {"record": record.stem, "label": LABEL, "test images": index.tolist(), "logits": logits.double().round(decimals=4).tolist()}
+    EXAMPLE.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def load_example() -> tuple[np.ndarray, torch.Tensor]:
+    """The images of the example, uint8 [N, 28, 28], and their logits [N, 10]."""
+    images = np.stack(np.split(np.array(Image.open(EXAMPLE.with_suffix(".png"))), N, axis=1))
+    return images, torch.tensor(json.loads(EXAMPLE.read_text())["logits"])
+
+
+def draw_tuple() -> tuple[Figure, str]:
+    """Every image of the example with its logits as bars below it, and the mean logits on the right; with alternative text."""
+    images, logits = load_example()
+    figure, axes = plt.subplots(2, N + 1, figsize=(9, 3.2), layout="constrained", height_ratios=[1, 1.3], sharey="row")
+    for i, (top, below) in enumerate(axes.T):
+        top.axis("off")
+        values = logits.mean(0) if i == N else logits[i]
+        named = int(values.argmax())
+        if i == N:
+            top.text(0.5, 0.5, "mean\nof the\nlogits", ha="center", va="center", transform=top.transAxes)
+        else:
+            top.imshow(images[i], cmap="gray_r", aspect="equal")
+        colours = [(RIGHT if named == LABEL else WRONG) if label == named else "0.75" for label in range(10)]
+        below.bar(range(10), values.tolist(), color=colours)
+        below.set(xticks=range(0, 10, 2), yticks=[])
+        below.set_title(f"says {named}", color=RIGHT if named == LABEL else WRONG, fontsize="medium")
+        below.grid(False)
+    alone = int((logits.argmax(1) == LABEL).sum())
+    return figure, (
+        f"Five handwritten {LABEL}s, each above a bar chart of its ten logits. By its largest logit the network names {alone} of the five "
+        f"images correctly; the largest mean logit is that of {int(logits.mean(0).argmax())}."
+    )
+
+
+def sweep(results: str = "results") -> pd.DataFrame:
+    """The baseline runs of Conv on MNIST, pruned by SynFlow, of random tuples: a row a rho, seed and n."""
+    runs = tables.load_records(results)
+    runs = runs[(runs["method"] == "baseline") & (runs["pruner"] == "synflow") & (runs["prune_iterations"] > 1)]
+    runs = runs[(runs["dataset"] == "mnist") & (runs["model"] == "conv") & (runs["protocol"] == "random")]
+    return tables.at_defaults(runs, ["batch_size", "initialisation", "max_epochs", "augment"]).astype({"n": int})
+
+
+def draw_pruning(runs: pd.DataFrame) -> tuple[Figure, str]:
+    """What rho does to a network: weights left and FLOPs of an image (left), n-accuracy at a few n (right), against rho."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    costs = runs.groupby("rho")[["params_remaining", "macs_live_image"]].mean()
+    left.plot(costs.index, costs["params_remaining"], "o-", color=plots.PALETTE[0], label="weights left")
+    left.plot(costs.index, 2 * costs["macs_live_image"], "s-", color=plots.PALETTE[1], label="FLOPs of an image")
+    left.set(yscale="log", xlabel="ρ", title="What is left")
+    left.legend(frameon=False)
+    found = intervals.summary(runs.assign(per_cent=100 * runs["n_accuracy"]), "per_cent", ["n", "rho"])
+    for n, colour, marker in zip((1, 5, 25), plots.PALETTE[2:], "oD^"):
+        own = found[found["n"] == n]
+        half = (own["high"] - own["mean"]).to_numpy()
+        right.errorbar(own["rho"].to_numpy(), own["mean"].to_numpy(), half, color=colour, marker=marker, capsize=2, label=f"n = {n}")
+    right.set(xlabel="ρ", ylabel="n-accuracy (%)", ylim=(0, 102), title="What it still names")
+    right.legend(frameon=False, loc="lower left")
+    hardest, n = costs.index.max(), 25
+    last = found[(found["rho"] == hardest) & (found["n"] == n)]["mean"].iloc[0]
+    return figure, (
+        f"Left: weights and FLOPs fall with rho on a logarithmic axis, to {costs['params_remaining'].iloc[-1]:.0f} weights at rho "
+        f"{hardest:g}. Right: n-accuracy falls with rho, later for larger n; at rho {hardest:g} and n = {n} it is {last:.0f} per cent."
+    )
+
+
+def worked_example(runs: pd.DataFrame, rho: float = 3.5, ns: tuple[int, ...] = (1, 5, 25)) -> pd.DataFrame:
+    """The paper's measures at one rho, means over seeds, a row an n: n-accuracy, information gain, relative information, cost."""
+    own = runs[(runs["rho"] == rho) & runs["n"].isin(ns)]
+    own = own.assign(gain_per_mflop=metrics.gain_per_mflop(own["information_gain"], own["macs_live"]))
+    measured = ["n_accuracy", "information_gain", "relative_information", "macs_live", "gain_per_mflop"]
+    found = own.groupby("n")[measured].mean().reset_index()
+    return pd.DataFrame({
+        "n": found["n"], "n-accuracy (%)": 100 * found["n_accuracy"],
+        "information gain (bits)": found["information_gain"],
+        "RI = IG·ρ/n": found["relative_information"],
+        "FLOPs of the tuple": 2 * found["macs_live"], "bits per MFLOP": found["gain_per_mflop"],
+    })
+
+
+def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
+    """What surprised us, in plain sentences with the numbers of the scoreboard (`claims.scoreboard`) and of `choose.configurations`."""
+    cases = board.set_index("id")["cases"]
+    small = choose.cheapest(found, "mnist", 0.9)
+    return "\n".join((
+        "1. Reading the images together is not what helps. The LSTM against the same head on each image alone, case by case: "
+        f"{cases['sharing-adds']}.",
+        f"2. The sweet spot belongs to the measure. By n/ρ, case by case: {cases['sweet-spot']}; by FLOPs: {cases['sweet-spot-flops']}.",
+        "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is never "
+        "named, however many images come.",
+        f"4. Training for the tuple is worth it on most networks, but not on all: {cases['balanced-large-n']}.",
+        f"5. Very little is enough. {choose.describe(small)} names {small['n']} digits of one class with "
+        f"{100 * small['mean']:.0f} % n-accuracy for {2 * small['macs']:,.0f} FLOPs, {small['weights']:,.0f} weights in all.",
+    ))
+
+
+if __name__ == "__main__":
+    make_example()

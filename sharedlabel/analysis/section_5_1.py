@@ -1,0 +1,282 @@
+"""Section 5.1: is there a best compression ratio for every n? Claims, and the tables under the figures (`section_5_1_figures`).
+
+Networks are the baseline's, pruned by SynFlow in 100 rounds and measured at three rho or more. FLOPs are those of the live
+weights, of the whole tuple.
+"""
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+
+from sharedlabel import choices, metrics
+from sharedlabel.analysis import intervals, plots, report, sweet_spots, tables
+from sharedlabel.analysis.comparisons import Claim, claim_rows
+from sharedlabel.runs import studies
+
+FEWEST = 3  # rho that a curve and a verdict rest on at least
+SURE = 0.975  # the share of plausible means from which on something counts as decided
+TARGETS = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99]  # n-accuracies, and shares of the most information measured
+SHOWN_N = [1, 2, 5, 10, 25, 80]  # of the n that were measured
+MEASURES = ["n_accuracy", "log_error", "information_gain", "relative_information", "gain_per_mflop"]
+MEASURED = ["n", "protocol", "tuples", "n_accuracy", "information_gain", "information_gain_corrected", "relative_information", "macs_live"]
+ABLATIONS = ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers"]  # parameters of the other methods, at their defaults here
+COUNTS_IN_CSV = ["epochs", "epoch limit", "minutes"]  # columns of `count_runs` that the notebook leaves to the CSV
+SPOTS_CAPTION = "The best ρ (and its 95 % range); *: not surely inside the measured range; inside: at how many n it surely is"
+PAPER_FIGURES = {("cifar10", "conv"): "1 to 7", ("tinyimagenet", "wideresnet20"): "11 to 15", ("cifar100", "resnet18"): "16 to 20"}
+
+
+def select_runs(results: str | Path = "results", protocol: str = "random") -> pd.DataFrame:
+    """Runs of the methods that average logits, pruned by SynFlow: a row a run and n under `protocol`, one with n = nan for a collapse.
+
+    Adds `flops`, `gain_per_mflop` and `log_error`. ValueError for an unknown protocol.
+    """
+    if protocol not in choices.PROTOCOLS:
+        raise ValueError(f"protocol: {protocol!r} is unknown; allowed: {', '.join(choices.PROTOCOLS)}")
+    runs = tables.load_records(results)
+    runs = runs.reindex(columns=runs.columns.union(MEASURED, sort=False))  # where every run collapsed none has a measure
+    runs = runs[(runs["pruner"] == "synflow") & (runs["prune_iterations"] > 1) & runs["method"].isin(plots.METHODS)]
+    runs = tables.at_defaults(runs[runs["n"].isna() | (runs["protocol"] == protocol)], ABLATIONS)
+    return runs.assign(
+        flops=2 * runs["macs_live"], gain_per_mflop=metrics.gain_per_mflop(runs["information_gain"], runs["macs_live"]),
+        log_error=metrics.log_error(runs["n_accuracy"], runs["tuples"]),
+    )
+
+
+def curve_runs(runs: pd.DataFrame, method: str = "baseline") -> pd.DataFrame:
+    """The measured runs of one method on every network that has three rho or more; ValueError if two differ in more than the seed."""
+    found = runs[(runs["method"] == method) & runs["n"].notna()].astype({"n": int})
+    found = tables.check_distinct(found, [*intervals.CASE, "rho", "n", "seed"])
+    return found[found.groupby(intervals.CASE)["rho"].transform("nunique") >= FEWEST]
+
+
+def share_of_best(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with `share_of_best`: relative information as a share of the highest mean that a rho of the network has at this n."""
+    found = curve_runs(runs)
+    means = found.groupby([*intervals.ROW, "n"])["relative_information"].mean()
+    best = means.groupby([*intervals.CASE, "n"]).max().rename("highest").reset_index()
+    found = found.merge(best, on=[*intervals.CASE, "n"])
+    return found.assign(share_of_best=found["relative_information"] / found["highest"])
+
+
+def networks(runs: pd.DataFrame, method: str = "baseline") -> dict[str, pd.DataFrame]:
+    """The `curve_runs` of every network by its title."""
+    found = curve_runs(runs, method)
+    return {plots.case_title(case): plots.select_case(found, case) for case in plots.cases(found)}
+
+
+def count_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """What was run: a row a network and rho, with the runs that did not learn or did not finish.
+
+    `at limit`: trained to the epoch limit, and might still improve. `collapsed`: no path from input to output was left; such a run
+    has no measures and is in no mean. `learned nothing`: names one class whatever it sees; it counts in every mean.
+    """
+    once = runs[(runs["method"] == "baseline") & (runs["n"].isna() | (runs["n"] == 1))]
+    collapsed, nothing = once["status"] == "layer_collapse", once["information_gain"] == 0
+    once = once.assign(at_limit=once["stopped"] == "limit", collapsed=collapsed, nothing=nothing)
+    counts = {
+        "seeds": ("seed", "count"), "weights": ("params_remaining", "first"), "MACs of an image": ("macs_live_image", "mean"),
+        "epochs": ("epochs", "mean"), "epoch limit": ("max_epochs", "first"), "minutes": ("seconds", lambda seconds: seconds.sum() / 60),
+        "at limit": ("at_limit", "sum"), "collapsed": ("collapsed", "sum"), "learned nothing": ("nothing", "sum"),
+    }
+    found = once.groupby(intervals.ROW).agg(**counts).loc[plots.cases(once, intervals.ROW)].reset_index()
+    found.insert(0, "network", [plots.case_title(case) for case in zip(found["dataset"], found["model"])])
+    return found.drop(columns=intervals.CASE).rename(columns={"rho": "ρ"})
+
+
+def describe_missing(runs: pd.DataFrame, study_names: list[str], results: str) -> str:
+    """A Markdown list of what is missing: networks without a curve, the paper's figures, runs of the studies."""
+    once, found = runs[runs["method"] == "baseline"], plots.cases(curve_runs(runs))
+    collapsed = (once["status"] == "layer_collapse").groupby([once[name] for name in intervals.ROW]).transform("all")
+    gone = [plots.case_title(case) for case in plots.cases(once[collapsed], intervals.ROW)]
+    few = [plots.case_title(case) for case in plots.cases(once[once["n"].notna()]) if case not in found]
+    missing = [f"Figures {numbers} ({plots.case_title(case)})" for case, numbers in PAPER_FIGURES.items() if case not in found]
+    lines = [
+        "Not measured, as every run collapsed: " + "; ".join(gone),
+        "Measured at one or two ρ only (for Tables 1 and 2), and not drawn: " + "; ".join(few),
+        "Missing of the paper: " + "; ".join(missing),
+    ]
+    lines = [line for line in lines if not line.endswith(": ")]
+    lines += [] if found else ["No network is measured at three ρ or more; without one there is no curve to draw or to judge"]
+    lines += [studies.progress(study, once["run"], results) for study in study_names]
+    return "\n".join(f"- {line[:1].upper()}{line[1:]}." for line in lines)
+
+
+# ---- the numbers of the figures
+
+
+def summarise_measures(runs: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of all figures: columns dataset, model, measure, rho, n and those of `intervals.summary`."""
+    found = curve_runs(runs)
+    each = [intervals.summary(found, value, [*intervals.ROW, "n"]).assign(measure=value) for value in MEASURES]
+    return pd.concat(each)[[*intervals.CASE, "measure", "rho", "n", "mean", "low", "high", "seeds"]]
+
+
+def tabulate_measure(runs: pd.DataFrame, value: str, ns: list[int] = SHOWN_N) -> pd.DataFrame:
+    """One measure as a table: a row a network and rho, a column for each of `ns` that was measured."""
+    wide = {}
+    for network, part in networks(runs).items():
+        found = intervals.summary(part[part["n"].isin(ns)], value, ["rho", "n"])
+        found = found.assign(text=report.format_summary(found)).pivot(index="rho", columns="n", values="text").add_prefix("n = ")
+        wide[network] = found.rename_axis(index="ρ", columns=None).reset_index()
+    return report.stack_networks(wide)
+
+
+def tabulate_cheapest(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
+    """The cheapest rho and n that reach each target, and the FLOPs of the tuple: a row a target, a column a network."""
+    columns = {}
+    for network, part in networks(runs).items():
+        found, _ = sweet_spots.cheapest(part, targets(part, value), value)
+        cells = [f"ρ = {row.rho:g}, n = {row.n}: {report.format_count(2 * row.macs_live)}" for row in found.itertuples()]
+        columns[network] = pd.Series(cells, TARGETS[:len(cells)])
+    return pd.DataFrame(columns).rename_axis("target") if columns else pd.DataFrame()
+
+
+def describe_bias(runs: pd.DataFrame) -> str:
+    """By how much the plug-in estimate of information gain exceeds the bias-corrected one (`metrics.information_gain_corrected`)."""
+    bias = (runs["information_gain"] - runs["information_gain_corrected"])[curve_runs(runs).index]
+    return f"The plug-in estimate exceeds the bias-corrected one by {bias.min():.4f} to {bias.max():.4f} bits." if len(bias) else ""
+
+
+def targets(part: pd.DataFrame, value: str) -> list[float]:
+    """TARGETS of one network: of n-accuracy as they are, of information as shares of the highest mean."""
+    most = 1 if value == "n_accuracy" else part.groupby(["rho", "n"])[value].mean().max()
+    return [target * most for target in TARGETS]
+
+
+def summarise_sweet_spots(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Where the best rho of every network and n lies: `network` and the columns of `sweet_spots.find`."""
+    return report.stack_networks({network: sweet_spots.find(part, value) for network, part in networks(runs).items()})
+
+
+def summarise_all_sweet_spots(runs: pd.DataFrame) -> pd.DataFrame:
+    """`summarise_sweet_spots` by both costs, which `measure` names."""
+    return pd.concat([summarise_sweet_spots(runs, value).assign(measure=value) for value in ("relative_information", "gain_per_mflop")])
+
+
+def tabulate_sweet_spots(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    """The best rho, and its 95 % range: a row a network, a column for each of SHOWN_N, `inside`: at how many n it surely is.
+
+    A star: the best rho lies at an end of the rho measured in more than 2.5 % of the plausible means.
+    """
+    rows = [
+        {"network": network, **sweet_spots.describe_each(found[found["n"].isin(SHOWN_N)]),
+         "inside": f"{(found['inside'] >= SURE).sum()} of {len(found)} n"}
+        for network, found in summarise_sweet_spots(runs, value).groupby("network", sort=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+# ---- the claims
+
+
+def span(part: pd.DataFrame) -> dict:
+    """What a claim's row says of runs of several rho and n: its n, and the least number of seeds of a rho."""
+    ns = sorted(part["n"].unique())
+    return {"n": f"{ns[0]} to {ns[-1]}", "seeds": int(part.groupby("rho")["seed"].nunique().min())}
+
+
+def judge_sweet_spots(network: str, part: pd.DataFrame, value: str, at_an_end: str) -> list[dict]:
+    """A claim's rows on the best rho of every n: `holds` where it is surely inside the measured range, `at_an_end` where surely not."""
+    rows = []
+    for spot in sweet_spots.find(part, value).itertuples():
+        verdict = "holds" if spot.inside >= SURE else at_an_end if max(spot.lower_end, spot.upper_end) >= SURE else "cannot tell"
+        rows.append({"case": network, "n": spot.n, "estimate": spot.best, "low": spot.low, "high": spot.high,
+                     "seeds": span(part)["seeds"], "verdict": verdict})
+    return rows
+
+
+def claim_sweet_spot(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network and n; the estimate is rho*. An end of the measured range decides nothing: rho* may lie beyond."""
+    rows = [judge_sweet_spots(network, part, "relative_information", "cannot tell") for network, part in networks(runs).items()]
+    return claim_rows(sum(rows, []))
+
+
+def claim_sweet_spot_flops(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network and n; the estimate is the rho of most information per FLOP. The claim is about the measured range: an end fails."""
+    return claim_rows(sum((judge_sweet_spots(network, part, "gain_per_mflop", "fails") for network, part in networks(runs).items()), []))
+
+
+def claim_sweet_spot_methods(runs: pd.DataFrame) -> pd.DataFrame:
+    """`claim_sweet_spot` of the other methods that average logits, on the baseline's networks; one row where there are too few rho."""
+    rows = []
+    for method in plots.METHODS[1:]:
+        found = networks(runs, method)
+        for network in networks(runs):
+            case = f"{network}, {plots.TITLES[method]}"
+            if network in found:
+                rows += judge_sweet_spots(case, found[network], "relative_information", "cannot tell")
+            else:
+                rows.append({"case": f"{case}: fewer than {FEWEST} ρ", "verdict": "cannot tell"})
+    return claim_rows(rows)
+
+
+def claim_cheapest(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network and measure; the estimate is how many rho are the cheapest for one of the targets."""
+    rows = []
+    for network, part in networks(runs).items():
+        for value in ("n_accuracy", "information_gain"):
+            best, differ = sweet_spots.cheapest(part, targets(part, value), value)
+            rows.append({"case": f"{network}, {plots.LABELS[value].partition(' (')[0]}, {len(best)} targets", **span(part),
+                         "estimate": best["rho"].nunique(), "verdict": "holds" if differ >= 0.95 else "cannot tell"})
+    return claim_rows(rows)
+
+
+def claim_rho_order(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network; the estimate is Kendall's W of the orders of the rho by mean relative information over n."""
+    rows = []
+    for network, part in networks(runs).items():
+        agreement = sweet_spots.kendalls_w(part, "relative_information")
+        swapped = sweet_spots.rank_swaps(part, "relative_information")
+        verdict = "holds" if agreement > 0.99 else "fails" if swapped else "cannot tell"
+        rows.append({"case": f"{network}, swapped pairs of ρ: {len(swapped)}", "estimate": agreement, **span(part), "verdict": verdict})
+    return claim_rows(rows)
+
+
+def halves(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The runs of the lower and of the upper half of the measured rho; the median belongs to the lower."""
+    lower = part["rho"] <= part["rho"].drop_duplicates().median()
+    found = {"lower": part[lower], "upper": part[~lower]}
+    return {f"{name} ρ ({', '.join(f'{rho:g}' for rho in sorted(half['rho'].unique()))})": half for name, half in found.items()}
+
+
+def claim_accuracy_information(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network and half of its rho; the estimate is the lesser of Pearson's and Spearman's correlation over runs and n."""
+    rows = []
+    for network, part in networks(runs).items():
+        for name, half in halves(part).items():
+            pair, row = half[["n_accuracy", "information_gain"]], {"case": f"{network}, {name}", **span(half), "verdict": "cannot tell"}
+            if pair.nunique().min() > 1:
+                row["estimate"] = min(correlate(*pair.to_numpy().T)[0] for correlate in (stats.pearsonr, stats.spearmanr))
+                row["verdict"] = "holds" if row["estimate"] > 0.9 else "fails"
+            rows.append(row)
+    return claim_rows(rows)
+
+
+def claim_no_double_descent(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network and measure; the estimate is at how many n a rho lies surely below one on either side (`sweet_spots.count_dips`)."""
+    rows = []
+    for network, part in networks(runs).items():
+        for value in ("relative_information", "n_accuracy"):
+            *_, means = intervals.sample_means(part, value)
+            dips = sum(sweet_spots.count_dips(means[:, :, i]) > 0 for i in range(means.shape[2]))
+            rows.append({"case": f"{network}, {plots.LABELS[value].removesuffix(' IG·ρ/n')}", "estimate": dips, **span(part),
+                         "verdict": "fails" if dips else "holds"})
+    return claim_rows(rows)
+
+
+CLAIMS = [
+    Claim("sweet-spot", "sections 2 and 5.1, Figure 7", "relative information has its maximum at one ρ* for every n", "ρ*",
+          "holds at an n where ρ* lies inside the measured range of ρ in 97.5 % of the plausible means over seeds", claim_sweet_spot),
+    Claim("sweet-spot-flops", "ours", "information per FLOP, too, has its maximum inside the measured range of ρ, for every n", "best ρ",
+          "holds at an n where it lies inside in 97.5 % of the plausible means, fails where at an end in as many", claim_sweet_spot_flops),
+    Claim("sweet-spot-methods", "sections 2 and 5.1", "the other methods have a best ρ* for every n as well", "ρ*",
+          "as for the baseline; of the methods that average logits", claim_sweet_spot_methods),
+    Claim("cheapest-rho", "Figures 1 and 4", "which ρ costs the fewest FLOPs depends on the accuracy and the information wanted",
+          "different ρ", "holds where eight targets do not all have the same cheapest ρ in 95 % of the plausible means", claim_cheapest),
+    Claim("rho-order", "Figure 3", "relative information puts the ρ in the same order for every n", "Kendall's W",
+          "holds above 0.99; below, fails where two ρ surely swap places between two n", claim_rho_order),
+    Claim("accuracy-information", "section 4, Figures 5 and 6", "n-accuracy and information gain are very highly correlated", "correlation",
+          "holds where Pearson's and Spearman's are both above 0.9, else fails; there is no interval", claim_accuracy_information),
+    Claim("no-double-descent", "section 3", "there is no double descent in relative information, nor in n-accuracy", "n with a dip",
+          "holds where no ρ lies surely below one on either side, at any n", claim_no_double_descent),
+]

@@ -1,0 +1,103 @@
+"""The figures of section 5.1, each with its alternative text; without a curve to draw the figure is None."""
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sharedlabel.analysis import plots, section_5_1
+
+COSTS = {"relative_information": "by n/ρ, the paper's cost", "gain_per_mflop": "by FLOPs"}
+LABELS = plots.LABELS | {  # no longer than the axes of a small panel
+    "relative_information": "IG·ρ/n (bits)", "gain_per_mflop": "bits per MFLOP", "information_gain": "IG (bits)",
+    "flops": "FLOPs of the tuple", "rho": "ρ", "share_of_best": "share of the best",
+}
+
+
+def draw_curves(ax, part: pd.DataFrame, styles: list[tuple], x: str, y: str, by: str, along: str) -> None:
+    """A curve for each of `styles` (`plots.curve_styles`, one scale for all panels) that this panel has, with its interval over seeds."""
+    for value, colour, marker, label in styles:
+        own = part[part[by] == value]
+        if len(own):
+            plots.curve(ax, own, x, y, along, band=0.1, color=colour, marker=marker, label=label)
+    ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
+    plots.fit_y_axis(ax)
+
+
+def draw_networks(runs: pd.DataFrame, x: str, y: str, by: str = "rho", along: str = "n") -> tuple[Figure | None, str]:
+    """A panel a network: y against x (logarithmic), a curve for each `by`, a point for each `along`."""
+    found = section_5_1.curve_runs(runs)
+    found = found[found["n"].isin(section_5_1.SHOWN_N)] if by == "n" else found
+    if found.empty:
+        return None, ""
+    cases, long = plots.cases(found), LABELS | plots.LABELS
+    text = [f"{long[y]} against {long[x]}, a panel a network, a curve a {long[by]}"]
+    figure, axes = plots.compact_grid(cases)
+    for ax, case in zip(axes, cases):
+        part = plots.select_case(found, case)
+        ax.set_xscale("log")
+        draw_curves(ax, part, plots.curve_styles(found, by), x, y, by, along)
+        if x == "n":
+            ax.set_xticks(section_5_1.SHOWN_N, section_5_1.SHOWN_N)
+            ax.minorticks_off()
+        for value, curve in part.groupby([by, along])[y].mean().unstack().iloc[[0, -1]].iterrows():
+            text.append(f"{plots.case_title(case)}, {LABELS[by]} = {value:g}: from {curve.iloc[0]:.3g} on the left to {curve.iloc[-1]:.3g}")
+    plots.legend_below(figure, LABELS[by] if by == "rho" else by)
+    return figure, ". ".join(text) + "."
+
+
+def paper_network_first(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The network of the paper's Figures 1 to 7, or the first one where that was not run, and all others."""
+    found = list(section_5_1.networks(runs))
+    first = plots.case_title(next(iter(section_5_1.PAPER_FIGURES)))
+    head = [first] if first in found else found[:1]
+    return head, [title for title in found if title not in head]
+
+
+def draw_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> tuple[Figure | None, str]:
+    """A row of two panels a network of `titles`: relative information and information per FLOP against rho, a curve for some n.
+
+    A ring marks the best rho of an n where it lies inside the measured range. Both values are on logarithmic axes.
+    """
+    parts = [part[part["n"].isin(section_5_1.SHOWN_N)] for title, part in section_5_1.networks(runs).items() if title in titles]
+    if not parts:
+        return None, ""
+    panels = [(part, value) for part in parts for value in COSTS]
+    figure, axes = plots.compact_grid([plots.cases(part)[0] for part, _ in panels], size=(3.4, 3.0), apart=2)
+    styles = plots.curve_styles(pd.concat(parts), "n")
+    for ax, (part, value) in zip(axes, panels):
+        ax.set(yscale="log", title=f"{ax.get_title()}\n{COSTS[value]}")
+        draw_curves(ax, part, styles, "rho", value, "n", "rho")
+        plots.mark_sweet_spots(ax, part, value)
+    plots.legend_below(figure, "n")
+    return figure, describe_sweet_spots(runs, titles)
+
+
+def describe_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> str:
+    """The alternative text of `draw_sweet_spots`: where each network's curves have their maxima."""
+    text = ["Relative information and bits per million FLOPs against ρ, on logarithmic axes, a curve for each n"]
+    for value, cost in COSTS.items():
+        spots = section_5_1.summarise_sweet_spots(runs, value)
+        for title in titles:
+            own = spots[spots["network"] == title]
+            (first, *_, last), inside = list(own.itertuples()), (own["inside"] >= section_5_1.SURE).sum()
+            text.append(f"{title}, {cost}: the maximum is at ρ = {first.best:g} for n = {first.n}, at ρ = {last.best:g} for n = {last.n}, "
+                        f"surely inside the range at {inside} of {len(own)} n")
+    return ". ".join(text) + "."
+
+
+def draw_correlation(runs: pd.DataFrame) -> tuple[Figure | None, str]:
+    """A row of two panels a network: information gain against n-accuracy, a point a run and n, at the lower and the upper rho."""
+    panels = [(network, *half) for network, part in section_5_1.networks(runs).items() for half in section_5_1.halves(part).items()]
+    if not panels:
+        return None, ""
+    figure, axes = plots.compact_grid([plots.cases(half)[0] for *_, half in panels], apart=2)
+    styles = plots.curve_styles(section_5_1.curve_runs(runs), "rho")
+    for ax, (network, name, half) in zip(axes, panels):
+        for rho, colour, marker, label in styles:
+            own = half[half["rho"] == rho]
+            if len(own):
+                points = own["n_accuracy"], own["information_gain"]
+                ax.scatter(*points, s=16, color=colour, marker=marker, alpha=0.7, linewidth=0, label=label)
+        ax.set(title=f"{network}, {name.partition(' (')[0]}", xlabel=LABELS["n_accuracy"], ylabel=LABELS["information_gain"])
+    plots.legend_below(figure, "ρ")
+    rows = section_5_1.claim_accuracy_information(runs).dropna(subset="estimate")
+    text = "Information gain against n-accuracy, a point a run and n; the lesser of Pearson's and Spearman's correlation is "
+    return figure, text + "; ".join(f"{row.estimate:.2f} for {row.case}" for row in rows.itertuples()) + "."

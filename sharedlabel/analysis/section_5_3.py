@@ -1,0 +1,266 @@
+"""Section 5.3: the comparisons between the methods, in pairs by seed and in points of n-accuracy, and the claims that they decide.
+
+A comparison is a table with the columns COMPARISON: how far the variant `one` is above the other, `variant`, at one n. Each function
+compares in families: the verdict of one comparison is adjusted for its family (`comparisons.judge_each`). A claim's rows are made from it.
+"""
+import numpy as np
+import pandas as pd
+
+from sharedlabel.analysis import comparisons, intervals, plots
+from sharedlabel.analysis.comparisons import Claim
+from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL, ROW
+from sharedlabel.analysis.section_5_3_equal_cost import claim_head_worth_its_weights, claim_lstm_worth_its_weights
+from sharedlabel.analysis.section_5_3_pruners import claim_order_under_magnitude, claim_order_under_snip
+from sharedlabel.analysis.section_5_3_runs import (
+    CNNS,
+    NAMES,
+    Runs,
+    as_cases,
+    at_defaults,
+    at_own_n,
+    compare_panels,
+    costs,
+    each_panel,
+    judge_family,
+    pairs_at,
+    random_tuples,
+    rho_for_averaging,
+    with_mean_over_n,
+)
+
+NEGLIGIBLE = 2.0  # points: a difference whose whole interval is smaller, either way, is not "considerable"
+
+
+def opponents(case: tuple) -> list[str]:
+    """The paper's other methods in one panel; balanced is one opponent where the CNN's rho is Table 2's for averaging."""
+    others = [variant for variant in plots.VARIANTS if variant != "lstm_balanced" and not variant.startswith("head")]
+    if case[2] == rho_for_averaging().get(case[:2]):
+        others.remove("balanced")  # the same runs as balanced_table_2
+    return others
+
+
+def lstm_minus_methods(runs: Runs) -> pd.DataFrame:
+    """The CNN-LSTM on the balanced CNN minus each of the paper's other methods; a panel is one family."""
+    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
+        return [judge_family(pairs_at(part, "lstm_balanced", opponents(case)), "lstm_balanced")]
+
+    return compare_panels(random_tuples(runs), compare)
+
+
+def claim_lstm_beats_all(runs: Runs) -> pd.DataFrame:
+    """The cases of the claim that the CNN-LSTM on the balanced CNN beats all other methods at every n of Table 2."""
+    return as_cases(lstm_minus_methods(runs))
+
+
+def claim_lstm_costs_less(runs: Runs) -> pd.DataFrame:
+    """The CNN-LSTM's weights and FLOPs an image over those of balanced at Table 2's rho for averaging.
+
+    FLOPs differ from n to n, as recurrent weights are used between two images: the ratio is the one least favourable to the LSTM.
+    """
+    rows = []
+    for case, part in each_panel(random_tuples(runs)):
+        if "lstm_balanced" not in set(part["variant"]):
+            continue
+        own, other = (costs(part, *pair) for pair in (("lstm_balanced", "balanced_table_2"), ("balanced_table_2", "lstm_balanced")))
+        for name, ratio in {"weights": own["weights"] / other["weights"], "FLOPs": own["flops"].max() / other["flops"].min()}.items():
+            verdict = "cannot tell" if np.isnan(ratio) else "holds" if ratio < 1 else "fails"
+            row = {"case": f"{plots.case_title(case)}: {name}", "n": "every n", "estimate": ratio}
+            rows.append(row | {"seeds": own["seeds"], "verdict": verdict})
+    return comparisons.claim_rows(rows)
+
+
+def lstm_by_cnn(runs: Runs) -> pd.DataFrame:
+    """The CNN-LSTM on the balanced CNN minus the one on the baseline CNN, at every rho of the head; a panel is one family."""
+    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
+        return [judge_family(pairs_at(part, "lstm_balanced", ["lstm_baseline"], heads=True), "lstm_balanced")]
+
+    return compare_panels(random_tuples(runs, every_head=True), compare)
+
+
+def heads_by_cnn(runs: Runs) -> pd.DataFrame:
+    """The same of each head alone, which tells whether the LSTM gains from the balanced CNN or any head does."""
+    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
+        return [judge_family(pairs_at(part, one, [other], heads=True), one) for one, other in zip(*map(controls_of, CNNS))]
+
+    return compare_panels(random_tuples(runs, every_head=True), compare)
+
+
+def claim_balanced_cnn(runs: Runs) -> pd.DataFrame:
+    """The cases of the claim that the CNN under the LSTM is better trained with the balanced loss than as the baseline."""
+    return as_cases(lstm_by_cnn(runs))
+
+
+def more_classes(runs: Runs) -> pd.DataFrame:
+    """The CNN-LSTM on a CNN trained on more classes a batch minus those on the two usual CNNs; each other is one family."""
+    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
+        return [judge_family(pairs_at(part, "more_classes", ["lstm_baseline", "lstm_balanced"], heads=True), "more_classes")]
+
+    panels = random_tuples(runs, every_head=True)
+    return compare_panels(pd.concat([panels, runs.settings]) if len(runs.settings) else panels, compare)
+
+
+def controls_of(cnn: str) -> list[str]:
+    """The controls of a CNN-LSTM on this CNN: the same head on single images, trained per image and on the tuple's mean output."""
+    return [f"head_per_image_{cnn}", f"head_tuple_mean_{cnn}"]
+
+
+def lstm_minus_controls(runs: Runs) -> pd.DataFrame:
+    """The CNN-LSTM minus each of its controls, at each n and in the mean over n; a panel and CNN are one family."""
+    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
+        pairs = {f"lstm_{cnn}": pairs_at(part, f"lstm_{cnn}", controls_of(cnn), heads=True) for cnn in CNNS}
+        return [judge_family(with_mean_over_n(own), one) for one, own in pairs.items()]
+
+    return compare_panels(random_tuples(runs, every_head=True), compare)
+
+
+def claim_sharing_adds(runs: Runs) -> pd.DataFrame:
+    """The cases of the claim that reading the images together adds to what the same head does on each image alone."""
+    return as_cases(lstm_minus_controls(runs))
+
+
+def parts_of_the_lead(part: pd.DataFrame, cnn: str) -> pd.DataFrame:
+    """The two parts of the LSTM's lead over averaged logits, by seed and n, in points.
+
+    `head`: the head alone, trained on the tuple's mean, minus its CNN's averaged logits; `sharing`: the LSTM minus that head.
+    """
+    control = f"head_tuple_mean_{cnn}"
+    matched = [*MATCHED, *HEAD_MATCHED]
+    sharing = comparisons.paired_differences(part, f"lstm_{cnn}", control, "per_cent", by="variant", matched=matched)
+    head = comparisons.paired_differences(part, control, cnn, "per_cent", by="variant")
+    columns = [*ROW, "seed", "n", "difference"]
+    return sharing[columns].rename(columns={"difference": "sharing"}).merge(head[columns].rename(columns={"difference": "head"}))
+
+
+def leads(runs: Runs) -> pd.DataFrame:
+    """The parts of every CNN-LSTM's lead over averaged logits, means over seeds: PANEL, `one`, n, `lead`, `head`, `sharing`, `seeds`."""
+    rows = []
+    for case, part in each_panel(random_tuples(runs, every_head=True)):
+        for cnn in CNNS:
+            for n, own in parts_of_the_lead(part, cnn).groupby("n"):
+                head, sharing = own["head"].mean(), own["sharing"].mean()
+                parts = {"lead": head + sharing, "head": head, "sharing": sharing, "seeds": len(own)}
+                rows.append(dict(zip(PANEL, case)) | {"one": f"lstm_{cnn}", "n": n} | parts)
+    return pd.DataFrame(rows, columns=[*PANEL, "one", "n", "lead", "head", "sharing", "seeds"])
+
+
+def sharing_minus_head(runs: Runs) -> pd.DataFrame:
+    """What sharing adds minus what the head brings alone, where the CNN-LSTM is significantly above averaged logits; families as above."""
+    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
+        found = []
+        for cnn in CNNS:
+            pairs = parts_of_the_lead(part, cnn).assign(variant="sharing minus head")
+            lead = judge_family(pairs.assign(difference=pairs["head"] + pairs["sharing"]), f"lstm_{cnn}")
+            pairs = pairs[pairs["n"].isin(lead.loc[lead["verdict"] == "holds", "n"])]
+            found.append(judge_family(pairs.assign(difference=pairs["sharing"] - pairs["head"]), f"lstm_{cnn}"))
+        return found
+
+    return compare_panels(random_tuples(runs, every_head=True), compare)
+
+
+def claim_sharing_is_the_greater_part(runs: Runs) -> pd.DataFrame:
+    """The cases of the claim that sharing, not the head's capacity, makes the greater part of the lead over averaged logits."""
+    return as_cases(sharing_minus_head(runs), lambda row: f"{NAMES[row.one]}, what sharing adds minus what the head brings")
+
+
+def lstm_minus_averaged(runs: Runs) -> pd.DataFrame:
+    """The CNN-LSTM minus its own CNN's averaged logits, in the mean over n; the n of a panel and CNN are one family with it."""
+    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
+        return [judge_family(with_mean_over_n(pairs_at(part, f"lstm_{cnn}", [cnn])), f"lstm_{cnn}") for cnn in CNNS]
+
+    found = compare_panels(random_tuples(runs, every_head=True), compare)
+    return found[found["n"] == 0]
+
+
+def head_minus_averaged(runs: Runs) -> pd.DataFrame:
+    """The head alone, trained per image, minus its own CNN's averaged logits; a panel and CNN are one family."""
+    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
+        return [judge_family(pairs_at(part, f"head_per_image_{cnn}", [cnn]), f"head_per_image_{cnn}") for cnn in CNNS]
+
+    return compare_panels(random_tuples(runs), compare)
+
+
+def claim_head_beats_averaging(runs: Runs) -> pd.DataFrame:
+    """The cases of the claim that the head alone is above its CNN's averaged logits at every n."""
+    return as_cases(head_minus_averaged(runs))
+
+
+def graphs_minus_others(runs: Runs) -> pd.DataFrame:
+    """Each graph minus averaged logits of both CNNs (one family), and minus two methods to choose from instead (another)."""
+    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
+        return [judge_family(pairs_at(part, graph, others), graph) for graph in ("graph_embedding", "graph_neuron")
+                for others in (["baseline", "balanced"], ["balanced_table_2", "head_per_image_balanced"])]
+
+    return compare_panels(random_tuples(runs), compare)
+
+
+def by_training(runs: Runs, one: str, other: str) -> pd.DataFrame:
+    """The CNN-LSTM with its CNN trained as `one` minus as `other` (`cnn_training`): as a comparison,
+    with `epochs`, `other_epochs` and `behind_at_limit`.
+
+    epochs: means over seeds, of a CNN that was trained by itself and of its head ("102 + 125"). behind_at_limit: whether a run of
+    the side that is significantly behind stopped at the limit and so might have come further.
+    """
+    table = runs.measured[(runs.measured["protocol"] == "random") & (runs.measured["pruner"] == "synflow")]
+    table = at_own_n(at_defaults(table[table["variant"] == "lstm_balanced"], ("cnn_training",)))
+    matched = [*MATCHED, *HEAD_MATCHED]
+    pairs = comparisons.paired_differences(table, one, other, "per_cent", by="cnn_training", matched=matched)
+    found = intervals.summary(pairs, "difference", [*PANEL, "n"])
+    found = found.assign(verdict=comparisons.judge_each(found))
+    rows = []
+    for each in found.itertuples():
+        own = table.merge(pairs.loc[(pairs[PANEL] == list(each[1:5])).all(axis=1) & (pairs["n"] == each.n), [*PANEL, "n", "seed"]])
+        behind = own[own["cnn_training"] == {"holds": other, "fails": one}.get(each.verdict)]
+        rows.append({"epochs": epochs(runs, own, one), "other_epochs": epochs(runs, own, other),
+                     "behind_at_limit": (behind["stopped"] == "limit").any()})
+    return found.join(pd.DataFrame(rows, found.index, columns=["epochs", "other_epochs", "behind_at_limit"]))
+
+
+def epochs(runs: Runs, own: pd.DataFrame, training: str) -> str:
+    """The mean epochs of the heads trained as `training`, and before them those of their CNN where it was trained by itself."""
+    own = own[own["cnn_training"] == training]
+    cnn = runs.at_default[runs.at_default["pruner"] == "synflow"].merge(own[[*ROW, "seed"]])
+    cnn = cnn[cnn["variant"] == "balanced"].drop_duplicates("run")
+    return ("" if training == "end_to_end" else f"{cnn['epochs'].mean():.0f} + ") + f"{own['epochs'].mean():.0f}"
+
+
+def claim_trained_by_itself(runs: Runs) -> pd.DataFrame:
+    """The cases of the claim that training the CNN by itself is preferable to training it and the LSTM end to end."""
+    found = by_training(runs, "frozen", "end_to_end")
+    return as_cases(found.assign(verdict=found["verdict"].mask(found["behind_at_limit"].astype(bool), "cannot tell")),
+                    lambda row: "CNN trained by itself minus end to end")
+
+
+def claim_fine_tuning_negligible(runs: Runs) -> pd.DataFrame:
+    """The cases of the claim that fine-tuning the CNN afterwards makes no considerable difference."""
+    found = by_training(runs, "fine_tune", "frozen")
+    verdicts = [comparisons.judge_negligible(low, high, NEGLIGIBLE) for low, high in zip(found["low"], found["high"])]
+    return as_cases(found.assign(verdict=verdicts), lambda row: "CNN fine-tuned minus frozen")
+
+
+EVERY = "each panel and n; one holds by its own paired 95 % t-interval and fails where it is significant at 5 % after Holm in its panel"
+CLAIMS = [
+    Claim("lstm-beats-all", "section 5.3, Table 2", "The CNN-LSTM on the balanced CNN beats all the other methods at every n of Table 2",
+          "points", f"above zero against each other method, in {EVERY}", claim_lstm_beats_all),
+    Claim("lstm-costs-less", "section 5.3, Table 2", "It does so with fewer weights and FLOPs than averaged logits of the balanced CNN",
+          "times", "both ratios to balanced at Table 2's ρ for averaging lie below 1 in each panel", claim_lstm_costs_less),
+    Claim("sharing-adds", "sections 4.4 and 5.3", "Reading the images together adds to what the same head does on each image alone",
+          "points", f"above zero against both controls, in {EVERY} (the mean over n among them)", claim_sharing_adds),
+    Claim("sharing-greater-part", "sections 4.4 and 5.3", "Sharing, not the head's capacity, makes the CNN-LSTM's lead over averaging",
+          "points", f"sharing's part minus the head's is above zero, where there is a lead, in {EVERY}", claim_sharing_is_the_greater_part),
+    Claim("head-beats-averaging", "ours", "The head on each image alone beats its CNN's averaged logits at every n",
+          "points", f"above zero in {EVERY}", claim_head_beats_averaging),
+    Claim("balanced-cnn", "sections 4.4.2 and 5.3", "The CNN under the LSTM is better trained with the balanced loss than as the baseline",
+          "points", f"above zero in {EVERY}", claim_balanced_cnn, paper="2 to 11 points (Table 2)"),
+    Claim("trained-by-itself", "section 4.4.2", "Training the CNN by itself is better than training it and the LSTM end to end",
+          "points", "above zero in each panel; undecided where a run of the side behind stopped at the limit", claim_trained_by_itself),
+    Claim("fine-tuning-negligible", "section 4.4.2", "Fine-tuning the CNN afterwards makes no considerable difference",
+          "points", f"the whole interval lies within {NEGLIGIBLE:g} points either way", claim_fine_tuning_negligible),
+    Claim("order-under-magnitude", "ours", "The methods have the same order when magnitude prunes the networks",
+          "points", "each pair that SynFlow's runs order significantly has the same significant order", claim_order_under_magnitude),
+    Claim("order-under-snip", "ours", "The methods have the same order when SNIP prunes the networks",
+          "points", "each pair that SynFlow's runs order significantly has the same significant order", claim_order_under_snip),
+    Claim("lstm-worth-its-weights", "ours", "The CNN-LSTM beats averaged logits of a CNN with no more weights and FLOPs", "points",
+          f"above zero against the least pruned CNN that costs no more, by SynFlow and by SNIP, in {EVERY}", claim_lstm_worth_its_weights),
+    Claim("head-worth-its-weights", "ours", "The head alone beats averaged logits of a CNN with no more weights and FLOPs", "points",
+          f"above zero against the least pruned CNN that costs no more, by SynFlow and by SNIP, in {EVERY}", claim_head_worth_its_weights),
+]

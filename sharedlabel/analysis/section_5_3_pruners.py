@@ -1,0 +1,90 @@
+"""Section 5.3: whether the methods have the same order when another pruner than SynFlow prunes the networks."""
+import numpy as np
+import pandas as pd
+
+from sharedlabel.analysis import comparisons, plots
+from sharedlabel.analysis.intervals import PANEL
+from sharedlabel.analysis.section_5_3_runs import (
+    TABLE_2_N,
+    WITH_HEAD,
+    Runs,
+    as_cases,
+    concat,
+    each_panel,
+    judge_family,
+    pairs_at,
+    panel,
+    random_tuples,
+)
+
+PAIRS = [("lstm_balanced", "balanced"), ("lstm_balanced", "head_per_image_balanced"), ("lstm_balanced", "head_tuple_mean_balanced"),
+         ("head_per_image_balanced", "balanced"), ("balanced", "baseline"), ("freeze_retrain", "baseline"), ("freeze_retrain", "balanced")]
+KEYS, VALUES = ["one", "variant", "n"], ["mean", "low", "high", "seeds", "significant"]
+
+
+def runs_under(runs: Runs, pruner: str, case: tuple) -> pd.DataFrame:
+    """The runs of one panel under another pruner, at those n of Table 2 that its CNN-LSTM has; none where it has no head."""
+    own = panel(runs.at_default[(runs.at_default["pruner"] == pruner) & (runs.at_default["protocol"] == "random")], case)
+    if not own["method"].isin(WITH_HEAD).any():
+        return own[:0]
+    return own[own["n"].isin(set(own.loc[own["method"] == "cnn_lstm", "n"]) & set(TABLE_2_N))]
+
+
+def differences(part: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.DataFrame:
+    """The differences of PAIRS at each n and whether each is `significant` at 5 % among them all (Holm)."""
+    found = pd.concat([judge_family(pairs_at(part, one, [other]), one) for one, other in pairs], ignore_index=True)
+    return found.assign(significant=comparisons.holm(comparisons.p_values(found)) < 0.05)
+
+
+def orders(runs: Runs, pruner: str) -> pd.DataFrame:
+    """The differences under SynFlow (columns `synflow_mean`, ...) and under another pruner side by side: PANEL, `one`, `variant`, n.
+
+    `agree`: 1 where both order a pair significantly and alike, -1 the other way round, 0 where one of them cannot tell. Pairs of methods
+    without a head stand in the first panel of their CNN only.
+    """
+    found, seen = [], set()
+    for case, part in each_panel(random_tuples(runs)):
+        other = runs_under(runs, pruner, case)
+        if other.empty:
+            continue
+        pairs = [pair for pair in PAIRS if case[:3] not in seen or pair[0].startswith(("lstm", "head"))]
+        seen.add(case[:3])
+        synflow, theirs = (differences(side, pairs)[[*KEYS, *VALUES]] for side in (part[part["n"].isin(other["n"])], other))
+        synflow = synflow.rename(columns={name: f"synflow_{name}" for name in VALUES})
+        found.append(synflow.merge(theirs, on=KEYS).dropna().assign(**dict(zip(PANEL, case))))
+    columns = [*PANEL, *KEYS, *(f"synflow_{name}" for name in VALUES), *VALUES]
+    found = concat(found, pd.DataFrame(columns=columns))
+    signs = [np.sign(found[f"{side}mean"].astype(float)) * found[f"{side}significant"].astype(bool) for side in ("synflow_", "")]
+    return found.assign(agree=(signs[0] * signs[1]).astype(int))
+
+
+def claim_order(runs: Runs, pruner: str) -> pd.DataFrame:
+    """The cases of the claim that another pruner's runs order alike what SynFlow's order significantly; above zero: alike."""
+    found = orders(runs, pruner)
+    found = found[found["synflow_significant"].astype(bool)]
+    alike = np.sign(found["synflow_mean"].astype(float))
+    ends = np.sort([found["low"].astype(float) * alike, found["high"].astype(float) * alike], axis=0)
+    verdicts = found["agree"].map({1: "holds", -1: "fails", 0: "cannot tell"})
+    first, second = found["one"].where(alike > 0, found["variant"]), found["variant"].where(alike > 0, found["one"])
+    return as_cases(found.assign(mean=found["mean"] * alike, low=ends[0], high=ends[1], verdict=verdicts, one=first, variant=second))
+
+
+def claim_order_under_magnitude(runs: Runs) -> pd.DataFrame:
+    """`claim_order` under magnitude."""
+    return claim_order(runs, "magnitude")
+
+
+def claim_order_under_snip(runs: Runs) -> pd.DataFrame:
+    """`claim_order` under SNIP."""
+    return claim_order(runs, "snip")
+
+
+def collapses(runs: Runs, pruner: str) -> pd.DataFrame:
+    """The panels without a head under a pruner because networks collapse there: `panel`, and from which rho of the CNN on."""
+    lost = runs.records[(runs.records["pruner"] == pruner) & (runs.records["status"] == "layer_collapse")]
+    lost, rows = lost[lost["method"] == "baseline"], []
+    for case, _ in each_panel(random_tuples(runs)):
+        rhos = plots.select_case(lost, case[:2])["rho"]
+        if runs_under(runs, pruner, case).empty and (rhos <= case[2]).any():
+            rows.append({"panel": plots.case_title(case), "networks collapse from ρ": rhos.min()})
+    return pd.DataFrame(rows, columns=["panel", "networks collapse from ρ"])

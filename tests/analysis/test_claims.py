@@ -1,0 +1,66 @@
+"""The scoreboard says what the records say, and the README what the scoreboard says."""
+import pandas as pd
+import pytest
+
+from sharedlabel import ROOT
+from sharedlabel.analysis import claims, report
+
+
+@pytest.fixture(scope="module")
+def board() -> pd.DataFrame:
+    return claims.scoreboard()
+
+
+def test_every_claim_has_a_verdict_and_a_notebook_that_decides_it(board):
+    assert set(board["verdict"]) <= set(report.VERDICT_COLOURS) and board["id"].is_unique
+    for name in set(board["section"]):
+        assert (ROOT / "notebooks" / "sections" / f"{name}.ipynb").exists()
+
+
+def test_the_readme_says_what_the_records_say(board):
+    """`make claims` writes it; prose above the table has to be read again whenever this fails."""
+    text = (ROOT / "README.md").read_text()
+    assert claims.between_markers(text, claims.short_form(board)) == text
+
+
+def test_the_readme_is_of_one_screen():
+    text = (ROOT / "README.md").read_text()
+    assert text.count("\n") <= 150 and len(text.split()) <= 1200
+
+
+def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
+    rows = [{"claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2", "paper": "",
+             "estimate": "1 ± 2 (points)"} for i, (verdict, ours) in enumerate(verdicts)]
+    return pd.DataFrame(rows)
+
+
+def test_verdicts_are_counted_of_the_papers_claims_alone():
+    board = small_board(("holds", False), ("fails", False), ("fails", True), ("cannot tell", False), ("fails", False))
+    assert claims.count_verdicts(board) == "Of 4 claims of the paper 1 hold, 2 fail, and 1 cannot be decided with our seeds."
+
+
+def test_the_short_form_has_a_row_a_claim_of_the_paper():
+    lines = claims.short_form(small_board(("holds", False), ("fails", True), ("fails", False))).split("\n")
+    assert lines[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb)|",
+                          "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb)|"]
+
+
+def test_a_block_goes_between_the_markers_and_nowhere_else():
+    text = f"before\n{claims.BEGIN}\nold\n{claims.END}\nafter\n"
+    assert claims.between_markers(text, "new") == f"before\n{claims.BEGIN}\nnew\n{claims.END}\nafter\n"
+    for wrong in ("no markers", text + claims.BEGIN, text.replace(claims.END, "")):
+        with pytest.raises(ValueError, match="the text needs the lines"):
+            claims.between_markers(wrong, "new")
+
+
+def test_without_records_the_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        claims.scoreboard(tmp_path)
+
+
+def test_the_scoreboard_is_shown_with_links_and_plain_text(capsys, monkeypatch):
+    shown = []
+    monkeypatch.setattr(claims, "display", lambda content, raw: shown.append(content))
+    claims.show_scoreboard(small_board(("fails", False)))
+    assert '<a href="sections/section_5_1.ipynb">5.1</a>' in shown[0]["text/html"] and "claim 0" in shown[0]["text/plain"]
+    assert f'color: {report.VERDICT_COLOURS["fails"]}' in shown[0]["text/html"]

@@ -1,0 +1,167 @@
+"""Section 5.1's claims and tables, on made-up records whose verdicts are known; nbval executes the notebook on the real ones."""
+import re
+
+import pytest
+from made_records import collapse, executed, write_run
+
+from sharedlabel import ROOT
+from sharedlabel.analysis import comparisons, notebooks, report, section_5_1
+from sharedlabel.analysis import section_5_1_figures as figures
+
+SIZES = (1, 25, 80)
+NETWORK = {"dataset": "mnist", "model": "conv"}
+
+
+def write_runs(results, bits: dict[float, dict[int, float]], accuracies=None, method: str = "baseline", **given) -> None:
+    """Three seeds a rho with these bits by n, give or take a hundredth, and with n-accuracies in per cent by n (default: 20 a bit)."""
+    for rho, by_n in bits.items():
+        for seed, noise in enumerate((-0.01, 0.0, 0.01)):
+            accuracy = accuracies[rho] if accuracies else {n: 20 * value for n, value in by_n.items()}
+            noisy = {n: value + 100 * noise for n, value in accuracy.items()}
+            write_run(results, noisy, method=method, bits={n: value + noise for n, value in by_n.items()}, rho=rho, seed=seed,
+                      macs=int(10 ** (6 - rho)), **NETWORK, **given)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Relative information bits * rho / n is highest at rho = 2 for n = 1, and at 3 of 1 to 4 for n = 25 and 80."""
+    results = tmp_path_factory.mktemp("section") / "results"
+    write_runs(results, {1.0: {1: 3.0, 25: 3.2, 80: 3.3}, 2.0: {1: 2.0, 25: 3.0, 80: 3.2}, 3.0: {1: 1.0, 25: 2.8, 80: 3.1},
+                         4.0: {1: 0.5, 25: 1.0, 80: 1.2}})
+    write_runs(results, {rho: dict.fromkeys(SIZES, 1.0) for rho in (3.0, 3.5, 4.0)}, method="balanced")
+    write_runs(results, {rho: dict.fromkeys(SIZES, 1.0) for rho in (3.0, 3.5)}, method="freeze_retrain")
+    write_runs(results, {3.0: dict.fromkeys(SIZES, 2.0)}, method="balanced", standard_weight=0.0)  # an ablation: not compared
+    return section_5_1.select_runs(results)
+
+
+def test_every_claim_has_the_shared_form(runs):
+    assert len({claim.id for claim in section_5_1.CLAIMS}) == len(section_5_1.CLAIMS) == 7
+    for rows in comparisons.judge_claims(section_5_1.CLAIMS, runs).values():
+        assert list(rows) == comparisons.CLAIM_COLUMNS and len(rows)
+        assert set(rows["verdict"]) <= {"holds", "fails", "cannot tell"}
+
+
+def verdicts(rows) -> dict:
+    return dict(zip(zip(rows["case"], rows["n"]), zip(rows["estimate"], rows["verdict"])))
+
+
+def test_a_best_rho_inside_the_range_holds(runs):
+    rows = section_5_1.claim_sweet_spot(runs)
+    assert verdicts(rows) == {("MNIST, Conv", 1): (2.0, "holds"), ("MNIST, Conv", 25): (3.0, "holds"), ("MNIST, Conv", 80): (3.0, "holds")}
+    assert rows[["low", "high", "seeds"]].to_numpy().tolist() == [[2, 2, 3], [3, 3, 3], [3, 3, 3]]
+
+
+def test_a_best_rho_at_an_end_fails_by_flops_and_decides_nothing_of_other_methods(runs):
+    by_flops = section_5_1.claim_sweet_spot_flops(runs)
+    assert verdicts(by_flops) == {("MNIST, Conv", n): (4.0, "fails") for n in SIZES}
+    others = section_5_1.claim_sweet_spot_methods(runs)
+    assert others["case"].tolist() == ["MNIST, Conv, balanced"] * 3 + ["MNIST, Conv, freeze and retrain: fewer than 3 ρ"]
+    assert others["estimate"].tolist()[:3] == [4.0] * 3 and set(others["verdict"]) == {"cannot tell"}
+
+
+def test_the_cheapest_rho_is_counted_over_the_targets(runs):
+    rows = section_5_1.claim_cheapest(runs)
+    assert rows["case"].tolist() == ["MNIST, Conv, n-accuracy, 2 targets", "MNIST, Conv, information gain, 8 targets"]
+    assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[2, "holds"], [3, "holds"]]
+    # 10,000 MACs an image at rho = 2 and 1,000 at 3; the targets are 0.99, 1.65, 2.31 and 2.64 of 3.3 bits
+    assert section_5_1.tabulate_cheapest(runs, "information_gain")["MNIST, Conv"].tolist()[:4] == [
+        "ρ = 3, n = 1: 2 k", "ρ = 2, n = 1: 20 k", "ρ = 3, n = 25: 50 k", "ρ = 3, n = 25: 50 k"]
+
+
+def test_rho_that_surely_swap_places_have_no_one_order(runs):
+    [row] = section_5_1.claim_rho_order(runs).to_dict("records")
+    # orders of rho = 1 to 4 by relative information: n = 1: 3, 4, 3, 2 bits, tied; n = 25 and 80: 3.2, 6.0, 8.4, 4.0 and 3.3, 6.4, 9.3, 4.8
+    assert row["verdict"] == "fails" and row["case"] == "MNIST, Conv, swapped pairs of ρ: 2" and row["n"] == "1 to 80"
+    assert 0.5 < row["estimate"] < 0.9
+
+
+def test_level_rho_have_no_order_to_judge(tmp_path):
+    for rho, bits in ((1.0, 3.0), (2.0, 1.5), (3.0, 1.0)):  # IG * rho is 3
+        for seed in range(3):
+            write_run(tmp_path, dict.fromkeys(SIZES, 50), bits=dict.fromkeys(SIZES, bits), rho=rho, seed=seed, **NETWORK)
+    [row] = section_5_1.claim_rho_order(section_5_1.select_runs(tmp_path)).to_dict("records")
+    assert (row["case"], row["estimate"], row["verdict"]) == ("MNIST, Conv, swapped pairs of ρ: 0", 0.0, "cannot tell")
+
+
+def test_accuracy_and_information_correlate_where_they_are_in_proportion(runs):
+    rows = section_5_1.claim_accuracy_information(runs)
+    assert rows["case"].tolist() == ["MNIST, Conv, lower ρ (1, 2)", "MNIST, Conv, upper ρ (3, 4)"]
+    assert rows["verdict"].tolist() == ["holds", "holds"] and rows["estimate"].min() > 0.95
+
+
+def test_a_dip_is_double_descent(runs, tmp_path):
+    assert section_5_1.claim_no_double_descent(runs)["verdict"].tolist() == ["holds", "holds"]
+    write_runs(tmp_path, {1.0: {1: 3.0}, 2.0: {1: 0.5}, 3.0: {1: 1.0}}, {1.0: {1: 90.0}, 2.0: {1: 80.0}, 3.0: {1: 70.0}})
+    rows = section_5_1.claim_no_double_descent(section_5_1.select_runs(tmp_path))  # relative information 3, 1, 3
+    assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[1, "fails"], [0, "holds"]]
+
+
+def test_the_tables_of_the_figures(runs):
+    table = section_5_1.tabulate_measure(runs, "information_gain").set_index("ρ")
+    assert list(table) == ["network", "n = 1", "n = 25", "n = 80"]
+    assert table.loc[2.0].tolist() == ["MNIST, Conv", "2.000 ± 0.025", "3.000 ± 0.025", "3.200 ± 0.025"]
+    long = section_5_1.summarise_measures(runs)
+    assert len(long) == 5 * 4 * 3 and set(long["measure"]) == set(section_5_1.MEASURES)
+    spots = section_5_1.tabulate_sweet_spots(runs, "relative_information")
+    assert spots.to_dict("records") == [{"network": "MNIST, Conv", "n = 1": "2", "n = 25": "3", "n = 80": "3", "inside": "3 of 3 n"}]
+
+
+def test_the_alternative_text_says_what_a_figure_shows(runs):
+    _, text = figures.draw_sweet_spots(runs, ["MNIST, Conv"])
+    assert "by n/ρ, the paper's cost: the maximum is at ρ = 2 for n = 1, at ρ = 3 for n = 80, surely inside the range at 3 of 3 n" in text
+    assert "by FLOPs: the maximum is at ρ = 4 for n = 1, at ρ = 4 for n = 80, surely inside the range at 0 of 3 n" in text
+    figure, text = figures.draw_networks(runs, "flops", "information_gain")
+    assert "MNIST, Conv, ρ = 1: from 3 on the left to 3.3" in text and len(figure.axes) == 1
+    assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["1", "2", "3", "4"]
+    share = section_5_1.share_of_best(runs)
+    assert share.groupby("n")["share_of_best"].mean().between(0, 1).all()
+    assert share.groupby(["n", "rho"])["share_of_best"].mean().groupby("n").max().tolist() == pytest.approx([1.0] * 3)
+
+
+def test_the_readmes_figure_is_the_first_one_of_the_sweet_spot(tmp_path):
+    heading = re.search(r'section_5_1.ipynb "(.+?)"', (ROOT / "Makefile").read_text())[1]
+    folder = ROOT / "notebooks" / "sections"
+    notebooks.extract(str(folder / "section_5_1.ipynb"), heading, str(tmp_path / "extracted.png"))
+    assert (tmp_path / "extracted.png").read_bytes() == (folder / "sweet_spot.png").read_bytes()
+
+
+def test_an_unknown_protocol_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="protocol: 'ordered' is unknown; allowed: disjoint, random"):
+        section_5_1.select_runs(tmp_path, "ordered")
+
+
+@pytest.mark.parametrize("collapsed, lines", [
+    (False, [r"MNIST, Conv 3\.5 +1 +83 +40 +0 +0 +0\n", r"Measured at one or two ρ only \(.*\), and not drawn: MNIST, Conv\.\n"]),
+    (True, [r"MNIST, Conv +4 +1 +27 +0 +0 +1 +0\n", r"Not measured, as every run collapsed: MNIST, Conv, ρ = 4\.\n"]),
+], ids=["measured", "collapsed"])
+def test_the_notebook_says_of_a_single_run_what_is_missing(tmp_path, collapsed, lines):
+    if collapsed:
+        collapse(tmp_path / "results", 27, rho=4.0, **NETWORK)
+    else:
+        write_run(tmp_path / "results", {1: 40, 25: 70, 80: 80}, rho=3.5, seed=0, **NETWORK)
+    text = executed("section_5_1", tmp_path)
+    for line in [*lines, "No network is measured at three ρ or more; without one there is no curve", r"\*No runs to draw yet\.\*"]:
+        assert re.search(line, text)
+    assert "nan" not in text and "no runs yet" in text
+
+
+def test_a_rho_at_which_every_run_collapsed_is_in_no_curve(tmp_path):
+    for seed, noise in enumerate((-0.4, 0.0, 0.5)):
+        for rho in (1.0, 2.0, 3.0):
+            write_run(tmp_path, {n: 100 - 10 * rho / n + noise for n in SIZES}, rho=rho, seed=seed, **NETWORK)
+        collapse(tmp_path, 27, rho=4.0, seed=seed, **NETWORK)
+    runs = section_5_1.select_runs(tmp_path)
+    [*_, last] = section_5_1.count_runs(runs).to_dict("records")
+    assert (last["ρ"], last["seeds"], last["weights"], last["collapsed"]) == (4.0, 3, 27, 3) and last["epochs"] != last["epochs"]
+    assert "- Not measured, as every run collapsed: MNIST, Conv, ρ = 4.\n" in section_5_1.describe_missing(runs, ["mnist"], "results")
+    rows = comparisons.judge_claims(section_5_1.CLAIMS, runs)  # all gain one bit, so relative information rises with rho
+    assert rows["rho-order"][["case", "estimate", "verdict"]].to_numpy().tolist() == [["MNIST, Conv, swapped pairs of ρ: 0", 1.0, "holds"]]
+    assert rows["no-double-descent"]["verdict"].tolist() == ["holds", "holds"]
+    assert rows["accuracy-information"]["verdict"].tolist() == ["cannot tell", "cannot tell"]  # no two points differ
+    assert rows["sweet-spot"]["estimate"].tolist() == [3.0] * 3 and set(rows["sweet-spot"]["verdict"]) == {"cannot tell"}
+    assert not report.claims_table(section_5_1.CLAIMS, rows).isna().any().any()
+
+
+def test_a_folder_without_a_record_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no record lies below"):
+        section_5_1.select_runs(tmp_path)

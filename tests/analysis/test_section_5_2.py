@@ -1,0 +1,348 @@
+"""Section 5.2's comparisons, claims and tables, on made-up records whose verdicts are known."""
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_records import collapse, executed, save
+from pytest import approx
+
+from sharedlabel.analysis import comparisons, section_5_2, section_5_2_plots, section_5_2_settings, section_5_2_tables, tables
+from sharedlabel.analysis import section_5_2_training as training
+
+NETWORK = ("mnist", "conv", 3.5)
+NAMED = "MNIST, Conv, ρ = 3.5"
+HALF = 1.120  # half the 95 % t-interval of the mean of NOISE
+NOISE = (-0.4, 0.0, 0.5)
+CLAIMS = {claim.id: claim for claim in section_5_2.CLAIMS}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Balanced is 5 points below the baseline at n = 1 and 8 above it at n = 80, freeze-and-retrain 3 above it at n = 80."""
+    folder = tmp_path_factory.mktemp("section")
+    for seed, noise in enumerate(NOISE):
+        baseline = np.array([40.0, 70.0, 80.0]) + 3 * noise
+        save(folder / "results", "baseline", seed, list(baseline))
+        save(folder / "results", "balanced", seed, list(baseline + [-5 + noise, 1 + noise, 8 + noise]))
+        save(folder / "results", "freeze_retrain", seed, list(baseline + [0, 0, 3 + noise]))
+        save(folder / "results", "balanced", seed, list(baseline + [-9 + noise, -2, 3]), standard_weight=0.0)
+        save(folder / "results", "freeze_retrain", seed, list(baseline + [0, 0, 1]), standard_weight=1.0)
+        save(folder / "settings", "baseline", seed, list(baseline + [-2 + noise, 0, 4]), batch_size=256)
+        save(folder / "settings", "balanced", seed, list(baseline + [-1 + noise, 0, 4]), standard_weight=1.0)
+        short = {"epochs": 10, "max_epochs": 10, "tuple_size": 2, "tuples_per_batch": 10}
+        save(folder / "settings", "balanced", seed, list(baseline + [-3, 0, 4 + noise]), **short)
+    save(folder / "results", "balanced", 0, [35.0, 70.0, 90.0], tuple_size=25)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(folder) -> SimpleNamespace:
+    """Their tables: runs, curves, and the records and curves with other settings."""
+    return load(folder)
+
+
+def load(folder) -> SimpleNamespace:
+    runs = section_5_2.select_runs(tables.load_records(folder / "results"))
+    curves = training.select_curves(tables.load_curves(folder / "results"), runs)
+    records, own = section_5_2_settings.load_settings(str(folder / "settings"))
+    return SimpleNamespace(runs=runs, curves=curves, records=records, own=own)
+
+
+def at(found: pd.DataFrame, **where) -> pd.Series:
+    """The one row of a table with these values."""
+    for name, value in where.items():
+        found = found[found[name] == value]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def values(row: pd.Series, *names: str) -> list:
+    return [row[name] for name in names]
+
+
+# ---- the claims
+
+
+@pytest.mark.parametrize("claim, n, case, estimate, half, verdict", [
+    ("balanced-large-n", 80, NAMED, 8.033, HALF, "holds"),
+    ("baseline-n-1", 1, NAMED, 4.967, HALF, "holds"),
+    ("freeze-retrain-large-n", 80, f"{NAMED}, over baseline", 3.033, HALF, "holds"),
+    ("freeze-retrain-large-n", 80, f"{NAMED}, over balanced", -5.0, 0, "fails"),
+    ("lambda-0", 1, NAMED, 4.0, 0, "holds"),
+    ("lambda-0", 80, NAMED, 5.033, HALF, "holds"),
+])
+def test_each_claim_is_judged_case_by_case(made, claim, n, case, estimate, half, verdict):
+    rows = CLAIMS[claim].rows(made.runs)
+    assert list(rows.columns) == comparisons.CLAIM_COLUMNS
+    row = at(rows, case=case, n=n)
+    assert values(row, "estimate", "low", "high") == approx([estimate, estimate - half, estimate + half], abs=2e-3)
+    assert values(row, "seeds", "verdict") == [3, verdict]
+
+
+@pytest.mark.parametrize("claim, verdict, cases", [
+    ("balanced-large-n", "holds", 1), ("baseline-n-1", "holds", 1), ("freeze-retrain-large-n", "fails", 2), ("lambda-0", "holds", 2),
+])
+def test_the_cases_are_summed_up(made, claim, verdict, cases):
+    verdicts = list(CLAIMS[claim].rows(made.runs)["verdict"])
+    assert (CLAIMS[claim].overall(verdicts), len(verdicts)) == (verdict, cases)
+
+
+def test_a_claim_without_runs_cannot_be_told(made):
+    for claim in section_5_2.CLAIMS:
+        rows = claim.rows(made.runs[:0])
+        assert list(rows.columns) == comparisons.CLAIM_COLUMNS and rows.empty
+        assert claim.overall([]) == "cannot tell"
+
+
+def test_two_pairs_are_too_few_for_a_verdict(made):
+    rows = section_5_2.claim_balanced_large_n(made.runs[made.runs["seed"] < 2])
+    assert values(rows.iloc[0], "seeds", "verdict") == [2, "cannot tell"] and rows["low"].notna().all()
+
+
+def test_other_networks_are_counted_apart(made, tmp_path):
+    for seed, noise in enumerate(NOISE):
+        save(tmp_path / "results", "baseline", seed, [50 + noise, 60, 70], rho=1.0)
+        save(tmp_path / "results", "balanced", seed, [50, 60, 60 + noise], rho=1.0)
+        save(tmp_path / "results", "baseline", seed, [50, 60, 70], rho=2.0)  # with one method there is nothing to compare
+    other = section_5_2.select_runs(tables.load_records(tmp_path / "results"))
+    assert set(other["rho"]) == {1.0}
+    both = pd.concat([made.runs, other])
+    assert list(section_5_2.claim_balanced_large_n(both)["case"]) == [NAMED]
+    assert section_5_2.count_networks(section_5_2.claim_balanced_large_n, both) == (
+        "Networks of Table 1 (1): 1 holds, 0 fails, 0 cannot tell; other networks (1): 0 holds, 1 fails, 0 cannot tell.")
+    counted = section_5_2.count_networks(section_5_2.claim_freeze_retrain_large_n, both)
+    assert counted.startswith("Networks of Table 1 (1): 0 holds, 1 fails, 0 cannot tell; other networks (0)")
+    named = list(section_5_2_tables.evidence(both, made.curves, "balanced", "baseline")["network"])
+    assert named == ["MNIST, Conv, ρ = 1 *", NAMED]
+
+
+@pytest.mark.parametrize("verdicts, verdict", [
+    (["holds"] * 6 + ["cannot tell"], "holds"), (["holds"] * 5 + ["cannot tell"] * 2, "cannot tell"),
+    (["holds"] * 5 + ["fails"] * 2, "fails"), (["fails"] + ["cannot tell"] * 6, "cannot tell"), ([], "cannot tell"),
+])
+def test_almost_always_is_the_share_that_the_paper_has(verdicts, verdict):
+    assert section_5_2.paper_share() == approx(6 / 7)
+    assert section_5_2.judge_almost_all(verdicts) == verdict
+
+
+def test_the_papers_differences_are_its_tables():
+    paper = section_5_2.paper_differences()
+    large = paper.loc[paper["n"] == 80, "paper"]
+    assert CLAIMS["balanced-large-n"].paper == f"{large.min():+.1f} to {large.max():+.1f} at n = 80"
+    first = -paper.loc[paper["n"] == 1, "paper"]
+    assert CLAIMS["baseline-n-1"].paper == f"{first.min():+.1f} to {first.max():+.1f}"
+    rows = pd.DataFrame({"case": [NAMED, "digits, FC, ρ = 1"], "n": [1, 1]})
+    assert section_5_2_plots.printed_differences(rows, sign=-1) == approx([4.05, np.nan], nan_ok=True)
+
+
+def test_runs_that_differ_in_more_than_the_settings_cannot_be_averaged(tmp_path):
+    for epochs in (10, 20):
+        save(tmp_path, "baseline", 0, [40, 70, 80], max_epochs=epochs)
+    with pytest.raises(ValueError, match="cannot be averaged"):
+        section_5_2.select_runs(tables.load_records(tmp_path))
+
+
+# ---- what the claims rest on
+
+
+def test_the_evidence_has_accuracies_epochs_and_the_difference_after_equally_many_epochs(made):
+    row = section_5_2_tables.evidence(made.runs, made.curves, "balanced", "baseline").iloc[0]
+    assert values(row, "network", "balanced %", "baseline %", "difference", "equally long", "epochs", "pairs") == [
+        NAMED, "88.1", "80.1", "8.0 ± 1.1", "8.0 ± 1.1", "30 and 30", 3]
+    row = section_5_2_tables.evidence(made.runs, made.curves, "freeze_retrain", "balanced").iloc[0]
+    assert values(row, "freeze and retrain %", "balanced %", "epochs") == ["83.1", "88.1", "30 + 30 and 30"]
+    row = at(training.equally_long(made.curves, "baseline", "balanced", 1), rho=3.5)
+    assert values(row, "mean", "low", "seeds") == approx([4.967, 4.967 - HALF, 3], abs=2e-3)
+
+
+def test_equally_long_ends_with_the_shorter_run_of_a_pair(tmp_path):
+    for seed, noise in enumerate(NOISE):
+        save(tmp_path / "results", "baseline", seed, [40, 70, 80], epochs=7)  # odd: ends a point low
+        save(tmp_path / "results", "balanced", seed, [40, 70, 80 + noise], epochs=30)
+    row = at(training.equally_long(load(tmp_path).curves, "balanced", "baseline", 80), rho=3.5)
+    assert values(row, "mean", "seeds") == approx([np.mean(NOISE), 3])
+
+
+def test_the_n_of_the_crossover_has_its_uncertainty(made):
+    row = at(section_5_2.crossovers(made.runs), method="balanced")
+    assert values(row, "first", "low", "high", "seeds", "better", "worse") == [25, 25, 80, 3, [80], [1]]
+    row = at(section_5_2_tables.crossover_table(section_5_2.crossovers(made.runs)), method="balanced")
+    assert values(row, "ahead from n", "95 %", "significantly above", "significantly below") == ["25", "25 to 80", "80", "1"]
+
+
+def test_a_crossover_of_two_pairs_has_no_interval(made):
+    row = at(section_5_2.crossovers(made.runs[made.runs["seed"] < 2]), method="balanced")
+    assert row["first"] == 25 and np.isnan([row["low"], row["high"], row["never"]]).all()
+
+
+def test_the_papers_number_is_compared_in_points(made):
+    cells = section_5_2.table_1(made.runs)
+    cell = at(cells, dataset="mnist", model="conv", rho=3.5, method="balanced", n=80)
+    expected = [125, 94.17, 88.9, 97.3, 88.133, 4.5, -6.0, 3]
+    names = ["tuples", "paper", "paper_low", "paper_high", "ours", "half", "difference", "seeds"]
+    assert values(cell, *names) == approx(expected, abs=0.05)
+    assert values(cell, "inside", "inside_run") == [False, True]
+    assert len(cells) == 70 and cells["half"].notna().sum() == 6  # ours are one network, at three of its five n, by two methods
+    assert at(cells, model="resnet18", method="baseline", n=1)[["ours", "half", "inside"]].isna().all()
+    assert section_5_2_tables.count_inside(cells).startswith("Of the 6 cells with an interval")
+
+
+def test_an_interval_is_at_least_one_tuple_wide(tmp_path):
+    for seed in range(3):
+        save(tmp_path, "baseline", seed, [40, 70, 80])
+    cells = section_5_2.table_1(section_5_2.select_runs(tables.load_records(tmp_path)))
+    assert at(cells, model="conv", rho=3.5, method="baseline", n=80)["half"] == approx(100 / 125)
+
+
+def test_the_overview_counts_runs_at_the_limit_and_those_that_learned_nothing(tmp_path):
+    save(tmp_path, "baseline", 0, [40, 70, 80], epochs=20)
+    save(tmp_path, "baseline", 1, [40, 70, 80], epochs=30)
+    records = tables.load_records(tmp_path)
+    records.loc[records["seed"] == 0, ["stopped", "information_gain"]] = "limit", 0.0
+    row = section_5_2.overview(section_5_2.select_runs(records)).iloc[0]
+    names = ["weights", "seeds", "epochs", "limit", "at limit", "no information", "minutes"]
+    assert values(row, *names) == [83, 2, 25, 160, 1, 1, 2]
+
+
+# ---- the course of training
+
+
+def test_late_gains_tell_who_was_still_learning(tmp_path):
+    for seed in range(3):
+        save(tmp_path / "results", "baseline", seed, [40, 70, 80])
+        save(tmp_path / "results", "balanced", seed, [40, 60, 80])
+    row = training.late_gains(load(tmp_path).curves).iloc[0]
+    assert values(row, "epoch", "baseline", "balanced", "caught_up") == approx([30, 0, 0, 1])  # a zigzag is level after ten epochs
+
+
+def test_unrest_is_the_zigzag_of_an_epoch_and_the_spread_of_seeds(made):
+    row = at(training.unrest(made.curves), method="baseline", n=80)
+    assert values(row, "range", "seeds_sd") == approx([2.0, 3 * np.std(NOISE, ddof=1)])
+    assert row["epochs_sd"] == approx(1.05, abs=0.03)  # of a zigzag by one about its trend, with two degrees of freedom less
+    assert training.find_most_restless(made.curves) == NETWORK
+
+
+def test_the_papers_gap_is_read_against_our_pairs_and_the_zigzag_of_training(made):
+    gaps = training.compare_gaps(made.runs, made.curves)
+    names = ["paper", "ours", "half", "seeds", "half_pair"]
+    assert values(at(gaps, n=1), *names, "half_epochs") == approx([-4.05, -4.967, HALF, 3, 2 * HALF, 2.9], abs=0.05)
+    assert values(at(gaps, n=25), *names) == approx([3.28, 1.033, HALF, 3, 2 * HALF], abs=0.01)
+    assert list(gaps["inside"]) == [True, False, True] and np.isnan(at(gaps, n=25)["half_epochs"])
+
+
+def test_epochs_and_stopping_are_set_beside_the_paper(made):
+    compared = training.compare_epochs(made.curves)
+    reached = at(training.reach_paper(compared), method="balanced", n=1)
+    assert values(reached, "paper", 5, 10, 20, "reached") == approx([35.15, 34.133, 36.133, 36.133, 2], abs=1e-3)
+    closest = training.closest_epochs(compared).iloc[0]
+    assert closest["epoch"] % 2 == 0 and closest["least"] == approx(closest[10])
+    stopped = training.replay_stopping(made.curves)
+    balanced = stopped[(stopped["method"] == "balanced") & (stopped["patience"] == 2)]
+    assert list(balanced["epochs"]) == [4, 4, 4]  # stops after 4 epochs, keeps the second
+    assert list(balanced.sort_values("n")["ours"]) == approx([36.133, 72.133, 89.133], abs=1e-3)
+    assert set(stopped.loc[stopped["patience"] == 5, "epochs"]) == {30}
+
+
+@pytest.mark.parametrize("patience, epochs", [(1, 3), (2, 4), (3, 5), (4, 6)])
+def test_training_stops_after_so_many_epochs_without_an_improvement(patience, epochs):
+    assert training.count_epochs(np.array([1.0, 0.9, 0.9, 0.9, 0.9, 0.9]), patience, 0.001) == epochs
+
+
+# ---- other settings
+
+
+def test_freeze_and_retrain_is_held_against_its_controls(made):
+    found = section_5_2_settings.retraining_controls(made.runs)
+    assert set(found["control"]) == {"standard loss (λ = 1)"}  # no run has two free layers
+    assert list(found["mean"]) == approx([0, 0, 2.033], abs=1e-3)
+    assert values(at(found, n=80), "high", "seeds", "verdict") == [approx(2.033 + HALF, abs=2e-3), 3, "holds"]
+
+
+def test_the_standard_loss_on_balanced_batches_is_compared_with_the_baseline(tmp_path, made):
+    assert section_5_2_settings.compare_standard_loss(made.runs).empty
+    for seed, noise in enumerate(NOISE):
+        save(tmp_path, "baseline", seed, [40, 70, 80])
+        save(tmp_path, "balanced", seed, [41, 70, 80])
+        save(tmp_path, "balanced", seed, [43 + noise, 70, 80], standard_weight=1.0)
+    found = section_5_2_settings.compare_standard_loss(section_5_2.select_runs(tables.load_records(tmp_path)))
+    assert values(at(found, n=1), "mean", "seeds") == approx([3.033, 3], abs=1e-3)
+
+
+def test_a_sweep_takes_the_seeds_that_have_another_value(made):
+    assert set(section_5_2.sweep(made.runs, "standard_weight")["seed"]) == {0, 1, 2}
+    assert set(section_5_2.sweep(made.runs, "tuple_size")["seed"]) == {0}
+    found = at(section_5_2.sweep_differences(made.runs, "tuple_size"), n=80, tuple_size=25)
+    assert found["difference"] == approx(90 - (80 - 1.2 + 8 - 0.4))
+    beside = section_5_2_settings.sweeps_beside_paper(made.runs, "standard_weight")
+    assert values(at(beside, n=80, standard_weight=0.0), "mean", "paper", "seeds") == approx([83.1, 94.17, 3], abs=1e-3)
+    apart = section_5_2_settings.root_mean_square(beside, ["standard_weight"])
+    errors = np.array([31.133 - 35.15, 68.1 - 78.79, 83.1 - 94.17])
+    assert apart[0.0] == approx(np.sqrt((errors**2).mean()), abs=1e-3)
+
+
+def test_batches_of_the_baseline_are_compared_in_pairs(made):
+    found = section_5_2_settings.batches_beside_paper(made.records, made.runs)
+    changed = found[found["setting"] == "batches of 256, pytorch"]
+    assert list(changed["change"]) == approx([-1.967, 0, 4], abs=1e-3)
+    assert values(at(changed, n=1), "change_low", "change_high") == approx([-1.967 - HALF, -1.967 + HALF], abs=2e-3)
+    assert list(changed["paper"]) == approx([39.20, 75.51, 86.67])
+    assert set(found.loc[found["change"].isna(), "setting"]) == {"batches of 64, pytorch"}
+
+
+def test_learning_curves_of_other_batches_stand_beside_the_methods(made):
+    each = section_5_2_settings.batch_curves(made.records, made.own, made.curves)
+    means = each[each["n"] == 1].groupby(["training", "epoch"])["per_cent"].mean()
+    short = means["λ = 0.5, 10 tuples of 2"]
+    assert list(short.loc[[2, 5, 10]]) == approx([38.1, 36.1, 38.1]) and len(short) == 10
+    assert (means["baseline"][2], means["balanced"][2]) == (approx(41.1), approx(36.133, abs=1e-3))
+
+
+@pytest.mark.parametrize("when, one, other, means, verdicts", [
+    ("after 10 epochs", "λ = 0.5, 10 tuples of 2", "baseline", [-3, 0, 4.033], ["fails", "cannot tell", "holds"]),
+    ("after 10 epochs", "λ = 1, 10 tuples of 8", "balanced", [4, -1.033, -4.033], ["holds", "cannot tell", "fails"]),
+    ("trained to the end", "λ = 1, 10 tuples of 8", "baseline", [-0.967, 0, 4], ["cannot tell", "cannot tell", "holds"]),
+    ("after as many steps (epoch 30 and 24)", "λ = 1, 10 tuples of 8", "baseline", [-0.967, 0, 4], ["cannot tell", "cannot tell", "holds"]),
+])
+def test_the_batches_are_told_from_the_loss(made, when, one, other, means, verdicts):
+    found = section_5_2_settings.batch_differences(made.records, made.own, made.curves, made.runs)
+    rows = found[(found["when"] == when) & (found["one"] == one) & (found["other"] == other)]
+    assert list(rows["n"]) == [1, 25, 80] and list(rows["mean"]) == approx(means, abs=1e-3)
+    assert [verdict for verdict, mean in zip(rows["verdict"], means) if mean] == [v for v, mean in zip(verdicts, means) if mean]
+
+
+def test_other_batches_are_compared_only_where_both_have_the_epochs_and_the_limits(made):
+    found = section_5_2_settings.batch_differences(made.records, made.own, made.curves, made.runs)
+    short = set(found.loc[found["one"] == "λ = 0.5, 10 tuples of 2", "when"])
+    assert short == {"after 10 epochs"}  # the baseline has no 32 epochs, and nothing else the limit of 10
+
+
+# ---- the notebook
+
+
+def verdicts(text: str) -> list[str]:
+    """The verdict under each claim, plain or in colour."""
+    return re.findall(r"\*\*Verdict:[^.]*?(holds|fails|cannot tell)", text)
+
+
+def test_the_notebook_says_what_the_functions_find(folder):
+    text = executed("section_5_2", folder, settings="settings")
+    assert verdicts(text) == ["holds", "holds", "fails", "holds"]
+    assert "Networks of Table 1 (1): 0 holds, 1 fails, 0 cannot tell" in text
+    assert "of the study table_1 (params/table_1.yaml), 0 of 149 runs are in" in text  # the made-up runs have other n
+    assert "nan" not in text
+    written = pd.read_csv(folder / "results" / "tables" / "section_5_2_table_1.csv")
+    assert len(written) == 70 and written["ours"].notna().sum() == 6
+
+
+@pytest.mark.parametrize("lone", ["run", "collapse"])
+def test_the_notebook_says_what_is_missing(tmp_path, lone):
+    if lone == "run":
+        save(tmp_path / "results", "baseline", 0, [40, 70, 80])
+        save(tmp_path / "settings", "balanced", 0, [39, 70, 80], standard_weight=1.0)
+    else:
+        collapse(tmp_path / "results", 27, dataset="mnist", model="conv", rho=3.5)
+    text = executed("section_5_2", tmp_path, settings="settings")
+    assert text.count("no runs yet") >= 8 and "No runs to draw yet" in text and "nan" not in text
+    assert verdicts(text) == ["cannot tell"] * 4

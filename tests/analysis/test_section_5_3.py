@@ -1,0 +1,350 @@
+"""Section 5.3's comparisons, claims and tables, on made-up records whose verdicts are known."""
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from made_records import collapse, executed, write
+from matplotlib import pyplot as plt
+from pytest import approx
+
+from sharedlabel.analysis import comparisons, report
+from sharedlabel.analysis import section_5_3 as section
+from sharedlabel.analysis import section_5_3_equal_cost as equal_cost
+from sharedlabel.analysis import section_5_3_figures as figures
+from sharedlabel.analysis import section_5_3_heads as heads
+from sharedlabel.analysis import section_5_3_inventory as inventory
+from sharedlabel.analysis import section_5_3_pruners as pruners
+from sharedlabel.analysis import section_5_3_runs as selected
+from sharedlabel.analysis import section_5_3_table_2 as table_2
+from sharedlabel.analysis import section_5_3_tables as tables
+
+NETWORK = {"dataset": "mnist", "model": "conv", "rho": 3.75}
+PRUNED, UNPRUNED = "MNIST, Conv, ρ = 3.75, head ρ = 3.75", "MNIST, Conv, ρ = 3.75, head ρ = 0 (unpruned)"
+CLAIMS = {claim.id: claim for claim in section.CLAIMS}
+
+
+def save_heads(folder) -> None:
+    """Three seeds of MNIST Conv: unpruned, the LSTM is far ahead of its head alone; pruned as stated, it is as far behind."""
+    for seed, noise in enumerate((-0.5, 0.1, 0.6)):
+        def run(method: str, accuracies: dict[int, float], epochs: int = 30, noise=noise, seed=seed, into="results", **given) -> None:
+            near = {n: accuracy + noise * (1 + n / 50) for n, accuracy in accuracies.items()}
+            head = {3.75: 31, 0.0: 171710, 2.0: 1718}.get(given.get("head_rho"), 0)
+            given = NETWORK | {"seed": seed, "n": list(accuracies)} | given
+            write(folder / into, method, near, {"train_loss": [1.0] * epochs}, head, **given)
+
+        run("balanced", {1: 40, 2: 50 - 2 * noise, 5: 55})
+        run("balanced", {2: 59, 5: 69}, rho=3.5)
+        run("baseline", {2: 48 + noise, 5: 54})
+        run("baseline", {2: 95 - noise, 5: 97}, rho=3.0, macs=5000)  # ahead of the unpruned LSTM, and far cheaper
+        run("cnn_lstm", {2: 90, 5: 95}, rho=3.5, train_n=2, head_rho=0.0)  # here balanced is at Table 2's rho for averaging
+        for pruner, swapped in (("synflow", 0), ("magnitude", 20)):  # magnitude's LSTM is behind its control
+            for head_rho, lead in ((0.0, 30 - 2 * swapped), (3.75, -10)):
+                common = {"head_rho": head_rho, "pruner": pruner, "head_pruner": pruner}
+                run("head_control", {2: 60 - noise, 5: 61 - noise}, train_n=1, **common)
+                for n in (2, 5):
+                    run("head_control", {n: 58 + n + noise}, train_n=n, **common)
+                    run("cnn_lstm", {2: 58 + n + lead - 8 * (n == 5), n: 58 + n + lead}, train_n=n, **common)
+        run("cnn_lstm", {5: 80}, train_n=5, cnn_method="baseline", head_rho=0.0)  # here the head alone brings the greater part
+        run("head_control", {5: 76 - noise}, train_n=5, cnn_method="baseline", head_rho=0.0)
+        run("cnn_lstm", {5: 70 - noise}, train_n=5, cnn_training="end_to_end", head_rho=0.0, epochs=50)
+        run("cnn_lstm", {5: 93.4 + noise}, train_n=5, cnn_training="fine_tune", head_rho=0.0)
+        run("graph", {5: 57 - noise}, architecture="neuron", train_n=5)
+        for n, lead in ((2, 6), (5, 2)):
+            run("cnn_lstm", {n: 80 + lead + 2 * noise / n}, train_n=n, head_rho=2.0)
+        run("head_control", {2: 84 + noise, 5: 80}, train_n=1, head_rho=2.0)  # of the tuple's mean there is n = 2 alone
+        run("head_control", {2: 85 + 3 * noise}, train_n=2, head_rho=2.0)
+        run("cnn_lstm", {5: 85 + noise}, into="settings", train_n=5, head_rho=0.0, tuple_size=2, tuples_per_batch=5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("heads")
+    save_heads(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(folder) -> selected.Runs:
+    return selected.select_runs(folder / "results", folder / "settings")
+
+
+def points(found: pd.DataFrame) -> dict:
+    """What is compared and n: mean ± half its interval, and the verdict."""
+    cells = zip(report.format_summary(found), found["verdict"])
+    return {(*keys, n): cell for *keys, n, cell in zip(found["one"], found["variant"], found["n"], cells)}
+
+
+def in_panel(table: pd.DataFrame, head_rho: float) -> pd.DataFrame:
+    return table[(table["rho"] == 3.75) & (table["head_rho"] == head_rho)]
+
+
+def part_of(runs: selected.Runs, head_rho: float) -> pd.DataFrame:
+    return in_panel(selected.random_tuples(runs, every_head=True), head_rho)
+
+
+def verdicts(rows: pd.DataFrame, case: str) -> list[str]:
+    return list(rows.loc[rows["case"].str.startswith(case), "verdict"])
+
+
+def test_every_claim_has_the_shared_form(runs):
+    assert len(CLAIMS) == len(section.CLAIMS) == 12
+    for rows in comparisons.judge_claims(section.CLAIMS, runs).values():
+        assert list(rows) == comparisons.CLAIM_COLUMNS and set(rows["verdict"]) <= {"holds", "fails", "cannot tell"}
+
+
+def test_panels_hold_all_methods_without_a_head_and_table_2s_balanced(runs):
+    panels = list(selected.each_panel(selected.random_tuples(runs, every_head=True)))
+    assert [case[2:] for case, _ in panels] == [(3.5, 0.0), (3.75, 3.75), (3.75, 2.0), (3.75, 0.0)]
+    shown = {case[2:] for case, _ in selected.each_panel(selected.random_tuples(runs))}
+    assert shown == {(3.5, 0.0), (3.75, 3.75), (3.75, 0.0)}  # Table 2 has head rho 3.75; 2 is of the sweep alone
+    pruned = part_of(runs, 3.75)
+    assert {"baseline", "balanced", "graph_neuron", "lstm_balanced", "balanced_table_2"} <= set(pruned["variant"])
+    assert set(pruned.loc[pruned["variant"] == "balanced_table_2", "params_remaining"]) == {83}  # 260,384 / 10 ** 3.5
+
+
+def test_sharing_and_head_capacity_are_separated_both_ways_round(runs):
+    for variant in ("lstm_balanced", "head_per_image_balanced"):
+        costs = selected.costs(part_of(runs, 0.0), variant)
+        assert (costs["weights"], set(costs["flops"]), costs["seeds"]) == (171757, {2 * 171750}, 3)
+    rows = CLAIMS["sharing-adds"].rows(runs)
+    assert verdicts(rows, f"{UNPRUNED}: CNN-LSTM on balanced CNN") == ["holds"] * 6
+    assert verdicts(rows, f"{PRUNED}: CNN-LSTM on balanced CNN") == ["fails"] * 6
+    assert comparisons.judge_all(list(rows["verdict"])) == "fails"
+    leads = in_panel(section.leads(runs), 0.0).set_index(["one", "n"])[["lead", "head", "sharing"]].round(1)
+    assert leads.loc[("lstm_balanced", 5)].tolist() == [38.0, 8.1, 29.9]
+    assert leads.loc[("lstm_baseline", 5)].tolist() == [26.0, 21.9, 4.1]
+
+
+def test_the_greater_part_of_a_lead(runs):
+    rows = CLAIMS["sharing-greater-part"].rows(runs)
+    assert verdicts(rows, f"{UNPRUNED}: CNN-LSTM on balanced CNN") == ["holds"] * 2
+    assert verdicts(rows, f"{UNPRUNED}: CNN-LSTM on baseline CNN") == ["fails"]
+    assert verdicts(rows, PRUNED) == []  # it is significantly ahead of averaged logits nowhere
+    assert comparisons.judge_all(list(rows["verdict"])) == "fails"
+    assert len(tables.sharing_minus_head(section.sharing_minus_head(runs))) == 3
+
+
+def test_the_lead_in_brief_is_the_mean_over_n(runs):
+    brief = tables.lead_in_brief(section.lstm_minus_averaged(runs), section.lstm_minus_controls(runs))
+    assert brief.columns.tolist() == ["averaged logits", "head, per image", "head, tuple's mean"]
+    assert brief.loc[(UNPRUNED, "balanced")].tolist() == ["39.1 ± 1.4 ✓", "31.1 ± 1.4 ✓", "29.9 ± 1.4 ✓"]
+    assert brief.loc[(PRUNED, "balanced"), "head, per image"].endswith(" ✗")
+
+
+def test_a_mean_over_n_is_one_comparison_more_and_over_one_n_none(runs):
+    found = points(in_panel(section.lstm_minus_controls(runs), 2.0))  # the tuple's mean was run at n = 2 alone
+    per_image, mean = ("lstm_balanced", "head_per_image_balanced"), ("lstm_balanced", "head_tuple_mean_balanced")
+    assert set(found) == {(*per_image, 2), (*per_image, 5), (*per_image, 0), (*mean, 2)}
+    assert found[(*mean, 2)] == ("0.9 ± 2.7", "cannot tell")
+    assert found[(*per_image, 0)] == ("2.01 ± 0.27", "holds")
+    assert [verdict for _, verdict in found.values()].count("holds") == 3
+    baseline = in_panel(section.lstm_minus_controls(runs), 0.0).query("one == 'lstm_baseline'")
+    assert list(points(baseline)) == [("lstm_baseline", "head_tuple_mean_baseline", 5)] and list(baseline["verdict"]) == ["holds"]
+
+
+def test_the_sweep_of_the_heads_rho_is_in_pairs(runs):
+    sweep = heads.head_sweep(runs)
+    assert set(sweep["n"]) == {2}  # at 5, too, the LSTM has three rho, but not its controls
+    assert sorted(set(sweep["head_rho"])) == [0.0, 2.0, 3.75] and sorted(set(sweep["seed"])) == [0, 1, 2]
+    minus = tables.sweep(sweep, minus=True)
+    assert minus.columns.tolist() == ["0", "2", "3.75"]
+    row = ("MNIST, Conv, ρ = 3.75", 2)
+    assert minus.loc[(*row, "head alone, per image")].tolist() == ["30.1 ± 1.4", "2 ± 0", "−9.9 ± 1.4"]
+    assert minus.loc[(*row, "head alone, tuple's mean")].tolist() == ["29.9 ± 1.4", "0.9 ± 2.7", "−10.1 ± 1.4"]
+
+
+def test_a_head_is_held_against_a_larger_cnn_that_costs_no_more(runs):
+    means = equal_cost.spending_means(runs)
+    averaged = means[(means["series"] == "averaged logits, SynFlow") & (means["case"] == ("mnist", "conv", 3.75))]
+    assert averaged[["at", "n", "params_remaining", "flops_an_image", "seeds"]].to_numpy().tolist() == [
+        [3.75, 2, 47, 80, 3], [3.75, 5, 47, 80, 3], [3.0, 2, 261, 10000, 3], [3.0, 5, 261, 10000, 3]]
+    assert report.format_summary(averaged) == ["48.1 ± 2.8", "54.1 ± 1.5", "95.00 ± 0.05", "97.1 ± 1.5"]
+    found = equal_cost.at_equal_cost(runs)
+    pruned, unpruned = (points(in_panel(found, head_rho).query("one == 'lstm_balanced'")) for head_rho in (3.75, 0.0))
+    assert pruned == {("lstm_balanced", "averaged logits, SynFlow, ρ = 3.75", 2): ("1.9 ± 1.4", "holds"),
+                      ("lstm_balanced", "averaged logits, SynFlow, ρ = 3.75", 5): ("−1 ± 0", "fails")}
+    assert unpruned == {("lstm_balanced", "averaged logits, SynFlow, ρ = 3", 2): ("−4.9 ± 1.4", "fails"),
+                        ("lstm_balanced", "averaged logits, SynFlow, ρ = 3", 5): ("−4 ± 0", "fails")}
+    assert comparisons.judge_all(list(CLAIMS["lstm-worth-its-weights"].rows(runs)["verdict"])) == "fails"
+
+
+def test_the_order_under_another_pruner_is_compared_pair_by_pair(runs):
+    found = in_panel(pruners.orders(runs, "magnitude"), 0.0)
+    lstm = found[(found["one"] == "lstm_balanced") & (found["variant"] == "head_per_image_balanced")].set_index("n")
+    assert lstm["synflow_mean"].round(1).tolist() == [30.1, 32.1] and lstm["mean"].round(1).tolist() == [-9.9, -7.9]
+    assert lstm["significant"].all() and lstm["synflow_significant"].all()
+    assert found.loc[found["synflow_significant"].astype(bool), "agree"].tolist() == [-1] * 4
+    cells = tables.orders_under(runs, "magnitude").loc[(UNPRUNED, "CNN-LSTM on balanced CNN minus head alone, per image")]
+    assert cells["SynFlow, n = 2"] == "30.1 ± 1.4*" and cells["magnitude, n = 2"] == "−9.9 ± 1.4*"
+
+
+def test_reversed_orders_fail_and_no_runs_cannot_tell(runs):
+    magnitude = CLAIMS["order-under-magnitude"].rows(runs)
+    assert verdicts(magnitude, UNPRUNED) == ["fails"] * 4 and comparisons.judge_all(list(magnitude["verdict"])) == "fails"
+    reversed_pair = magnitude[magnitude["case"].str.startswith(UNPRUNED)].iloc[0]
+    assert reversed_pair["estimate"] == approx(-9.93, abs=0.01)
+    assert reversed_pair["low"] < reversed_pair["estimate"] < reversed_pair["high"] < 0
+    pruned = magnitude[magnitude["case"].str.startswith(PRUNED)]  # there SynFlow's LSTM is behind: the order holds where it is behind again
+    assert pruned["case"].str.endswith("head alone, per image minus CNN-LSTM on balanced CNN").any()
+    assert set(pruned["verdict"]) == {"holds"} and (pruned["low"] > 0).all()
+    snip = CLAIMS["order-under-snip"].rows(runs)
+    assert len(snip) == 0 and CLAIMS["order-under-snip"].overall(list(snip["verdict"])) == "cannot tell"
+
+
+def test_collapsed_networks_say_why_a_pruner_cannot_be_asked(runs, tmp_path):
+    assert pruners.collapses(runs, "snip").empty
+    save_heads(tmp_path)
+    for rho, left in ((2.0, 2604), (3.0, 261)):
+        collapse(tmp_path / "results", left, **NETWORK | {"rho": rho, "pruner": "snip"})
+    found = pruners.collapses(selected.select_runs(tmp_path / "results", tmp_path / "settings"), "snip")
+    assert found["panel"].tolist() == ["MNIST, Conv, ρ = 3.5, head ρ = 0 (unpruned)", PRUNED, UNPRUNED]
+    assert set(found["networks collapse from ρ"]) == {2.0}
+
+
+def test_winning_and_its_price_are_judged_apart(runs):
+    methods = section.lstm_minus_methods(runs)
+    unpruned = in_panel(methods, 0.0)
+    assert {"balanced_table_2", "graph_neuron"} <= set(unpruned["variant"]) and list(unpruned["verdict"]) == ["holds"] * 8
+    table = tables.opponents(runs, methods).set_index("panel")
+    assert table.loc[UNPRUNED, ["run, of", "it wins", "verdict"]].tolist() == ["8 of 35", 8, "holds"]
+    assert table.loc["MNIST, Conv, ρ = 3.5, head ρ = 0 (unpruned)", "run, of"] == "1 of 30"  # there two names are one opponent
+    costs = CLAIMS["lstm-costs-less"].rows(runs).set_index("case")
+    assert costs.loc[f"{UNPRUNED}: weights", ["estimate", "verdict"]].tolist() == [171757 / 83, "fails"]
+    assert costs.loc[f"{PRUNED}: weights", ["estimate", "verdict"]].tolist() == [78 / 83, "holds"]
+    assert costs.loc[f"{PRUNED}: FLOPs", ["estimate", "verdict"]].tolist() == [142 / 80, "fails"]
+    assert tables.costs_of_lstm(runs).set_index("panel").loc[PRUNED].tolist() == [78, 83, "140", "80"]
+
+
+def test_a_cnn_is_better_trained_by_itself_and_fine_tuning_changes_little(runs):
+    by_itself, fine_tuned = (CLAIMS[name].rows(runs) for name in ("trained-by-itself", "fine-tuning-negligible"))
+    assert [list(rows["verdict"]) for rows in (by_itself, fine_tuned)] == [["holds"], ["holds"]]
+    table = tables.training(runs, "frozen", "end_to_end", by_itself).iloc[0]
+    assert table.tolist() == [UNPRUNED, 5, "23.1 ± 1.4", 3, "30 + 30", "50", "holds"]
+    table = tables.training(runs, "fine_tune", "frozen", fine_tuned).iloc[0]
+    assert table.tolist() == [UNPRUNED, 5, "0.5 ± 1.4", 3, "30 + 30", "30 + 30", "holds"]
+
+
+def test_a_claim_is_undecided_where_the_side_behind_stopped_at_the_limit(tmp_path):
+    for seed, noise in enumerate((-0.5, 0.1, 0.6)):
+        given = NETWORK | {"seed": seed, "n": [5], "train_n": 5, "head_rho": 0.0}
+        write(tmp_path, "cnn_lstm", {5: 90 + noise}, {"train_loss": [1.0]}, 171710, **given)
+        write(tmp_path, "cnn_lstm", {5: 70 - noise}, {"train_loss": [1.0]}, 171710, "limit", cnn_training="end_to_end", **given)
+    alone = selected.select_runs(tmp_path, tmp_path / "none")
+    assert section.by_training(alone, "frozen", "end_to_end")["verdict"].tolist() == ["holds"]
+    assert section.claim_trained_by_itself(alone)["verdict"].tolist() == ["cannot tell"]
+
+
+def test_the_nearest_reading_of_table_2(runs):
+    found = table_2.readings(runs)
+    lstm = found[(found["head"] == "lstm") & (found["rho"] == 3.75)]
+    assert table_2.describe_reading(lstm.iloc[0]) == "unpruned"
+    assert lstm.iloc[0][["cells", "seeds", "nearest"]].tolist() == [3, 3, True] and lstm["points"].iloc[0] == approx(5.4, abs=0.05)
+    stated = lstm[tables.as_stated(lstm)]
+    assert stated[table_2.READING].to_numpy().tolist() == [[3.75, "synflow", "pruned", False, 0.0001]]
+    assert stated[["cells", "seeds", "points", "fullest", "nearest"]].round(1).to_numpy().tolist() == [[2, 3, 42.1, 2.1, False]]
+    assert len(tables.readings(found)) == len(found)
+
+
+def test_one_head_does_not_serve_every_n(runs):
+    found = in_panel(heads.trained_for_5(runs), 0.0)
+    assert found["n"].tolist() == [2] and report.format_summary(found) == ["−5 ± 0"]  # better at 5, worse away from it
+
+
+def test_the_printed_table_stands_above_ours(runs):
+    beside = table_2.beside_printed(runs)
+    lines = tables.printed(beside, table_2.LINES).reset_index()
+    lines = lines[(lines["panel"] == UNPRUNED) & (lines["method"] == "CNN-LSTM on balanced CNN")]
+    assert lines.iloc[:, 2:].to_numpy().tolist() == [["paper", "91.0", "96.3"], ["ours", "90.1 ± 1.4", "93.1 ± 1.5"]]
+    ours = in_panel(beside, 0.0).query("variant == 'lstm_balanced'")
+    assert ours[["weights", "flops", "seeds", "collapsed"]].to_numpy().tolist() == [[171757, 2 * 171750, 3, 0]] * 2
+    distance = table_2.distances(in_panel(beside, 0.0)).set_index("variant")["points"]
+    assert distance["lstm_balanced"] == approx(np.mean([90.97 - 90.07, 96.34 - 93.07]), abs=0.01)
+
+
+def test_a_collapsed_head_is_counted_beside_its_n(tmp_path):
+    for seed in (0, 1):
+        given = NETWORK | {"seed": seed, "n": [2], "train_n": 2, "head_rho": 3.75}
+        write(tmp_path, "cnn_lstm", {2: 24.0 + seed}, {"train_loss": [1.0]}, 31, **given)
+    lost = max(tmp_path.rglob("*.json"), key=lambda file: "seed1" in file.name)
+    lost.write_text(json.dumps(json.loads(lost.read_text()) | {"status": "layer_collapse", "measures": [], "epochs": {}}))
+    beside = table_2.beside_printed(selected.select_runs(tmp_path, tmp_path / "none"))
+    assert beside[["variant", "n", "mean", "seeds", "collapsed"]].to_numpy().tolist() == [["lstm_balanced", 2, 24.0, 1, 1]]
+
+
+def test_networks_without_a_head_are_said_to_be_missing(runs):
+    missing = inventory.missing(runs).set_index("panel")["not run"]
+    assert missing["CIFAR-10, ResNet-18, ρ = 4.5, head ρ = 2.5"] == "all methods with a head"
+    assert "graph: joined embeddings" in missing[UNPRUNED] and "graph: neurons" not in missing[UNPRUNED]
+
+
+def test_cnns_that_are_pruned_less_stand_beside_the_table(runs):
+    found = tables.pruned_less(runs)
+    assert found.loc[("MNIST, Conv", "baseline, ρ = 3: 261", "10 k")].tolist() == ["95.00 ± 0.05", "97.1 ± 1.5"]
+
+
+def test_an_lstm_on_a_cnn_of_other_batches_is_held_against_both_usual_ones(runs):
+    assert points(section.more_classes(runs)) == {
+        ("more_classes", "lstm_balanced", 5): ("−7.9 ± 1.4", "fails"), ("more_classes", "lstm_baseline", 5): ("5.1 ± 1.4", "holds")}
+
+
+def test_a_learning_rate_is_compared_seed_by_seed(tmp_path):
+    for seed, rate, per_cent, epochs in ((0, 1e-4, 60, 100), (1, 1e-4, 99, 10), (0, 1e-3, 50, 20)):
+        given = NETWORK | {"seed": seed, "n": [5], "train_n": 5, "head_rho": 0.0, "head_learning_rate": rate}
+        write(tmp_path, "cnn_lstm", {5: per_cent}, {"train_loss": [1.0] * epochs}, 171710, **given)
+    [row] = heads.higher_rate(selected.select_runs(tmp_path, tmp_path / "none")).to_dict("records")
+    names = ("rate", "per_cent", "per_cent_at_default", "epochs", "epochs_at_default", "seeds")
+    assert [row[name] for name in names] == [1e-3, 50, 60, 20, 100, 1]
+
+
+def test_live_weights_are_counted_by_what_they_do():
+    counts = heads.count_alive({f"head.{name}.index": torch.arange(count) for count, name in enumerate(heads.PARTS, start=1)})
+    assert counts == {"embedding": 1, "gates": 2, "recurrent": 3, "gates' biases": 4 + 5, "classifier": 6, "its biases": 7}
+
+
+def test_epochs_and_what_was_run_are_counted(runs):
+    epochs = inventory.epochs(runs)
+    assert epochs.loc[(UNPRUNED, "CNN-LSTM on balanced CNN")].tolist() == ["-", "30 (0 of 3)", "30 (0 of 3)"]
+    assert epochs.loc[(UNPRUNED, "head alone, per image")].tolist() == ["30 (0 of 3)", "-", "-"]
+    run = inventory.what_was_run(runs)
+    found = run[(run["method"] == "CNN-LSTM on balanced CNN") & (run["settings"] == "cnn_training = end_to_end")]
+    assert found[["CNN", "head ρ", "runs", "seeds", "n", "weights", "epochs", "limit"]].to_numpy().tolist() == [
+        ["MNIST, Conv, ρ = 3.75", "0", 3, 3, "5", 171757, 50, 0]]
+
+
+def test_figures_have_a_panel_a_head_and_the_papers_numbers_as_crosses(runs):
+    figure = figures.methods(runs)
+    titles = [ax.get_title().partition(";")[0].replace("\n", ", ") for ax in figure.axes]
+    assert titles == ["MNIST, Conv, ρ = 3.5, head ρ = 0 (unpruned)", PRUNED, UNPRUNED]
+    crosses = [line.get_ydata().tolist() for line in figure.axes[1].get_lines() if line.get_linestyle() == "None"]
+    assert [90.97, 96.34, 97.40, 98.33, 99.18] in crosses
+    assert list(figures.spending(runs)) == [("mnist", "conv", 3.5), ("mnist", "conv", 3.75)]
+    assert figures.trained_n(runs) is not None and figures.sweep(runs) is not None
+    plt.close("all")
+
+
+@pytest.mark.slow
+def test_the_notebook_shows_every_verdict(folder):
+    said = executed("section_5_3", folder, settings="settings")
+    for claim in section.CLAIMS:
+        assert said.count(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** ") == 1  # below its heading
+    assert re.search(r"sections 4.4 and 5.3 +fails +holds \d+, fails \d+", said)
+    assert not re.search(r"\bnan\b", said) and re.search(r"of the study heads \(params/heads.yaml\), \d+ of 183 runs are in", said)
+    assert (folder / "results" / "tables" / "section_5_3_claims.csv").exists()
+
+
+@pytest.mark.slow
+def test_the_notebook_goes_on_with_a_lone_run(tmp_path):
+    write(tmp_path / "results", "baseline", {2: 50.0}, {"train_loss": [1.0]}, **NETWORK, seed=0, n=[2])
+    collapse(tmp_path / "results", 27, **NETWORK | {"rho": 4.0})
+    said = executed("section_5_3", tmp_path, settings="none")
+    assert said.count("no runs yet") > 10
+    for claim in section.CLAIMS:
+        assert re.search(rf"{re.escape(claim.words)}\. \*\*Verdict:\*\* <b [^>]*>cannot tell</b>", said)
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no record lies below"):
+        selected.select_runs(tmp_path, tmp_path)
