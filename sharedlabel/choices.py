@@ -29,3 +29,6 @@ READING_ORDERS = ("confidence", "random", "permutations")
 ARCHITECTURES = ("embedding", "neuron")  # of the graph method
 HEAD_BIASES = ("pruned", "kept")
 ON_COLLAPSE = ("raise", "record")
+READOUTS = {"averaged": "averaged logits", "lda": "LDA", "linear": "linear layer", "mlp": "MLP"}
+EMBEDDINGS = ("logits", "features")  # what a readout reads
+PAPER_METHODS = ("baseline", "balanced", "freeze_retrain", "cnn_lstm", "head_control", "graph")  # what the notebooks on its sections read

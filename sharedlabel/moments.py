@@ -3,6 +3,7 @@
 The mean of the outputs of n independent images of class y is close to N(mu_y, S_y / n), by the central limit theorem. So the moments
 of *single* images predict n-accuracy and information gain at every n, without drawing a tuple.
 """
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,38 @@ class ClassMoments:
         """The covariance within classes, [d, d]: the classes' covariances weighed by their degrees of freedom."""
         freedom = self.count - 1
         return (freedom[:, None, None] * self.covariance).sum(0) / freedom.sum()
+
+
+@dataclass(frozen=True)
+class PooledMoments:
+    """Of d outputs: their means by class, `mean` [l, d], and the covariance within classes, `pooled_covariance` [d, d]; float64."""
+
+    mean: Tensor
+    pooled_covariance: Tensor
+
+
+def pooled_moments(batches: Iterable[tuple[Tensor, Tensor]], classes: int) -> PooledMoments:
+    """Moments of outputs that come in batches (outputs [B, d], labels [B]), one pass, without holding them all.
+
+    Sums are taken about the first batch's mean, as sums of squares of outputs far from 0 would lose digits. ValueError, which names
+    the class, where one of them has no image, and where no class has two.
+    """
+    count, shift, total, squares = torch.zeros(classes, dtype=torch.int64), None, None, None
+    for outputs, labels in batches:
+        outputs, labels = outputs.double().cpu(), labels.cpu()
+        if shift is None:
+            shift, width = outputs.mean(0), outputs.shape[1]
+            total, squares = outputs.new_zeros(classes, width), outputs.new_zeros(width, width)
+        centred = outputs - shift
+        count += torch.bincount(labels, minlength=classes)
+        total.index_add_(0, labels, centred)
+        squares += centred.T @ centred
+    if count.min() < 1:
+        raise ValueError(f"class {int(count.argmin())} has no image; its mean is not known")
+    if count.max() < 2:
+        raise ValueError("every class has one image; a covariance within classes needs two of one class")
+    mean = total / count[:, None]
+    return PooledMoments(mean + shift, (squares - (count[:, None] * mean).T @ mean) / (count.sum() - classes))
 
 
 def class_moments(outputs: Tensor, labels: Tensor) -> ClassMoments:
@@ -44,11 +77,11 @@ def predicted_confusion(moments: ClassMoments, ns: list[int], generator: torch.G
     noise = torch.randn(draws, width, generator=generator, dtype=torch.float64)
     values, vectors = torch.linalg.eigh(moments.covariance)  # covariances are singular where two logits are tied
     spread = noise @ (vectors * values.clamp(min=0).sqrt()[:, None, :]).transpose(1, 2)  # [l, draws, d]
-    found = []
+    found, row = [], classes * torch.arange(classes)[:, None]
     for n in ns:
         winners = (moments.mean[:, None, :] + spread / n**0.5).argmax(2)
-        found.append(torch.nn.functional.one_hot(winners, classes).double().mean(1))
-    return torch.stack(found)
+        found.append(torch.bincount((row + winners).flatten(), minlength=classes**2).view(classes, classes) / draws)
+    return torch.stack(found).double()
 
 
 def limit_confusion(moments: ClassMoments) -> Tensor:
@@ -66,7 +99,7 @@ def effective_size(moments: ClassMoments, tuple_means: Tensor, labels: Tensor) -
     return float((trace[0] / trace[1]).mean())
 
 
-def linear_discriminant(moments: ClassMoments, shrinkage: float = 1e-3) -> tuple[Tensor, Tensor]:
+def linear_discriminant(moments: ClassMoments | PooledMoments, shrinkage: float = 1e-3) -> tuple[Tensor, Tensor]:
     """Linear discriminant analysis with equal priors: weight [l, d] = mu_y^T S^-1, bias [l] = -mu_y^T S^-1 mu_y / 2.
 
     Averaged over a tuple, its scores name class y for n to infinity whenever no other class has the same mean: the score of class j at

@@ -15,8 +15,9 @@ IMAGES_A_ROW = 10
 
 
 def show(epochs: dict, test_set: Images, predict: Callable[[Tensor], Tensor], seed: int, n: int = 5, copies: int = 1) -> None:
-    """Display both pictures; `epochs` as `training.train` returns it, the other arguments as in `tuple_of_images`."""
-    for figure, description in (learning_curve(epochs), tuple_of_images(test_set, predict, seed, n, copies)):
+    """Display both pictures, the first where there are `epochs` (of `training.train`); the other arguments as in `tuple_of_images`."""
+    curve = [learning_curve(epochs)] if epochs else []
+    for figure, description in (*curve, tuple_of_images(test_set, predict, seed, n, copies)):
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=90)
         display(Image(png.getvalue(), alt=description))

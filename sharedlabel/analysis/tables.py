@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from sharedlabel import choices
 from sharedlabel.runs import names, parameters
 
 
-def load_records(results: str | Path = "results") -> pd.DataFrame:
-    """All records below `results` as one tidy table: a row a run, n and protocol.
+def load_records(results: str | Path = "results", methods: Container[str] = choices.PAPER_METHODS) -> pd.DataFrame:
+    """The records of `methods` below `results` as one tidy table: a row a run, n and protocol.
 
     Columns: `run`, `status`, every parameter (`names.LATER_PARAMETERS` filled in), the entries of `measures`, and of the network's parts
     summed: `params_total`, `params_remaining`, `macs_dense` and `macs_live_image` (of one image;
@@ -17,7 +18,7 @@ def load_records(results: str | Path = "results") -> pd.DataFrame:
     that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
     ValueError, which names the file, on one that is damaged.
     """
-    return gather(results, rows_of)
+    return gather(results, rows_of, methods)
 
 
 def check_distinct(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -28,23 +29,24 @@ def check_distinct(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return table
 
 
-def load_curves(results: str | Path = "results") -> pd.DataFrame:
-    """The learning curves of all records below `results` as one table: a row a run and epoch.
+def load_curves(results: str | Path = "results", methods: Container[str] = choices.PAPER_METHODS) -> pd.DataFrame:
+    """The learning curves of the records of `methods` below `results` as one table: a row a run and epoch.
 
     Columns: `run`, `epoch` (from 1) and the curves by name, nan where a run did not watch it. Errors as in `load`.
     """
-    return gather(results, curve_rows)
+    return gather(results, curve_rows, methods)
 
 
-def gather(results: str | Path, rows: Callable[[dict, str], list[dict]]) -> pd.DataFrame:
-    """The rows(record, run) of every record below `results`, one below the other."""
+def gather(results: str | Path, rows: Callable[[dict, str], list[dict]], methods: Container[str]) -> pd.DataFrame:
+    """The rows(record, run) of every record of `methods` below `results`, one below the other."""
     folder = names.results_folder(results)
     files, found = sorted(folder.rglob("*.json")), []
     if not files:
         raise FileNotFoundError(f"no record lies below {folder}; a study's runs put theirs there (make grid STUDY=...)")
     for file in files:
         try:
-            found += rows(json.loads(file.read_text()), file.stem)
+            record = json.loads(file.read_text())
+            found += rows(record, file.stem) if record["params"]["method"] in methods else []
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file} is not a whole record ({error!r}); delete it, and its study makes it again") from error
     return pd.DataFrame(found)

@@ -83,7 +83,7 @@ def load(record_path: Path) -> dict[str, Tensor]:
 def load_prerequisite(method: str, params: dict) -> dict[str, Tensor]:
     """The checkpoint of the run that `parameters.prerequisite` names, read from `params["results"]`.
 
-    FileNotFoundError, naming the command that makes it, where that run has no record there, or no checkpoint beside it; ValueError
+    FileNotFoundError, naming the command that makes it, where that run has no record there or no checkpoint beside it; ValueError
     where what lies there is damaged or another run's; LayerCollapse where that run's network collapsed, and so has nothing to start from.
     """
     run, file = parameters.prerequisite(method, params), prerequisite_path(method, params)
@@ -99,7 +99,10 @@ def load_prerequisite(method: str, params: dict) -> dict[str, Tensor]:
         raise ValueError(f"{file} is the record of another run: {'; '.join(other)}")
     if record["status"] == "layer_collapse":
         raise pruning.LayerCollapse(record["collapse"])
-    return load(file)
+    try:
+        return load(file)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; by hand: {parameters.papermill_command(run)}") from None
 
 
 def prerequisite_path(method: str, params: dict) -> Path:

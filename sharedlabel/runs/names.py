@@ -28,6 +28,7 @@ def run_name(params: dict) -> str:
     digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
     parts = [params["dataset"], params["model"], params["method"], params["pruner"], f"rho{params['rho']:g}"]
     parts += [f"n{params['train_n']}"] if "train_n" in params else []
+    parts += [params["readout"] + (f"{params['hidden_units']}" if params["readout"] == "mlp" else "")] if "readout" in params else []
     return "-".join((*parts, f"seed{params['seed']}", digest))
 
 

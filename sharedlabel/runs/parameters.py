@@ -40,6 +40,7 @@ TYPES = {
     "train_n": Count, "order": Literal[*choices.READING_ORDERS], "permutations": Count,
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
     "head_batch_size": Count, "head_learning_rate": LearningRate, "head_max_epochs": Count,
+    "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
     "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],
 }
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -147,6 +148,8 @@ def contradictions(params: dict):
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
         if training != "frozen" and params[name] != only:
             yield f"{name}: {params[name]!r} is for a frozen CNN; allowed with cnn_training {training}: {only!r}"
+    if params.get("readout") == "averaged" and params["embedding"] != "logits":
+        yield f"embedding: {params['embedding']!r} is for a readout that computes classes from it; allowed with readout averaged: logits"
     if "architecture" in params and n != [params["train_n"]]:
         built = params["train_n"]
         yield f"n: {show(n)} is not allowed; a graph network is built for train_n = {built} images, so allowed is [{built}]"

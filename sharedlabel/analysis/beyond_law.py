@@ -1,0 +1,205 @@
+"""The law of large tuples against what was measured: how near it comes, where it fails, and what it explains.
+
+`analysis.law` predicts from the outputs of single training and held-out images; records say what tuples of test images gave.
+n-accuracies are in percent here, information in bits (of the records: the bias-corrected estimate), tuples are the `random` ones.
+"""
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sharedlabel.analysis import intervals, law, plots, report, sweet_spots, tables
+from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge, judge_negligible
+from sharedlabel.analysis.intervals import CASE, ROW
+
+LARGE_N = 5  # the claims on the law are about n from here on
+POINTS, BITS = 2.0, 0.1  # within which a prediction counts as right
+SHOWN_N = [1, 2, 5, 15, 25, 80]
+METHOD_TITLES = {"baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain", "head_control": "head alone"}
+PREDICTIONS = {
+    "training": "the law, training images", "held_out": "the law, held-out images", "finite": "the law, training images, finite test set",
+    "resampled": "tuples of training images, drawn",
+}
+
+
+def select_runs(results: str | Path = "results") -> pd.DataFrame:
+    """Measured and predicted, a row a run and n: columns of `tables.load_records`, `predicted_*`, `limit` and `error_*` of PREDICTIONS.
+
+    Only runs that the CSV files of `analysis.law` have; empty where there are none.
+    """
+    runs = tables.load_records(results)
+    runs = runs[(runs["protocol"] == "random") & runs["method"].isin(METHOD_TITLES)].astype({"n": float})
+    runs = runs.assign(run=runs["run"].map(law.digest), accuracy=100 * runs["n_accuracy"])
+    predicted = law.read_all(0, results)
+    for name in PREDICTIONS:
+        predicted[f"predicted_{name}"] = 100 * predicted[f"{name}_accuracy"]
+    limits = predicted[np.isinf(predicted["n"])].set_index("run")
+    found = runs.merge(predicted, on=["run", "n"], validate="one_to_one").astype({"n": int})
+    found["limit"], found["limit_information"] = (found["run"].map(limits[name]) for name in ("predicted_training", "training_information"))
+    errors = {f"error_{name}": found[f"predicted_{name}"] - found["accuracy"] for name in PREDICTIONS}
+    return found.assign(**errors, error_information=found["training_information"] - found["information_gain_corrected"])
+
+
+def select_margins(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
+    """The margins' statistics (`law.margin_statistics`) of every run, with its data set and its |error| at n = 1, in points."""
+    single = runs.loc[runs["n"] == 1, ["run", "dataset", "model", "method", "error_training"]]
+    return single.merge(law.read_all(1, results), on="run")
+
+
+def usual(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that claims are about: pruned by SynFlow in 100 rounds."""
+    return runs[(runs["pruner"] == "synflow") & (runs["prune_iterations"] == 100)]
+
+
+def case_name(case: tuple) -> str:
+    """A row of the paper's tables and a method in words."""
+    return f"{plots.case_title(case[:3])}, {METHOD_TITLES[case[3]]}"
+
+
+def claim_within(runs: pd.DataFrame, column: str, tolerance: float, ns: list[int], text: str) -> pd.DataFrame:
+    """Whether the mean |`column`| over `ns` is less than `tolerance`, by network and method; variants of a seed are averaged first."""
+    chosen = usual(runs)[lambda table: table["n"].isin(ns)]
+    chosen = chosen.assign(size=chosen[column].abs())
+    by_seed = chosen.groupby([*ROW, "method", "seed"])["size"].mean().reset_index()
+    found = intervals.summary(by_seed, "size", [*ROW, "method"])
+    cases = [case_name(case) for case in zip(*(found[name] for name in [*ROW, "method"]))]
+    verdicts = [judge_negligible(low, high, tolerance) for low, high in zip(found["low"], found["high"])]
+    return judged_rows(found, cases, text, verdicts)
+
+
+def judged_rows(found: pd.DataFrame, cases: list[str], n: str, verdicts: list[str]) -> pd.DataFrame:
+    """The rows of a claim from an `intervals.summary`."""
+    return found.rename(columns={"mean": "estimate"}).assign(case=cases, n=n, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
+
+
+def claim_large_n(runs: pd.DataFrame) -> pd.DataFrame:
+    """|predicted - measured n-accuracy| for n >= LARGE_N."""
+    return claim_within(runs, "error_training", POINTS, [n for n in runs["n"].unique() if n >= LARGE_N], f"{LARGE_N} and more")
+
+
+def claim_small_n(runs: pd.DataFrame) -> pd.DataFrame:
+    """|predicted - measured n-accuracy| for n = 1 and 2."""
+    return claim_within(runs, "error_training", POINTS, [1, 2], "1 and 2")
+
+
+def claim_information(runs: pd.DataFrame) -> pd.DataFrame:
+    """|predicted - measured information gain| for n >= LARGE_N."""
+    return claim_within(runs, "error_information", BITS, [n for n in runs["n"].unique() if n >= LARGE_N], f"{LARGE_N} and more")
+
+
+def claim_limit(runs: pd.DataFrame) -> pd.DataFrame:
+    """|limit - measured n-accuracy| at n = 80, of networks that average logits."""
+    chosen = runs[runs["method"].isin(plots.METHODS)]
+    chosen = chosen.assign(distance=chosen["limit"] - chosen["accuracy"])
+    return claim_within(chosen, "distance", POINTS, [80], "80")
+
+
+def claim_balanced_limit(runs: pd.DataFrame) -> pd.DataFrame:
+    """By how much balanced training raises the limit of n-accuracy, in pairs by seed; of the default loss and batches."""
+    chosen = usual(tables.at_defaults(runs, ["standard_weight", "tuple_size", "tuples_per_batch", "initialisation"]))
+    chosen = chosen[(chosen["n"] == 1) & chosen["method"].isin(["baseline", "balanced"])]
+    wide = chosen.pivot(index=[*ROW, "seed"], columns="method", values="limit").reindex(columns=["baseline", "balanced"]).dropna()
+    pairs = wide.assign(gain=wide["balanced"] - wide["baseline"]).reset_index()
+    found = intervals.summary(pairs, "gain", ROW)
+    cases = [plots.case_title(case) for case in zip(*(found[name] for name in ROW))]
+    return judged_rows(found, cases, "infinity", [judge(low, high) for low, high in zip(found["low"], found["high"])])
+
+
+def relative_information(runs: pd.DataFrame) -> pd.DataFrame:
+    """The baseline's runs at every rho of the networks that have three or more, with measured and predicted relative information."""
+    chosen = usual(runs)[lambda table: table["method"] == "baseline"]
+    chosen = chosen[chosen.groupby(CASE)["rho"].transform("nunique") >= 3]
+    return chosen.assign(predicted_relative=chosen["training_information"] * chosen["rho"] / chosen["n"],
+                         limit_relative=chosen["limit_information"] * chosen["rho"] / chosen["n"])
+
+
+def claim_sweet_spot(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rho with the most predicted relative information against the plausible range of the measured one, for every network and n."""
+    rows, chosen = [], relative_information(runs)
+    for case in plots.cases(chosen):
+        part = plots.select_case(chosen, case)
+        predicted = part.groupby(["n", "rho"])["predicted_relative"].mean().unstack("rho").idxmax(axis=1)
+        for spot in sweet_spots.find(part, "relative_information").itertuples():
+            inside = spot.low <= predicted[spot.n] <= spot.high
+            verdict = "cannot tell" if np.isnan(spot.low) else "holds" if inside else "fails"
+            rows.append({"case": plots.case_title(case), "n": spot.n, "estimate": predicted[spot.n], "low": spot.low, "high": spot.high,
+                         "seeds": part["seed"].nunique(), "verdict": verdict})
+    return claim_rows(rows)
+
+
+RULE = "the 95 % interval of the mean |predicted − measured| over seeds lies below {:g}"
+CLAIMS = [
+    Claim("law-large-n", "ours", f"the law predicts n-accuracy from single training images within {POINTS:g} points for n ≥ {LARGE_N}",
+          "points", RULE.format(POINTS), claim_large_n),
+    Claim("law-small-n", "ours", f"it does so for n = 1 and 2, too ({POINTS:g} points)",
+          "points", RULE.format(POINTS), claim_small_n),
+    Claim("law-information", "ours", f"it predicts information gain within {BITS:g} bits for n ≥ {LARGE_N}",
+          "bits", RULE.format(BITS), claim_information),
+    Claim("law-limit", "ours", f"at n = 80 n-accuracy is within {POINTS:g} points of its limit, the share of classes with the largest mean",
+          "points", RULE.format(POINTS), claim_limit),
+    Claim("balanced-limit", "ours", "balanced training raises that limit",
+          "points", "the paired 95 % interval lies above 0", claim_balanced_limit),
+    Claim("law-sweet-spot", "ours", "the sweet spot that the law predicts is the measured one",
+          "ρ*", "the predicted ρ* lies in the 95 % range of the measured one", claim_sweet_spot),
+]
+
+
+# ---- tables
+
+
+def tabulate_errors(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean and worst |predicted - measured| in points by data set and n, for every kind of prediction; SHOWN_N."""
+    rows = []
+    for (dataset, n), part in runs[runs["n"].isin(SHOWN_N)].groupby(["dataset", "n"]):
+        sizes = {name: part[f"error_{name}"].abs() for name in PREDICTIONS}
+        row = {"data set": plots.TITLES[dataset], "n": n, "runs": len(part)}
+        row |= {PREDICTIONS[name]: size.mean() for name, size in sizes.items()}
+        rows.append(row | {"worst, training": sizes["training"].max()})
+    return pd.DataFrame(rows)
+
+
+def tabulate_networks(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean, signed mean and worst error of the law by network and method, for n below LARGE_N and from there on."""
+    split = runs.assign(size=runs["error_training"].abs(), bits=runs["error_information"].abs(), large=runs["n"] >= LARGE_N)
+    found = split.groupby([*CASE, "method", "large"]).agg(
+        runs=("run", "nunique"), mean=("size", "mean"), bias=("error_training", "mean"), worst=("size", "max"), bits=("bits", "mean"),
+    ).reset_index()
+    found.insert(0, "network", [plots.case_title(case) for case in zip(found["dataset"], found["model"])])
+    found["n"] = np.where(found["large"], f"≥ {LARGE_N}", f"< {LARGE_N}")
+    found["method"] = found["method"].map(METHOD_TITLES)
+    columns = {"mean": "mean |error|", "bias": "mean error", "worst": "worst |error|", "bits": "mean |error|, bits"}
+    return found.rename(columns=columns)[["network", "method", "n", "runs", *columns.values()]]
+
+
+def tabulate_normality(margins: pd.DataFrame) -> pd.DataFrame:
+    """How normal the margin is, the median run of a data set: skewness, excess kurtosis, share of classes that pass the test."""
+    columns = {"skewness": "|skewness|, n = 1", "kurtosis": "excess kurtosis, n = 1"}
+    columns |= {f"normal_{n}": f"% normal at n = {n}" for n in law.TESTED}
+    found = margins.assign(**{f"normal_{n}": 100 * margins[f"normal_{n}"] for n in law.TESTED}).groupby("dataset")[list(columns)].median()
+    found.insert(0, "data set", [plots.TITLES[dataset] for dataset in found.index])
+    return found.rename(columns=columns).reset_index(drop=True)
+
+
+def tabulate_limits(runs: pd.DataFrame, n: int = 80) -> pd.DataFrame:
+    """Where n-accuracy stops rising: the limit from the class means beside n-accuracy at `n`, means over seeds with intervals."""
+    chosen = usual(runs)[lambda table: (table["n"] == n) & table["method"].isin(plots.METHODS)]
+    chosen = tables.at_defaults(chosen, ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers", "initialisation"])
+    columns = {}
+    for name, title in (("accuracy", f"measured at n = {n}"), ("predicted_training", f"predicted at n = {n}"), ("limit", "limit")):
+        found = intervals.summary(chosen, name, [*ROW, "method"])
+        columns[title] = pd.Series(report.format_summary(found), pd.MultiIndex.from_frame(found[[*ROW, "method"]]))
+    found = pd.DataFrame(columns).reset_index()
+    rows, methods = plots.cases(found, ROW), list(METHOD_TITLES)
+    place = [(rows.index(row), methods.index(method)) for row, method in zip(zip(*(found[name] for name in ROW)), found["method"])]
+    found = found.iloc[sorted(range(len(found)), key=place.__getitem__)]
+    found.insert(0, "network", [plots.case_title(case) for case in zip(*(found[name] for name in ROW))])
+    return found.assign(method=found["method"].map(METHOD_TITLES)).drop(columns=ROW).reset_index(drop=True)
+
+
+def tabulate_sweet_spots(runs: pd.DataFrame) -> pd.DataFrame:
+    """The measured and the predicted rho of most relative information, a row a network, a column for each of SHOWN_N: "3.5 / 3.5"."""
+    found = claim_sweet_spot(runs)
+    found = found[found["n"].isin(SHOWN_N)]
+    text = [f"{row.estimate:g} ({row.low:g} to {row.high:g})" for row in found.itertuples()]
+    return found.assign(text=text, n="n = " + found["n"].astype(str)).pivot(index="case", columns="n", values="text").rename_axis(
+        index="network", columns=None)[[f"n = {n}" for n in SHOWN_N if (found["n"] == n).any()]]

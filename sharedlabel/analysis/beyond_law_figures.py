@@ -1,0 +1,163 @@
+"""Figures of the law of large tuples; each function returns a figure and its alternative text."""
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.patches import Ellipse
+
+from sharedlabel import ROOT
+from sharedlabel.analysis import beyond_law, plots
+from sharedlabel.analysis.report import VERDICT_COLOURS
+from sharedlabel.moments import ClassMoments
+
+DATASETS = {name: colour for name, colour in zip(("mnist", "cifar10", "cifar100"), plots.PALETTE)}
+ELLIPSE_N = (1, 5, 40)
+SPOT_N = (1, 5, 25)
+
+
+def draw_scatter(runs: pd.DataFrame):
+    """Measured n-accuracy against the law's, a point a run and n: small n on the left, large n on the right."""
+    if runs.empty:
+        return None, ""
+    figure, axes = plt.subplots(1, 2, figsize=(9.2, 4.6), layout="constrained", sharey=True)
+    split = {"n = 1 and 2": runs["n"] <= 2, f"n ≥ {beyond_law.LARGE_N}": runs["n"] >= beyond_law.LARGE_N}
+    for ax, (title, chosen) in zip(axes, split.items()):
+        for dataset, colour in DATASETS.items():
+            part = runs[chosen & (runs["dataset"] == dataset)]
+            label = plots.TITLES[dataset]
+            ax.scatter(part["predicted_training"], part["accuracy"], s=9, alpha=0.45, color=colour, label=label, linewidths=0)
+        ax.plot([0, 100], [0, 100], color="0.3", linewidth=1)
+        ax.set(title=title, xlabel="predicted from training images (%)", xlim=(0, 101), ylim=(0, 101))
+    axes[0].set_ylabel("measured n-accuracy (%)")
+    axes[0].legend(loc="upper left", markerscale=2)
+    return figure, (
+        "Two scatter plots of measured against predicted n-accuracy, a point a run and n. For n of 5 and more the points lie "
+        "along the diagonal; for n = 1 and 2 they lie near it, within a few points."
+    )
+
+
+def draw_errors(runs: pd.DataFrame):
+    """Mean |predicted - measured| against n, a panel a data set, a curve for each kind of prediction."""
+    datasets = [name for name in DATASETS if (runs["dataset"] == name).any()]
+    if not datasets:
+        return None, ""
+    figure, axes = plt.subplots(1, len(datasets), figsize=(3.3 * len(datasets), 4), layout="constrained", sharey=True, squeeze=False)
+    styles = zip(beyond_law.PREDICTIONS.items(), plots.PALETTE, plots.MARKERS)
+    for (name, label), colour, marker in styles:
+        for ax, dataset in zip(axes[0], datasets):
+            sizes = runs[runs["dataset"] == dataset].groupby("n")[f"error_{name}"].agg(lambda error: error.abs().mean()).dropna()
+            ax.plot(sizes.index, sizes, color=colour, marker=marker, markersize=4, label=label)
+            ax.set(title=plots.TITLES[dataset], xlabel="n", xscale="log")
+            ax.set_xticks([1, 2, 5, 10, 25, 80], labels=["1", "2", "5", "10", "25", "80"])
+            ax.minorticks_off()
+    axes[0, 0].set(ylabel="mean |predicted − measured| (points)", ylim=(0, None))
+    axes[0, -1].legend(fontsize="x-small")
+    return figure, "Mean absolute error of the predictions against n, one panel a data set, one curve for each kind of moments."
+
+
+def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
+    """n-accuracy of the baseline on some networks (data set, model, rho): points measured, lines predicted, dotted the limit; 3 seeds."""
+    chosen = beyond_law.usual(runs)[lambda table: table["method"] == "baseline"]
+    rows = [row for row in rows if len(plots.select_case(chosen, row))]
+    if not rows:
+        return None, ""
+    figure, axes = plt.subplots(1, len(rows), figsize=(4.6 * len(rows), 4.2), layout="constrained", sharey=True, squeeze=False)
+    for ax, row in zip(axes[0], rows):
+        part = plots.select_case(chosen, row)
+        for (seed, own), colour in zip(list(part.groupby("seed"))[:3], plots.PALETTE):
+            own = own.sort_values("n")
+            ax.plot(own["n"], own["predicted_training"], color=colour, label=f"seed {seed:g}")
+            ax.plot(own["n"], own["accuracy"], "o", color=colour, markersize=5)
+            ax.axhline(own["limit"].iloc[0], color=colour, linestyle=":", linewidth=1.4)
+        ax.set(title=plots.case_title(row), xlabel="n", xscale="log", ylim=(0, 103))
+        ax.set_xticks([1, 2, 5, 10, 25, 80], labels=["1", "2", "5", "10", "25", "80"])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("n-accuracy (%)")
+    axes[0, 0].legend(loc="lower right")
+    return figure, "n-accuracy against n for three seeds: measured points lie on the predicted curves, which level off at their limits."
+
+
+def draw_sweet_spots(runs: pd.DataFrame):
+    """Relative information against rho, as a share of the largest measured: markers measured, lines predicted; a panel a network."""
+    chosen = beyond_law.relative_information(runs)
+    networks = plots.cases(chosen)[:3]
+    if not networks:
+        return None, ""
+    figure, axes = plt.subplots(1, len(networks), figsize=(3.4 * len(networks), 4.2), layout="constrained", sharey=True, squeeze=False)
+    for ax, case in zip(axes[0], networks):
+        part = plots.select_case(chosen, case)
+        for n, colour, marker in zip(SPOT_N, plots.PALETTE, plots.MARKERS):
+            means = part[part["n"] == n].groupby("rho")[["relative_information", "predicted_relative"]].mean()
+            means = means / means["relative_information"].max()
+            ax.plot(means.index, means["predicted_relative"], color=colour)
+            ax.plot(means.index, means["relative_information"], marker, color=colour, markersize=6, label=f"n = {n}")
+        ax.set(title=plots.case_title(case), xlabel="ρ", ylim=(0, 1.1))
+    axes[0, 0].set_ylabel("relative information, share of the best")
+    axes[0, 0].legend(loc="lower left")
+    return figure, "Relative information against rho for n = 1, 5 and 25: predicted lines run close to the measured markers."
+
+
+def read_example(results: str | Path = "results") -> dict[str, ClassMoments]:
+    """The class moments of the worked example by method; {} where its file is missing."""
+    file = ROOT / results / "tables" / "law_example.csv"
+    if not file.exists():
+        return {}
+    found = {}
+    for method, part in pd.read_csv(file).groupby("method", sort=False):
+        means = torch.tensor((part["entry"] == "mean").to_numpy(copy=True))
+        values = torch.tensor(part.drop(columns=["method", "label", "entry"]).to_numpy(copy=True))
+        mean, rest = values[means], values[~means]
+        found[method] = ClassMoments(mean, rest.view(len(mean), -1, mean.shape[1]), torch.full((len(mean),), 1000))
+    return found
+
+
+def leading_discriminants(moments: ClassMoments) -> torch.Tensor:
+    """The two directions [d, 2] along which class means are farthest apart, in units of the spread within classes."""
+    within = moments.pooled_covariance
+    within = within + 1e-3 * within.trace() / len(within) * torch.eye(len(within), dtype=within.dtype)
+    values, vectors = torch.linalg.eigh(within)
+    whiten = vectors / values.sqrt()
+    centred = (moments.mean - moments.mean.mean(0)) @ whiten
+    return whiten @ torch.linalg.svd(centred).Vh[:2].T
+
+
+def draw_means(moments: ClassMoments):
+    """Ten class means in the plane of the two leading discriminants, with the ellipse that holds half of the mean outputs of n images."""
+    plane = leading_discriminants(moments)
+    points, winners = moments.mean @ plane, moments.mean.argmax(1)
+    figure, axes = plt.subplots(1, len(ELLIPSE_N), figsize=(10.2, 3.9), layout="constrained", sharex=True, sharey=True)
+    radius = np.sqrt(2 * np.log(2))  # in a plane, half of a normal distribution lies within it
+    for ax, n in zip(axes, ELLIPSE_N):
+        for label, point in enumerate(points):
+            values, vectors = torch.linalg.eigh(plane.T @ moments.covariance[label] @ plane / n)
+            own = int(winners[label]) == label
+            colour = VERDICT_COLOURS["holds" if own else "fails"]
+            size = 2 * radius * values.clamp(min=0).sqrt()
+            angle = float(torch.rad2deg(torch.atan2(vectors[1, 1], vectors[0, 1])))
+            ax.add_patch(Ellipse(point.tolist(), float(size[1]), float(size[0]), angle=angle, color=colour, alpha=0.25))
+            text = str(label) if own else f"{label}→{int(winners[label])}"
+            ax.annotate(text, point.tolist(), ha="center", va="center", fontsize="small", fontweight="bold", color=colour)
+        spread = points.max(0).values - points.min(0).values
+        low, high = points.min(0).values - 0.15 * spread, points.max(0).values + 0.15 * spread
+        ax.set(title=f"n = {n}", xlabel="first discriminant", xlim=(float(low[0]), float(high[0])), ylim=(float(low[1]), float(high[1])))
+    axes[0].set_ylabel("second discriminant")
+    named = [f"{label} is taken for {int(winner)}" for label, winner in enumerate(winners) if int(winner) != label]
+    return figure, (
+        "Class means of ten digits in the plane of two discriminants, with ellipses that shrink as n grows from 1 to 40. "
+        f"By the largest mean logit {', '.join(named) or 'every class is named correctly'}."
+    )
+
+
+def tabulate_means(found: dict[str, ClassMoments]) -> pd.DataFrame:
+    """By how much each class's own mean logit exceeds the largest of the others, by method, and which class wins where it does not."""
+    columns = {"class": range(len(next(iter(found.values())).mean))} if found else {}
+    for method, moments in found.items():
+        own, rivals = moments.mean.diagonal(), moments.mean.clone()
+        rivals.fill_diagonal_(-torch.inf)
+        lead, winner = own - rivals.max(1).values, moments.mean.argmax(1)
+        columns[beyond_law.METHOD_TITLES[method]] = [
+            f"{value:+.2f}" + (f" ({w} wins)" if value < 0 else "") for value, w in zip(lead.tolist(), winner.tolist())
+        ]
+    return pd.DataFrame(columns)

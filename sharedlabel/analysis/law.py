@@ -1,0 +1,275 @@
+"""The law of large tuples over committed runs: what the moments of single images predict for every n, as CSV files in results/tables.
+
+    python -m sharedlabel.analysis.law mnist          # or several data sets; all that have records without a name
+
+A network is built anew from its committed checkpoint and evaluated once on training and held-out images; no tuple is drawn. Runs that a
+CSV holds are not computed again. A run without a committed checkpoint (an unpruned head, a large CNN) is left out.
+"""
+import json
+import sys
+import time
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy import stats
+from torch import Tensor
+
+from sharedlabel import ROOT, choices, data, embeddings, heads, metrics, models, moments, predictors, pruning, readouts, training
+from sharedlabel.data import Images
+from sharedlabel.live import lstm
+from sharedlabel.runs import checkpoints, names, parameters
+from sharedlabel.runtime import random_stream, select_device
+
+METHODS = ("baseline", "balanced", "freeze_retrain", "head_control", "readout")  # a mean of outputs of single images predicts
+TRAINING_IMAGES, LEAST_OF_A_CLASS = 10_000, 200  # of which the moments are taken; more where there are many classes
+DRAWS = 50_000  # of all classes together, for every predicted confusion matrix
+RESAMPLED = (1, 2, 5)  # n at which tuples of training images are drawn, to see what normality costs
+TESTED = (1, 5, 25)  # n at which the margin is tested for normality
+EXAMPLE = {"dataset": "mnist", "model": "conv", "rho": 3.5, "seed": 1}  # a CNN whose means are shown, by the baseline and balanced
+AT_ONCE = 12  # runs after which the files are written
+TUPLES, LEVEL = 200, 0.01  # of a class, and the level of that test
+
+
+def record_files(dataset: str, model: str, results: str | Path = "results") -> list[Path]:
+    """The records of METHODS on a data set and network that measured something and have a committed checkpoint."""
+    folder = ROOT / results / dataset / model
+    files = sorted(file for method in METHODS for file in folder.glob(f"{dataset}-{model}-{method}-*.json"))
+    files = [file for file in files if "-readout-" not in file.stem or "-lda-" in file.stem]  # of readouts those in closed form are enough
+    return [file for file in files if file.with_suffix(".safetensors").exists()]
+
+
+def digest(run: str) -> str:
+    """The hash that ends a run's name, which is enough to find it."""
+    return run.rpartition("-")[2]
+
+
+@lru_cache(maxsize=2)
+def image_sets(dataset: str, held_out: float, seed: int) -> tuple[Images, Images]:
+    """About TRAINING_IMAGES of the images that the runs of a seed are trained on, as many of each class, and all that are held out."""
+    train_set, held_out_set, _ = data.load_splits(dataset, held_out, seed, [1])
+    members, size = data.by_class(train_set.labels), max(TRAINING_IMAGES // train_set.classes, LEAST_OF_A_CLASS)
+    return train_set.subset(torch.cat([each[:size] for each in members]).sort().values), held_out_set
+
+
+def run_outputs(file: Path) -> list[tuple[Tensor, Tensor]]:
+    """(outputs [N, l], labels [N]) of the network of a record for training and for held-out images.
+
+    FileNotFoundError where a checkpoint is missing, ValueError where it is damaged or another network's.
+    """
+    params = complete_parameters(file)
+    sets = image_sets(params["dataset"], params["held_out"], params["seed"])
+    if params["method"] == "head_control":
+        found = head_outputs(file, params, sets)
+    elif params["method"] == "readout":
+        found = readout_outputs(file, params)
+    else:
+        network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
+        small = checkpoints.restore_network(network, sets[0].shape, checkpoints.load(file))
+        found = [training.outputs(small, rows, params["precision"]) for rows in data.gather_columns(sets, small.columns)]
+    return [(each, images.labels) for each, images in zip(found, sets)]
+
+
+def complete_parameters(file: Path) -> dict:
+    """All parameters of a record by the names that they have now, `method` and `results` among them."""
+    recorded = names.parameters_of(json.loads(file.read_text())["params"])
+    method, results = recorded.pop("method"), str(file.parents[2])
+    return {"method": method} | parameters.check(method, recorded | {"results": results}, str(file))
+
+
+def head_outputs(file: Path, params: dict, sets: tuple[Images, Images]) -> list[Tensor]:
+    """The outputs of a head that reads every image by itself, after the CNN that its run starts from."""
+    cnn = checkpoints.prerequisite_path("head_control", params)
+    rows = stored_embeddings(cnn, params["standardised"])
+    head = restore_head(checkpoints.load(file), rows[0].shape[0] - 1, sets[0].classes)
+    small = predictors.IndependentHead(predictors.StoredEmbeddings(), head, head.columns)
+    single = [torch.arange(len(each))[:, None] for each in rows]
+    return [training.outputs(small, each, chosen=chosen) for each, chosen in zip(rows, single)]
+
+
+@torch.no_grad()
+def readout_outputs(file: Path, params: dict) -> list[Tensor]:
+    """The outputs of a linear readout after the CNN that its run starts from."""
+    tensors = checkpoints.load(file)
+    columns = tensors["readout.columns"].long()
+    found = cnn_embeddings(checkpoints.prerequisite_path("readout", params), params["embedding"])
+    return [F.linear(each[:, columns], tensors["readout.0.weight"], tensors["readout.0.bias"]) for each in found]
+
+
+@lru_cache(maxsize=2)
+def cnn_embeddings(cnn: Path, embedding: str) -> list[Tensor]:
+    """`readouts.embed` of the CNN of a record, for the `image_sets` of its seed."""
+    params = complete_parameters(cnn)
+    sets = image_sets(params["dataset"], params["held_out"], params["seed"])
+    network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
+    small = checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
+    return readouts.embed(small, list(sets), embedding, params["precision"])
+
+
+@lru_cache(maxsize=2)
+def stored_embeddings(cnn: Path, standardised: bool) -> list[Images]:
+    """`embeddings.compute` of the CNN of a record, for the `image_sets` of its seed."""
+    params = complete_parameters(cnn)
+    sets = image_sets(params["dataset"], params["held_out"], params["seed"])
+    network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
+    checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
+    return embeddings.compute(network, list(sets), torch.device("cpu"), params["precision"], standardised)[0]
+
+
+@torch.no_grad()
+def restore_head(tensors: dict[str, Tensor], features: int, classes: int) -> lstm.LiveHead:
+    """The live part of the LSTM head with this sparse checkpoint (`checkpoints.live_tensors` with the prefix "head.")."""
+    head, masks = heads.LSTMHead(features, classes), {}
+    for name, parameter in head.named_parameters():
+        index = tensors[f"head.{name}.index"].long()
+        parameter.zero_().view(-1)[index] = tensors[f"head.{name}.values"]
+        masks[name] = torch.zeros_like(parameter, dtype=torch.bool)
+        masks[name].view(-1)[index] = True
+    pruning.apply_masks(head, masks)
+    return lstm.build(head)
+
+
+def predict(outputs: Tensor, labels: Tensor, ns: list[float], generator: torch.Generator) -> list[tuple[float, float]]:
+    """(n-accuracy, information gain in bits) that the law predicts for every n, and for n to infinity; classes are equally frequent."""
+    found = moments.class_moments(outputs, labels)
+    confusions = moments.predicted_confusion(found, ns, generator, DRAWS // len(found.mean))
+    return [(metrics.n_accuracy(each), metrics.information_gain(each)) for each in (*confusions, moments.limit_confusion(found))]
+
+
+def equivalent_size(n: int, images: int) -> float:
+    """How many independent images have a mean of the same variance as n different ones of a class that has so many `images`.
+
+    Tuples are drawn without replacement, so the mean of all images of a class does not vary: the finite population correction.
+    """
+    return n * (images - 1) / (images - n) if n < images else np.inf
+
+
+def resampled_accuracy(outputs: Tensor, labels: Tensor, n: int, generator: torch.Generator) -> float:
+    """The n-accuracy of random n-tuples of these very images: as the law, without its assumption that means are normal."""
+    members = data.by_class(labels)
+    hits = []
+    for label, own in enumerate(members):
+        chosen = own[:, None] if n == 1 else own[torch.randint(len(own), (DRAWS // len(members), n), generator=generator)]
+        hits.append(float((predictors.mean_of_logits(outputs, chosen) == label).double().mean()))
+    return float(np.mean(hits))
+
+
+def margins(outputs: Tensor, labels: Tensor) -> list[np.ndarray]:
+    """For every class: by how much its images' own output exceeds that of the class's rival, the other class with the largest mean."""
+    found = []
+    for label, own in enumerate(data.by_class(labels)):
+        mean = outputs[own].mean(0)
+        mean[label] = -torch.inf
+        found.append((outputs[own, label] - outputs[own, mean.argmax()]).double().numpy())
+    return found
+
+
+def margin_statistics(outputs: Tensor, labels: Tensor, generator: np.random.Generator) -> dict[str, float]:
+    """How far the margins of single images are from normal, mean over classes, and for TESTED n in how many classes that shows.
+
+    `normal_N`: the share of classes in which D'Agostino and Pearson's test does not reject that the mean margins of TUPLES random
+    N-tuples are normal, at LEVEL. Classes whose margin is constant are left out; nan if all are.
+    """
+    varying = [each for each in margins(outputs, labels) if each.std() > 1e-9 * max(1.0, abs(each).max())]
+    if not varying:
+        return {}
+    skewness, kurtosis = ([how(each) for each in varying] for how in (stats.skew, stats.kurtosis))
+    found = {"skewness": np.abs(skewness).mean(), "kurtosis": np.mean(kurtosis)}
+    for n in TESTED:
+        means = [generator.choice(each, (TUPLES, n)).mean(1) for each in varying]
+        found[f"normal_{n}"] = np.mean([stats.normaltest(each).pvalue >= LEVEL if each.std() > 0 else False for each in means])
+    return found
+
+
+def law_rows(file: Path) -> tuple[list[dict], dict]:
+    """What the law says of a run: a row for every n that its record has, and one for n = inf; and its `margin_statistics`."""
+    record, run = json.loads(file.read_text()), digest(file.stem)
+    ns = sorted({row["n"] for row in record["measures"]})
+    (outputs, labels), held_out = run_outputs(file)
+    finite = [equivalent_size(n, choices.DATASETS[record["params"]["dataset"]].largest_tuple) for n in ns]
+    columns = {
+        "training": predict(outputs, labels, ns, random_stream(0, "law")), "held_out": predict(*held_out, ns, random_stream(0, "law")),
+        "finite": predict(outputs, labels, finite, random_stream(0, "law")),
+    }
+    rows = [{"run": run, "n": n} for n in (*ns, np.inf)]
+    for name, predicted in columns.items():
+        for row, (accuracy, information) in zip(rows, predicted):
+            row |= {f"{name}_accuracy": accuracy} | ({f"{name}_information": information} if name == "training" else {})
+    for row in rows:
+        if row["n"] in RESAMPLED:
+            row["resampled_accuracy"] = resampled_accuracy(outputs, labels, row["n"], random_stream(0, "resampled"))
+    return rows, {"run": run} | margin_statistics(outputs, labels, np.random.default_rng(0))
+
+
+def table_files(dataset: str, model: str, results: str | Path = "results") -> tuple[Path, Path]:
+    """Where the law's rows of a data set and network lie, and its margins."""
+    folder = ROOT / results / "tables"
+    return folder / f"law_{dataset}_{model}.csv", folder / f"law_margins_{dataset}_{model}.csv"
+
+
+COLUMNS = (
+    ["run", "n", "training_accuracy", "training_information", "held_out_accuracy", "finite_accuracy", "resampled_accuracy"],
+    ["run", "skewness", "kurtosis", *(f"normal_{n}" for n in TESTED)],
+)
+
+
+def read_all(kind: int, results: str | Path = "results") -> pd.DataFrame:
+    """The law's rows of all data sets and networks (`kind` 0), or their margins (1)."""
+    files = [table_files(dataset, model, results)[kind] for dataset in choices.DATASETS for model in choices.MODELS]
+    found = pd.concat([read(file) for file in files if file.exists()] or [pd.DataFrame(columns=["run"])], ignore_index=True)
+    return found.reindex(columns=COLUMNS[kind]).astype({name: float for name in COLUMNS[kind][1:]})
+
+
+def read(file: Path) -> pd.DataFrame:
+    """A CSV of the law, its run as text; empty where there is none."""
+    return pd.read_csv(file, dtype={"run": str}) if file.exists() else pd.DataFrame(columns=["run"])
+
+
+def update(dataset: str, model: str, results: str | Path = "results") -> int:
+    """Bring the CSV files of a data set and network up to date with its records; returns how many runs were computed."""
+    targets, files = table_files(dataset, model, results), {digest(file.stem): file for file in record_files(dataset, model, results)}
+    new = [file for run, file in files.items() if run not in set(read(targets[1])["run"])]
+    new.sort(key=lambda file: (complete_parameters(file)["seed"], file))  # so that a seed's images and a CNN's embeddings are computed once
+    for start in range(0, len(new), AT_ONCE):
+        found = [law_rows(file) for file in new[start : start + AT_ONCE]]
+        added = pd.DataFrame([row for rows, _ in found for row in rows]), pd.DataFrame([row for _, row in found])
+        for target, table in zip(targets, added):
+            write(target, pd.concat([old, table]) if len(old := read(target)) else table, set(files))
+    return len(new)
+
+
+def write(target: Path, table: pd.DataFrame, runs: set[str]) -> None:
+    """Write those of a table's rows that are of `runs`, in a fixed order."""
+    table = table[table["run"].isin(runs)].sort_values([name for name in ("run", "n") if name in table])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(target, index=False, float_format="%.4g", lineterminator="\n")
+
+
+def write_example(results: str | Path = "results") -> None:
+    """Class means and covariances of EXAMPLE's networks on training images, for a worked example: results/tables/law_example.csv."""
+    rows = []
+    for method in ("baseline", "balanced"):
+        run = {"method": method} | parameters.check(method, EXAMPLE | {"results": str(results)})
+        found = moments.class_moments(*run_outputs(names.record_path(parameters.identity(method, run), results))[0])
+        for label, (mean, covariance) in enumerate(zip(found.mean, found.covariance)):
+            entries = {"mean": mean} | {f"covariance {j}": row for j, row in enumerate(covariance)}
+            rows += [{"method": method, "label": label, "entry": name} | dict(enumerate(value.tolist())) for name, value in entries.items()]
+    pd.DataFrame(rows).to_csv(ROOT / results / "tables" / "law_example.csv", index=False, float_format="%.5g", lineterminator="\n")
+
+
+def main(datasets: list[str]) -> None:
+    select_device("cpu")
+    for dataset in datasets or choices.DATASETS:
+        for model in choices.MODELS:
+            start = time.monotonic()
+            if count := update(dataset, model):
+                print(f"{dataset}, {model}: {count} runs in {time.monotonic() - start:.0f} s")
+        if dataset == EXAMPLE["dataset"]:
+            write_example()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,249 @@
+"""Readouts of single images beside averaged logits, the head alone and the CNN-LSTM: what accuracy costs, and images needed.
+
+A rung of the ladder is one way to turn a CNN's output for each image of a tuple into a prediction. n-accuracies are in percent;
+weights and MACs are those of CNN and readout together, MACs for one image. Tuples are the `random` ones.
+"""
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sharedlabel import ROOT, choices
+from sharedlabel.analysis import intervals, law, plots, report, tables
+from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge, judge_negligible
+from sharedlabel.analysis.intervals import ROW
+
+MEASURED_AND_PREDICTED = [("measured", "accuracy"), ("predicted", "predicted")]
+TABLE_2_N = [2, 5, 7, 15, 40]
+TARGET = 95.0  # n-accuracy that `images_needed` is about
+TOLERANCE = 2.0  # points by which a readout may fall short of an LSTM and still count as level
+FACTOR = 1.25  # by which a predicted number of images may be off
+RUNGS = {  # in the order of the ladder
+    "averaged": "averaged logits", "lda": "LDA", "linear": "linear layer", "mlp8": "MLP, 8 units", "mlp32": "MLP, 32 units",
+    "mlp200": "MLP, 200 units", "lda_features": "LDA of the last hidden layer", "head_pruned": "head alone, pruned",
+    "lstm_pruned": "CNN-LSTM, pruned head", "head": "head alone", "lstm": "CNN-LSTM",
+}
+HEAD_DEFAULTS = ["order", "permutations", "cnn_training", "standardised", "head_biases", "head_pruner", "standard_weight", "tuple_size",
+                 "tuples_per_batch", "initialisation"]
+OPTIONAL = ["cnn_method", "readout", "hidden_units", "embedding", "head_rho", "head_pruner", "train_n"]  # a folder may lack them
+KEYS = [*ROW, "cnn_method", "rung", "seed", "n"]
+
+
+def select_runs(results: str | Path = "results") -> pd.DataFrame:
+    """Every rung on every CNN, a row a run and n: KEYS, `run`, `accuracy`, `weights`, `macs` of one image.
+
+    `cnn_method` is what trained the CNN. A head alone was trained on single images; a CNN-LSTM for this n. All else is at its default.
+    """
+    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout"))
+    runs = runs[(runs["protocol"] == "random") & (runs["pruner"] == "synflow") & (runs["prune_iterations"] == 100)]
+    runs = tables.at_defaults(runs, HEAD_DEFAULTS, but=["head_pruner"])
+    runs = runs.reindex(columns=runs.columns.union(OPTIONAL))
+    cnn = runs["method"].isin(["baseline", "balanced"])
+    runs = runs.assign(rung=name_rungs(runs), cnn_method=runs["cnn_method"].where(~cnn, runs["method"]))
+    heads = runs["method"].isin(["head_control", "cnn_lstm"])
+    used = np.where(runs["method"] == "head_control", runs["train_n"] == 1, runs["train_n"] == runs["n"])
+    plain = (runs["head_pruner"] == "synflow") & (runs["head_learning_rate"] == 1e-4) if heads.any() else heads
+    runs = runs[runs["rung"].notna() & (~heads | (used & plain))]
+    runs = runs[~heads.reindex(runs.index) | (runs["head_rho"] == 0) | (runs["head_rho"] == table_2_head_rho(runs))]
+    found = runs.assign(accuracy=100 * runs["n_accuracy"], weights=runs["params_remaining"], macs=runs["macs_live_image"])
+    return tables.check_distinct(found[[*KEYS, "run", "accuracy", "weights", "macs"]], KEYS).astype({"n": int, "seed": int})
+
+
+def name_rungs(runs: pd.DataFrame) -> pd.Series:
+    """Which rung a run is, one of RUNGS; nan for what is none (`averaged` readouts among them: the CNN's own record says the same)."""
+    head = np.where(runs["head_rho"] == 0, "", "_pruned")
+    readout = runs["readout"].astype(str) + np.where(runs["readout"] == "mlp", runs["hidden_units"].fillna(0).astype(int).astype(str), "")
+    readout = readout + np.where(runs["embedding"] == "features", "_features", "")
+    named = {
+        "baseline": "averaged", "balanced": "averaged", "head_control": "head" + pd.Series(head, runs.index),
+        "cnn_lstm": "lstm" + pd.Series(head, runs.index), "readout": readout.where(runs["readout"] != "averaged"),
+    }
+    found = pd.Series(np.nan, runs.index, dtype=object)
+    for method, name in named.items():
+        found = found.mask(runs["method"] == method, name)
+    return found.where(found.isin(list(RUNGS)))
+
+
+def table_2_head_rho(runs: pd.DataFrame) -> pd.Series:
+    """The rho to which Table 2 prunes the head of a data set; nan of another."""
+    return runs["dataset"].map({"mnist": 3.75, "cifar10": 2.5, "cifar100": 2.0})
+
+
+def table_2_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rungs on the CNNs that have an LSTM head (those of Table 2), at its n."""
+    with_head = runs[runs["rung"] == "lstm"][ROW].drop_duplicates()
+    return runs.merge(with_head, on=ROW)[lambda table: table["n"].isin(TABLE_2_N)]
+
+
+def rung_differences(runs: pd.DataFrame, one: str, other: str, ns: list[int]) -> pd.DataFrame:
+    """How far one rung lies above another in points, in pairs by seed: `intervals.summary`'s columns by ROW, cnn_method and n."""
+    keys = [*ROW, "cnn_method", "n"]
+    sides = [runs[(runs["rung"] == rung) & runs["n"].isin(ns)].set_index([*keys, "seed"])["accuracy"] for rung in (one, other)]
+    pairs = (sides[0] - sides[1]).dropna().rename("difference").reset_index()
+    return intervals.summary(pairs, "difference", keys) if len(pairs) else pd.DataFrame(columns=[*keys, "mean", "low", "high", "seeds"])
+
+
+def claim_difference(runs: pd.DataFrame, one: str, other: str, ns: list[int], tolerance: float = 0.0) -> pd.DataFrame:
+    """Whether one rung lies above another, or no more than `tolerance` below it, for every CNN and n."""
+    found = rung_differences(runs, one, other, ns)
+    cases = [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
+    verdicts = [judge(low + tolerance, high + tolerance) for low, high in zip(found["low"], found["high"])]
+    return found.rename(columns={"mean": "estimate"}).assign(case=cases, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
+
+
+def claim_lda(runs: pd.DataFrame) -> pd.DataFrame:
+    """LDA minus averaged logits."""
+    return claim_difference(runs, "lda", "averaged", [5, 40])
+
+
+def claim_lda_pruned_lstm(runs: pd.DataFrame) -> pd.DataFrame:
+    """LDA minus the CNN-LSTM whose head is pruned as Table 2 states."""
+    return claim_difference(runs, "lda", "lstm_pruned", TABLE_2_N)
+
+
+def claim_mlp_lstm(runs: pd.DataFrame) -> pd.DataFrame:
+    """The MLP with 32 hidden units minus the CNN-LSTM with an unpruned head."""
+    return claim_difference(runs, "mlp32", "lstm", TABLE_2_N, TOLERANCE)
+
+
+def claim_lda_lstm(runs: pd.DataFrame) -> pd.DataFrame:
+    """LDA minus the CNN-LSTM with an unpruned head."""
+    return claim_difference(runs, "lda", "lstm", TABLE_2_N, TOLERANCE)
+
+
+def claim_features_lstm(runs: pd.DataFrame) -> pd.DataFrame:
+    """LDA of the last hidden layer minus the CNN-LSTM with an unpruned head."""
+    return claim_difference(runs, "lda_features", "lstm", TABLE_2_N, TOLERANCE)
+
+
+def claim_limit(runs: pd.DataFrame) -> pd.DataFrame:
+    """n-accuracy of LDA at n = 80 against TARGET."""
+    found = intervals.summary(runs[(runs["rung"] == "lda") & (runs["n"] == 80)], "accuracy", [*ROW, "cnn_method"])
+    cases = [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
+    verdicts = [judge(low - TARGET, high - TARGET) for low, high in zip(found["low"], found["high"])]
+    return found.rename(columns={"mean": "estimate"}).assign(case=cases, n=80, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
+
+
+# ---- images needed
+
+
+def images_needed(ns: np.ndarray, accuracies: np.ndarray, target: float = TARGET) -> float:
+    """The least n, interpolated in log n, from which on accuracies (of increasing ns) are at least `target`; inf where the last is not."""
+    below = np.nonzero(accuracies < target)[0]
+    if not len(below):
+        return float(ns[0])
+    last = below[-1]
+    if last == len(ns) - 1:
+        return np.inf
+    share = (target - accuracies[last]) / (accuracies[last + 1] - accuracies[last])
+    return float(np.exp(np.log(ns[last]) + share * (np.log(ns[last + 1]) - np.log(ns[last]))))
+
+
+def needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
+    """Images needed for TARGET of the baseline's CNNs: ROW, rung (averaged, lda), seed, `measured`, `predicted` (inf: more than 80).
+
+    Predicted by the law from training images (`analysis.law`); only runs that it has.
+    """
+    chosen = runs[runs["rung"].isin(["averaged", "lda"]) & (runs["cnn_method"] == "baseline")]
+    predicted = law.read_all(0, results).set_index(["run", "n"]).reindex(columns=["training_accuracy"])["training_accuracy"]
+    keys = pd.MultiIndex.from_arrays([chosen["run"].map(law.digest), chosen["n"].astype(float)])
+    chosen = chosen.assign(predicted=100 * predicted.reindex(keys).to_numpy(float)).dropna(subset="predicted").sort_values("n")
+    rows = [
+        dict(zip([*ROW, "rung", "seed"], key))
+        | {name: images_needed(part["n"].to_numpy(), part[column].to_numpy()) for name, column in MEASURED_AND_PREDICTED}
+        for key, part in chosen.groupby([*ROW, "rung", "seed"])
+    ]
+    return pd.DataFrame(rows, columns=[*ROW, "rung", "seed", "measured", "predicted"]).astype({"measured": float, "predicted": float})
+
+
+def claim_needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
+    """Predicted over measured number of images for TARGET under LDA, a geometric mean over the seeds that reach it."""
+    found = needed(runs, results)
+    found = found[(found["rung"] == "lda") & np.isfinite(found["measured"]) & np.isfinite(found["predicted"])]
+    found = intervals.summary(found.assign(ratio=np.log(found["predicted"] / found["measured"])), "ratio", ROW)
+    within = np.log(FACTOR)
+    rows = []
+    for row in found.itertuples():
+        verdict = judge_negligible(row.low, row.high, within)
+        rows.append({"case": plots.case_title((row.dataset, row.model, row.rho)), "n": "for 95 %", "estimate": np.exp(row.mean),
+                     "low": np.exp(row.low), "high": np.exp(row.high), "seeds": row.seeds, "verdict": verdict})
+    return claim_rows(rows)
+
+
+CLAIMS = [
+    Claim("lda-averaging", "ours", "linear discriminant analysis of the logits recognises more tuples than averaging them (n = 5, 40)",
+          "points", "the paired 95 % interval of the difference lies above 0", claim_lda),
+    Claim("lda-limit", "ours", f"with it n-accuracy at n = 80 exceeds {TARGET:g} %, on every CNN", "%",
+          f"the 95 % interval lies above {TARGET:g} %", claim_limit),
+    Claim("lda-pruned-lstm", "ours", "it recognises more than the CNN-LSTM whose head is pruned as Table 2 states", "points",
+          "the paired 95 % interval of the difference lies above 0", claim_lda_pruned_lstm),
+    Claim("lda-lstm", "ours", f"it is at most {TOLERANCE:g} points below the CNN-LSTM with an unpruned head", "points",
+          f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_lda_lstm),
+    Claim("lda-features-lstm", "ours", f"LDA of the last hidden layer, not the logits, is at most {TOLERANCE:g} points below it", "points",
+          f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_features_lstm),
+    Claim("mlp-lstm", "ours", f"an MLP with 32 hidden units, its outputs averaged, is at most {TOLERANCE:g} points below it", "points",
+          f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_mlp_lstm),
+    Claim("images-needed", "ours", f"the law predicts the images needed for {TARGET:g} % with LDA within a factor of {FACTOR:g}", "factor",
+          f"the 95 % interval of predicted over measured lies in 1/{FACTOR:g} to {FACTOR:g}", claim_needed),
+]
+
+
+# ---- tables
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """n-accuracy of every rung on every CNN, for the CSV: `intervals.summary` by ROW, cnn_method, rung and n."""
+    return intervals.summary(runs, "accuracy", [*ROW, "cnn_method", "rung", "n"])
+
+
+def tabulate_ladder(runs: pd.DataFrame, case: tuple) -> pd.DataFrame:
+    """The ladder on one CNN (ROW and cnn_method), cheapest first as RUNGS are: weights, MACs, n-accuracy at TABLE_2_N, seeds."""
+    part = table_2_runs(runs)
+    for name, value in zip([*ROW, "cnn_method"], case):
+        part = part[part[name] == value]
+    if part.empty:
+        return pd.DataFrame()
+    found = intervals.summary(part, "accuracy", ["rung", "n"])
+    found = found.assign(text=report.format_summary(found)).pivot(index="rung", columns="n", values="text").add_prefix("n = ").fillna("-")
+    costs = part.groupby("rung").agg(weights=("weights", "mean"), MACs=("macs", "mean"))
+    order = [rung for rung in RUNGS if rung in found.index]
+    table = costs.round().join(found).loc[order].rename(index=RUNGS).rename_axis(index="readout", columns=None)
+    return table.reset_index()
+
+
+def paper_rows() -> pd.DataFrame:
+    """Table 2 of the paper: dataset, model, method, cnn_training, rho, head_rho, params_remaining and n2 to n40."""
+    return pd.read_csv(ROOT / "paper" / "table_2.csv")
+
+
+def tabulate_paper(dataset: str, model: str) -> pd.DataFrame:
+    """The paper's rows of one network."""
+    found = paper_rows()[lambda table: (table["dataset"] == dataset) & (table["model"] == model)]
+    names = [f"{plots.TITLES.get(row.method, row.method)}, {row.cnn_training} CNN" for row in found.itertuples()]
+    columns = {f"n{n}": f"n = {n}" for n in TABLE_2_N}
+    return found.assign(row=names).rename(columns=columns | {"params_remaining": "weights"})[["row", "weights", *columns.values()]]
+
+
+def tabulate_gain(runs: pd.DataFrame, ns: tuple[int, ...] = (1, 5, 40)) -> pd.DataFrame:
+    """Averaged logits and LDA side by side on every CNN, means over seeds: a row a CNN."""
+    chosen = runs[runs["rung"].isin(["averaged", "lda"]) & runs["n"].isin(ns)]
+    both = chosen.groupby([*ROW, "cnn_method", "seed", "n"])["rung"].transform("nunique") == 2
+    if not both.any():
+        return pd.DataFrame()
+    means = chosen[both].groupby([*ROW, "cnn_method", "n", "rung"])["accuracy"].mean().unstack("rung")
+    text = means["averaged"].map("{:.1f}".format) + " → " + means["lda"].map("{:.1f}".format)
+    text = text.unstack("n").add_prefix("n = ").reset_index()
+    rows = plots.cases(text, ROW)
+    text = text.iloc[sorted(range(len(text)), key=lambda i: (rows.index(tuple(text[ROW].iloc[i])), text["cnn_method"].iloc[i]))]
+    text.insert(0, "network", [plots.case_title(case) for case in zip(*(text[name] for name in ROW))])
+    return text.drop(columns=ROW).rename(columns={"cnn_method": "CNN"}).rename_axis(columns=None).reset_index(drop=True)
+
+
+def tabulate_needed(found: pd.DataFrame) -> pd.DataFrame:
+    """The median over seeds of the images `needed`, "measured / predicted", by network and rung; "> 80" where that is not reached."""
+    means = found.groupby([*ROW, "rung"])[["measured", "predicted"]].median().reset_index()
+    texts = [["> 80" if np.isinf(value) else f"{value:.1f}" for value in means[name]] for name in ("measured", "predicted")]
+    means = means.assign(text=[" / ".join(both) for both in zip(*texts)])
+    wide = means.pivot(index=ROW, columns="rung", values="text").reindex(columns=["averaged", "lda"]).fillna("-").reset_index()
+    wide.insert(0, "network", [plots.case_title(case) for case in zip(*(wide[name] for name in ROW))])
+    return wide.drop(columns=ROW).rename(columns=RUNGS).rename_axis(columns=None)

@@ -1,0 +1,91 @@
+"""Figures of the readouts; each function returns a figure and its alternative text."""
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from sharedlabel.analysis import intervals, plots, readout
+
+LADDER_N = (2, 5, 40)
+CURVES = ("averaged", "lda", "mlp32", "head", "lstm")
+
+
+def rung_styles() -> dict[str, tuple]:
+    """Colour and marker of every rung, the same in every figure."""
+    markers = plots.MARKERS[: len(readout.RUNGS)]
+    return {rung: (plots.PALETTE[i % len(plots.PALETTE)], marker) for i, (rung, marker) in enumerate(zip(readout.RUNGS, markers))}
+
+
+def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
+    """n-accuracy of every rung on one CNN (ROW and cnn_method) against its `cost`, a panel an n; stars are the paper's rows by weights."""
+    part = readout.table_2_runs(runs)
+    for name, value in zip([*intervals.ROW, "cnn_method"], case):
+        part = part[part[name] == value]
+    if part.empty:
+        return None, ""
+    figure, axes = plt.subplots(1, len(LADDER_N), figsize=(10.2, 4.6), layout="constrained", sharey=True)
+    paper = readout.paper_rows()[lambda table: (table["dataset"] == case[0]) & (table["model"] == case[1])]
+    for ax, n in zip(axes, LADDER_N):
+        found = intervals.summary(part[part["n"] == n], "accuracy", ["rung"]).set_index("rung")
+        costs = part[part["n"] == n].groupby("rung")[cost].mean()
+        for rung, (colour, marker) in rung_styles().items():
+            if rung in found.index:
+                row = found.loc[rung]
+                bar = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]] if np.isfinite(row["low"]) else None
+                how = {"marker": marker, "color": colour, "label": readout.RUNGS[rung], "linestyle": "", "markersize": 7}
+                ax.errorbar(costs[rung], row["mean"], bar, **how)
+        if cost == "weights":
+            ax.plot(paper["params_remaining"], paper[f"n{n}"], "*", color="0.25", markersize=10, label="the paper's Table 2", linestyle="")
+        ax.set(title=f"n = {n}", xscale="log", xlabel="weights" if cost == "weights" else "MACs of an image", ylim=(0, 103))
+    axes[0].set_ylabel("n-accuracy (%)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncol=4, frameon=False)
+    return figure, (
+        f"n-accuracy against {cost} on {plots.case_title(case[:3])}, three panels for n = 2, 5 and 40, a marker for each readout and head. "
+        "Readouts with few weights lie far above the averaged logits, which are at the left."
+    )
+
+
+def draw_curves(runs: pd.DataFrame, cases: list[tuple]):
+    """n-accuracy against n on some CNNs (ROW and cnn_method), a curve a rung; of the CNN-LSTM the heads trained for each n."""
+    drawn = []
+    for case in cases:
+        part = runs
+        for name, value in zip([*intervals.ROW, "cnn_method"], case):
+            part = part[part[name] == value]
+        drawn += [(case, part)] if (part["rung"] == "lda").any() else []
+    if not drawn:
+        return None, ""
+    figure, axes = plt.subplots(1, len(drawn), figsize=(3.4 * len(drawn), 4.4), layout="constrained", sharey=True, squeeze=False)
+    for ax, (case, part) in zip(axes[0], drawn):
+        for rung in CURVES:
+            colour, marker = rung_styles()[rung]
+            if (part["rung"] == rung).any():
+                plots.curve(ax, part[part["rung"] == rung], "n", "accuracy", "n", color=colour, marker=marker, label=readout.RUNGS[rung])
+        ax.set(title=f"{plots.case_title(case[:3])}", xscale="log", xlabel="n", ylim=(0, 103))
+        ax.set_xticks([1, 2, 5, 10, 25, 80], labels=["1", "2", "5", "10", "25", "80"])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("n-accuracy (%)")
+    handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncol=3, frameon=False)
+    return figure, "n-accuracy against n by readout, one panel a CNN, with 95 % bands over seeds."
+
+
+def draw_needed(found: pd.DataFrame):
+    """Images needed for 95 % against rho, a panel a network: markers measured, lines predicted by the law; medians over seeds."""
+    networks = plots.cases(found)[:3]
+    if not networks:
+        return None, ""
+    figure, axes = plt.subplots(1, len(networks), figsize=(3.4 * len(networks), 4.2), layout="constrained", sharey=True, squeeze=False)
+    for ax, case in zip(axes[0], networks):
+        part = plots.select_case(found, case)
+        for rung in ("averaged", "lda"):
+            colour, marker = rung_styles()[rung]
+            medians = part[part["rung"] == rung].groupby("rho")[["measured", "predicted"]].median().replace(np.inf, np.nan)
+            ax.plot(medians.index, medians["predicted"], color=colour)
+            ax.plot(medians.index, medians["measured"], marker, color=colour, label=readout.RUNGS[rung])
+        ax.set(title=plots.case_title(case), xlabel="ρ", yscale="log", ylim=(0.9, 90))
+        ax.set_yticks([1, 2, 5, 10, 20, 40, 80], labels=["1", "2", "5", "10", "20", "40", "80"])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("images needed for 95 %")
+    axes[0, 0].legend(loc="upper left")
+    return figure, "Images needed for an n-accuracy of 95 % against rho: markers measured, lines predicted, for averaged logits and LDA."

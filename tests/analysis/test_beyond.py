@@ -1,0 +1,134 @@
+"""Claims on the law and on readouts, on made-up runs; both notebooks on a folder that has next to nothing."""
+import itertools
+
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+from conftest import run_notebook
+
+from sharedlabel import ROOT
+from sharedlabel.analysis import beyond_law, comparisons, readout
+from sharedlabel.analysis import beyond_law_figures as figures
+
+
+def law_runs(errors: dict[int, float], seeds: int = 3, method: str = "baseline", limit: float = 90, **given) -> pd.DataFrame:
+    """Runs of one network with these errors (predicted - measured) by n, a little apart between seeds."""
+    rows = []
+    for seed, (n, error) in itertools.product(range(seeds), errors.items()):
+        rows.append({
+            "run": f"{method}{seed}", "dataset": "mnist", "model": "conv", "rho": 3.5, "method": method, "seed": seed, "n": n,
+            "pruner": "synflow", "prune_iterations": 100, "accuracy": 88.0, "limit": limit + seed,
+            "predicted_training": 88 + error, "error_training": error + 0.1 * seed,
+            "error_information": 0.01 * error, "training_information": 3.0, "limit_information": 3.0, "relative_information": 3.0 * 3.5 / n,
+        } | given)
+    return pd.DataFrame(rows)
+
+
+def verdicts(rows: pd.DataFrame) -> list[str]:
+    assert list(rows.columns) == comparisons.CLAIM_COLUMNS
+    return list(rows["verdict"])
+
+
+def test_the_law_holds_within_two_points_and_fails_beyond():
+    assert verdicts(beyond_law.claim_large_n(law_runs({1: 9, 5: 1, 80: -1}))) == ["holds"]
+    assert verdicts(beyond_law.claim_large_n(law_runs({1: 0, 5: 5, 80: -5}))) == ["fails"]  # errors do not cancel
+    assert verdicts(beyond_law.claim_small_n(law_runs({1: 9, 5: 1, 80: -1}))) == ["fails"]
+    assert verdicts(beyond_law.claim_large_n(law_runs({5: 1}, seeds=1))) == ["cannot tell"]
+    assert verdicts(beyond_law.claim_information(law_runs({5: 5}))) == ["holds"]
+    assert verdicts(beyond_law.claim_large_n(law_runs({5: 5}, pruner="snip"))) == []
+
+
+def test_the_limit_is_compared_with_n_80():
+    assert verdicts(beyond_law.claim_limit(law_runs({80: 0}, limit=87.0))) == ["cannot tell"]
+    assert verdicts(beyond_law.claim_limit(law_runs({80: 0}, limit=100.0))) == ["fails"]
+
+
+def test_balanced_training_raises_the_limit_in_pairs_by_seed():
+    both = pd.concat([law_runs({1: 0}), law_runs({1: 0}, method="balanced", limit=97)])
+    rows = beyond_law.claim_balanced_limit(both)
+    assert verdicts(rows) == ["cannot tell"] or rows["estimate"].tolist() == [7.0]
+    both.loc[(both["method"] == "balanced") & (both["seed"] == 0), "limit"] += 1
+    assert verdicts(beyond_law.claim_balanced_limit(both)) == ["holds"]
+
+
+def test_the_sweet_spot_of_the_law_is_compared_with_the_measured_range():
+    def swept(peak: float) -> pd.DataFrame:
+        parts = []
+        for rho, gain in ((2.0, 3.0), (3.0, 2.9), (4.0, 1.0)):
+            predicted = 3.0 if rho == peak else 0.1
+            part = law_runs({1: 0}, rho=rho, training_information=predicted)
+            parts.append(part.assign(relative_information=gain * rho + 0.01 * part["seed"]))
+        return pd.concat(parts)
+
+    assert verdicts(beyond_law.claim_sweet_spot(swept(3.0))) == ["holds"]
+    assert verdicts(beyond_law.claim_sweet_spot(swept(4.0))) == ["fails"]
+
+
+def test_images_needed_by_hand():
+    ns = np.array([1, 2, 4, 8])
+    assert readout.images_needed(ns, np.array([96, 97, 98, 99])) == 1
+    assert readout.images_needed(ns, np.array([50, 90, 100, 100])) == pytest.approx(2 * 2**0.5)
+    assert readout.images_needed(ns, np.array([50, 96, 94, 96])) == pytest.approx(4 * 2**0.5)  # it has to stay there
+    assert readout.images_needed(ns, np.array([50, 60, 70, 80])) == np.inf
+
+
+def rungs(**accuracies: list[float]) -> pd.DataFrame:
+    """Runs of rungs at n = 5 and 40 with these accuracies by seed."""
+    rows = [
+        {"dataset": "mnist", "model": "conv", "rho": 3.75, "cnn_method": "balanced", "rung": rung, "seed": seed, "n": n,
+         "run": f"{rung}-{seed}", "accuracy": value, "weights": 47, "macs": 1000}
+        for rung, values in accuracies.items() for seed, value in enumerate(values) for n in (5, 40, 80)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_rungs_are_compared_in_pairs_by_seed():
+    runs = rungs(averaged=[40.0, 60.0, 80.0], lda=[50.0, 71.0, 89.0])
+    assert verdicts(readout.claim_lda(runs)) == ["holds"] * 2 and set(readout.claim_lda(runs)["estimate"]) == {10.0}
+    assert verdicts(readout.claim_lda(rungs(averaged=[50.0, 70.0], lda=[40.0, 60.5]))) == ["fails"] * 2
+    level, below = (rungs(lstm=[96.0, 97.0, 98.0], mlp32=[96.0 - gap, 97.1 - gap, 98.0 - gap]) for gap in (1, 6))
+    assert verdicts(readout.claim_mlp_lstm(level))[0] == "holds" and verdicts(readout.claim_mlp_lstm(below))[0] == "fails"
+    assert verdicts(readout.claim_limit(rungs(lda=[99.0, 99.5, 99.9]))) == ["holds"]
+    assert verdicts(readout.claim_limit(rungs(lda=[59.0, 59.5, 59.9]))) == ["fails"]
+    assert verdicts(readout.claim_lda_pruned_lstm(runs)) == []
+
+
+def test_what_the_paper_did_not_ask_is_not_in_the_tables_of_its_sections():
+    assert "readout" not in set(readout.tables.load_records("results")["method"])
+
+
+def test_the_ladder_is_in_its_order_and_has_costs():
+    table = readout.tabulate_ladder(rungs(lstm=[96.0, 97.0], averaged=[40.0, 41.0], lda=[90.0, 91.0]), ("mnist", "conv", 3.75, "balanced"))
+    assert table["readout"].tolist() == ["averaged logits", "LDA", "CNN-LSTM"] and table["weights"].tolist() == [47] * 3
+    assert readout.tabulate_ladder(rungs(lda=[1.0]), ("cifar10", "conv", 2.0, "baseline")).empty
+
+
+def test_committed_averaged_readouts_are_what_the_cnns_say():
+    """Why `averaged` needs no more runs than one row's."""
+    runs = readout.tables.load_records("results", ("baseline", "balanced", "readout"))
+    runs = runs[(runs["protocol"] == "random") & (runs["dataset"] == "mnist") & (runs["rho"] == 3.75) & (runs["pruner"] == "synflow")]
+    averaged = runs[runs["readout"] == "averaged"].set_index(["cnn_method", "seed", "n"])["n_accuracy"]
+    cnn = runs[runs["method"].isin(["baseline", "balanced"])].set_index(["method", "seed", "n"])["n_accuracy"]
+    assert len(averaged) and (averaged - cnn.reindex(averaged.index)).abs().max() == 0
+
+
+def test_the_example_names_classes_as_the_limit_does():
+    for moments in figures.read_example().values():
+        winners = moments.mean.argmax(1)
+        plane = figures.leading_discriminants(moments)
+        assert plane.shape == (10, 2)
+        lead = figures.tabulate_means({"baseline": moments})["baseline"]
+        assert [("wins" in text) for text in lead] == [int(w) != label for label, w in enumerate(winners)]
+
+
+@pytest.mark.parametrize("notebook", ["beyond_law", "beyond_readout"])
+def test_a_notebook_says_what_is_missing_where_there_is_one_run(notebook, tmp_path):
+    run_notebook("baseline", {"dataset": "digits", "model": "fc", "rho": 1.0, "n": [1, 5], "max_epochs": 2, "prune_iterations": 5,
+                              "tuples_per_class": 20, "device": "cpu"}, tmp_path)
+    found = papermill.execute_notebook(
+        str(ROOT / "notebooks" / "sections" / f"{notebook}.ipynb"), str(tmp_path / "out.ipynb"), {"results": str(tmp_path)},
+        kernel_name="python3", progress_bar=False, cwd=str(ROOT / "notebooks" / "sections"),
+    )
+    text = "".join(str(output) for cell in found.cells for output in cell.get("outputs", []))
+    assert "no runs yet" in text and "No runs to draw yet" in text

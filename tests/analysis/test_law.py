@@ -1,0 +1,117 @@
+"""The law over records: its parts by hand, its CSV files on a run of digits, and committed rows computed again."""
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import generator, run_notebook
+
+from sharedlabel import ROOT, choices, heads, pruning
+from sharedlabel.analysis import beyond_law, law
+from sharedlabel.live import lstm
+from sharedlabel.runs import checkpoints
+
+GIVEN = {"dataset": "digits", "model": "fc", "rho": 1.0, "n": [1, 5, 25], "max_epochs": 12, "learning_rate": 2e-3,
+         "prune_iterations": 10, "tuples_per_class": 50, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results with two baseline runs of digits, one of which has lost its checkpoint, and their law."""
+    folder = tmp_path_factory.mktemp("law")
+    for seed in (0, 1):
+        run_notebook("baseline", GIVEN | {"seed": seed}, folder)
+    next(folder.rglob("*seed1*.safetensors")).unlink()
+    assert law.update("digits", "fc", folder) == 1
+    return folder
+
+
+def test_tuples_without_replacement_vary_as_more_independent_images_would():
+    values = torch.randn(40, generator=generator()).double()
+    means = torch.stack([values[torch.randperm(40, generator=generator(i))[:10]].mean() for i in range(20_000)])
+    assert law.equivalent_size(10, 40) == 13
+    assert float(values.var(unbiased=False) / means.var()) == pytest.approx(13, rel=0.03)
+    assert law.equivalent_size(40, 40) == np.inf and law.equivalent_size(1, 40) == 1
+
+
+def drawn(count: int = 3000):
+    labels = torch.arange(count) % 3
+    return torch.eye(3)[labels] + torch.randn(count, 3, generator=generator()), labels
+
+
+def test_of_single_images_resampling_is_plain_accuracy():
+    outputs, labels = drawn()
+    assert law.resampled_accuracy(outputs, labels, 1, generator()) == pytest.approx(float((outputs.argmax(1) == labels).double().mean()))
+
+
+def test_resampled_tuples_of_normal_outputs_agree_with_the_law():
+    outputs, labels = drawn()
+    (five, _), _ = law.predict(outputs, labels, [5], generator())
+    assert law.resampled_accuracy(outputs, labels, 5, generator()) == pytest.approx(five, abs=0.01)
+
+
+def test_the_limit_and_its_information_come_last():
+    means = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.5, 0.0], [0.0, 0.0, 1.0]])  # class 1 is taken for 0
+    labels = torch.arange(300) % 3
+    *_, (accuracy, information) = law.predict(means[labels] + 0.1 * torch.randn(300, 3, generator=generator()), labels, [1], generator())
+    assert accuracy == pytest.approx(2 / 3)
+    assert information == pytest.approx(np.log2(3) - 2 / 3)  # 2 of 3 labels are confused: H(Y) - (2/3) * 1 bit
+
+
+def test_the_margin_is_measured_against_the_rival_with_the_largest_mean():
+    outputs = torch.tensor([[3.0, 1.0, 0.0], [5.0, 1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 4.0, 3.5]])
+    assert [each.tolist() for each in law.margins(outputs, torch.tensor([0, 0, 1, 1]))] == [[2.0, 4.0], [1.0, 0.5]]
+
+
+def test_skewed_margins_become_normal_as_n_grows():
+    labels, stream = torch.arange(4000) % 2, generator()
+    outputs = torch.stack([torch.randn(4000, generator=stream).exp(), torch.zeros(4000)], 1)
+    outputs[labels == 1] = outputs[labels == 1].flip(1)
+    found = law.margin_statistics(outputs, labels, np.random.default_rng(0))
+    assert found["skewness"] > 2 and found["kurtosis"] > 5 and found["normal_1"] == 0
+    normal = law.margin_statistics(drawn()[0], drawn()[1], np.random.default_rng(0))
+    assert normal["skewness"] < 0.3 and normal["normal_1"] > 0.6
+    assert law.margin_statistics(torch.zeros(6, 2), torch.tensor([0, 1] * 3), np.random.default_rng(0)) == {}
+
+
+def test_a_head_is_restored_from_its_checkpoint():
+    head = heads.LSTMHead(6, 4)
+    masks = {name: torch.rand(p.shape, generator=generator(i)) < 0.4 for i, (name, p) in enumerate(head.named_parameters())}
+    pruning.apply_masks(head, masks)
+    small = lstm.build(head)
+    again = law.restore_head(checkpoints.live_tensors(small, "head."), 6, 4)
+    x = torch.randn(5, 1, 6, generator=generator())
+    torch.testing.assert_close(again(x[..., again.columns]), small(x[..., small.columns]))
+
+
+# ---- files
+
+
+def test_a_run_with_a_checkpoint_has_a_row_for_each_n_and_the_limit(folder):
+    rows = law.read_all(0, folder)
+    assert sorted(rows["n"]) == [1, 5, 25, np.inf] and rows["run"].nunique() == 1
+    runs = beyond_law.select_runs(folder)
+    assert (runs["error_training"].abs() < 12).all() and runs["seed"].unique().tolist() == [0]
+    assert runs["limit"].iloc[0] % 10 == pytest.approx(0, abs=0.01)  # a multiple of 1/l
+
+
+def test_what_a_file_has_is_not_computed_again_and_a_run_that_is_gone_leaves_it(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(law, "law_rows", None)
+    assert law.update("digits", "fc", folder) == 0
+    law.write(tmp_path / "law.csv", law.read_all(0, folder), set())
+    assert law.read(tmp_path / "law.csv").empty
+
+
+@pytest.mark.parametrize("method", ["baseline", "head_control", "readout"])
+def test_committed_rows_are_what_the_law_says(mnist, method):
+    rows = pd.concat([law.read_all(0)]).set_index(["run", "n"])
+    file = next(file for file in law.record_files("mnist", "conv") if f"-{method}-" in file.stem and law.digest(file.stem) in rows.index)
+    for row in law.law_rows(file)[0]:
+        committed = rows.loc[(row["run"], row["n"])]
+        assert committed["training_accuracy"] == pytest.approx(row["training_accuracy"], abs=0.005)
+        assert committed["training_information"] == pytest.approx(row["training_information"], abs=0.02)
+
+
+def test_the_files_are_of_committed_runs_and_small():
+    known = {law.digest(file.stem) for dataset in choices.DATASETS for model in choices.MODELS for file in law.record_files(dataset, model)}
+    assert set(law.read_all(0)["run"]) <= known
+    assert all(file.stat().st_size < 256 * 1024 for file in (ROOT / "results" / "tables").glob("law_*.csv"))

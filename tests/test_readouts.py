@@ -1,0 +1,156 @@
+"""Readouts, held against arithmetic by hand and against the CNN's own record."""
+import json
+import os
+import shutil
+
+import pytest
+import torch
+from conftest import generator, run_notebook
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sharedlabel import embeddings, moments, readouts
+from sharedlabel.runs import names, parameters
+
+CNN = {"dataset": "digits", "model": "conv", "rho": 1.5, "n": [1, 5], "max_epochs": 4, "learning_rate": 2e-3,
+       "prune_iterations": 10, "tuples_per_class": 20, "device": "cpu"}
+TRAINED = {"head_max_epochs": 15, "head_learning_rate": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results with a trained baseline CNN in them, made at the n that a readout's prerequisite has."""
+    return with_cnn(tmp_path_factory.mktemp("readouts"))
+
+
+def accuracies(record: dict) -> dict:
+    return {(row["protocol"], row["n"]): row["n_accuracy"] for row in record["measures"]}
+
+
+def test_averaged_logits_repeat_the_record_of_the_cnn(folder):
+    record = run_notebook_without_checkpoint(CNN | {"readout": "averaged"}, folder)
+    cnn = json.loads(next(folder.rglob("*conv-baseline*rho1.5*.json")).read_text())
+    expected = accuracies(cnn)
+    assert accuracies(record) == {key: expected[key] for key in accuracies(record)}
+    assert record["network"]["head"] == {"params_total": 0, "params_remaining": 0, "macs_dense": 0, "macs_live": 0}
+    assert record["network"]["cnn"] == cnn["network"]["cnn"]
+
+
+def run_notebook_without_checkpoint(given: dict, folder) -> dict:
+    """As `run_notebook`, of a run that leaves no checkpoint."""
+    with pytest.raises(FileNotFoundError, match="has lost its checkpoint"):
+        run_notebook("readout", given, folder)
+    params = parameters.identity("readout", parameters.check("readout", given))
+    return json.loads(names.record_path(params, folder).read_text())
+
+
+@pytest.mark.parametrize("given, parts", [
+    ({"readout": "lda"}, lambda d: (d * 10 + 10, d * 10)), ({"readout": "linear"} | TRAINED, lambda d: (d * 10 + 10, d * 10)),
+    ({"readout": "mlp", "hidden_units": 7} | TRAINED, lambda d: (d * 7 + 7 + 7 * 10 + 10, d * 7 + 7 * 10)),
+])
+def test_a_readout_learns_and_its_record_counts_every_parameter(folder, given, parts):
+    record = run_notebook("readout", CNN | given, folder)
+    head, columns = record["network"]["head"], len(record["checkpoint"]["readout.columns"])
+    assert (head["params_total"], head["macs_dense"]) == parts(columns)
+    assert (head["params_remaining"], head["macs_live"]) == parts(columns)
+    found, macs = accuracies(record), record["network"]["cnn"]["macs_live"] + head["macs_live"]
+    assert [row["macs_live"] for row in record["measures"]] == [macs * row["n"] for row in record["measures"]]
+    averaged = json.loads(next(folder.rglob("*conv-baseline*rho1.5*.json")).read_text())
+    assert found["random", 5] > accuracies(averaged)["random", 5] - 0.05 and found["random", 5] > 0.3
+    assert bool(record["epochs"]) == (given["readout"] != "lda")
+
+
+def test_features_replace_the_classifier_and_are_not_counted_twice(folder):
+    given = CNN | {"readout": "lda", "model": "fc"}
+    with_cnn(folder, model="fc")
+    logits, features = (run_notebook("readout", given | {"embedding": kind}, folder) for kind in ("logits", "features"))
+    less = logits["network"]["cnn"]["params_remaining"] - features["network"]["cnn"]["params_remaining"]
+    assert less > 0 and less == logits["network"]["cnn"]["macs_live"] - features["network"]["cnn"]["macs_live"]
+    assert logits["network"]["cnn"]["params_total"] - features["network"]["cnn"]["params_total"] == 1000
+    assert len(features["checkpoint"]["readout.columns"]) <= 100
+
+
+def with_cnn(folder, **given):
+    """The folder, with the baseline CNN that a readout with these parameters starts from in it."""
+    before = parameters.prerequisite("readout", parameters.check("readout", CNN | given))
+    if not names.record_path(parameters.identity("baseline", before), folder).exists():
+        run_notebook("baseline", {name: value for name, value in before.items() if name not in ("method", "results")}, folder)
+    return folder
+
+
+def test_too_many_features_are_refused(folder):
+    with pytest.raises(ValueError, match="reads [0-9]+ features, more than 512; use logits"):
+        run_notebook("readout", CNN | {"readout": "lda", "embedding": "features", "rho": 0.5}, with_cnn(folder, rho=0.5))
+
+
+def test_a_cnn_without_its_checkpoint_says_which_command_makes_it(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "results")
+    for file in (tmp_path / "results").rglob("*baseline*.safetensors"):
+        os.remove(file)
+    with pytest.raises(FileNotFoundError, match=r"by hand: papermill notebooks/methods/baseline.ipynb out.ipynb .*-p rho 1.5"):
+        run_notebook("readout", CNN | {"readout": "lda"}, tmp_path / "results")
+
+
+def test_averaged_reads_logits_only():
+    with pytest.raises(parameters.ParameterError, match="embedding: 'features' is for a readout that computes classes from it"):
+        parameters.check("readout", {"readout": "averaged", "embedding": "features"})
+
+
+# ---- functions
+
+
+def drawn(count: int = 600, width: int = 5, classes: int = 3, seed: int = 0):
+    labels = torch.arange(count) % classes
+    mean = torch.randn(classes, width, generator=generator(seed))
+    return 100 + mean[labels] + torch.randn(count, width, generator=generator(seed + 1)), labels
+
+
+@given(seed=st.integers(0, 200), size=st.integers(1, 250))
+def test_moments_in_batches_are_those_of_all_at_once(seed, size):
+    outputs, labels = drawn(seed=seed)
+    order = torch.randperm(600, generator=generator(seed))
+    found = moments.pooled_moments(((outputs[part], labels[part]) for part in order.split(size)), 3)
+    expected = moments.class_moments(outputs, labels)
+    torch.testing.assert_close(found.mean, expected.mean)
+    torch.testing.assert_close(found.pooled_covariance, expected.pooled_covariance)
+
+
+def test_a_class_without_images_is_named():
+    with pytest.raises(ValueError, match="class 1 has no image"):
+        moments.pooled_moments([(torch.randn(4, 2), torch.tensor([0, 0, 2, 2]))], 3)
+    with pytest.raises(ValueError, match="every class has one image"):
+        moments.pooled_moments([(torch.randn(2, 2), torch.tensor([0, 1]))], 2)
+
+
+def test_constant_embeddings_are_left_out_and_one_is_kept_where_all_are():
+    outputs, _ = drawn()
+    outputs[:, 2] = 7.0
+    (first, second), columns, mean, std = readouts.standardise([outputs, outputs[:10]])
+    assert columns.tolist() == [0, 1, 3, 4] and second.shape == (10, 4)
+    torch.testing.assert_close(first.std(0), torch.ones(4))
+    (flat,), columns, *_ = readouts.standardise([torch.full((9, 3), 2.0)])
+    assert columns.tolist() == [0] and flat.tolist() == [[0.0]] * 9
+
+
+@pytest.mark.parametrize("kind", ["lda", "linear", "mlp"])
+def test_a_checkpoint_reads_embeddings_as_the_cnn_gives_them(kind):
+    outputs, labels = drawn()
+    (scaled,), columns, mean, std = readouts.standardise([outputs])
+    readout = readouts.build(kind, 5, 3, 4)
+    if kind == "lda":
+        readouts.fit_discriminant(readout, embeddings.as_images(scaled, labels), 3, 1e-3, at_once=70)
+    tensors = readouts.tensors(readout, columns, mean, std)
+    other = readouts.build(kind, 5, 3, 4)
+    other.load_state_dict({name.removeprefix("readout."): t for name, t in tensors.items() if name != "readout.columns"})
+    torch.testing.assert_close(other(outputs[:, columns]), readout(scaled), atol=1e-3, rtol=1e-3)
+
+
+def test_a_singular_covariance_gives_finite_discriminants_that_still_tell_classes_apart():
+    outputs, labels = drawn(width=3)
+    twice = torch.cat([outputs, outputs], 1)
+    (scaled,), *_ = readouts.standardise([twice])
+    readout = readouts.build("lda", 6, 3, 1)
+    readouts.fit_discriminant(readout, embeddings.as_images(scaled, labels), 3, 1e-3)
+    scores = readout(scaled)
+    assert scores.isfinite().all()
+    assert torch.equal(moments.limit_confusion(moments.class_moments(scores.detach(), labels)), torch.eye(3).double())
