@@ -10,7 +10,7 @@ from sharedlabel import ROOT
 
 PACKAGE = ROOT / "sharedlabel"
 ROOMS = ["choices", "runtime", "data", "tuples", "models", "heads", "pruning", "live", "losses", "training", "embeddings", "predictors",
-         "moments", "metrics", "costs", "runs", "analysis"]  # from the ground up
+         "moments", "readouts", "metrics", "costs", "runs", "analysis"]  # from the ground up
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -12,7 +12,18 @@ from typing import Any, NamedTuple
 import pandas as pd
 from IPython.display import display
 
-from sharedlabel.analysis import appendix_a_3, appendix_c_2, comparisons, report, section_5_1, section_5_2, section_5_3, tables
+from sharedlabel.analysis import (
+    appendix_a_3,
+    appendix_c_2,
+    beyond_law,
+    comparisons,
+    readout,
+    report,
+    section_5_1,
+    section_5_2,
+    section_5_3,
+    tables,
+)
 from sharedlabel.analysis.comparisons import Claim
 from sharedlabel.analysis.section_5_3_runs import select_runs as select_head_runs
 
@@ -33,6 +44,8 @@ SECTIONS = {
     "section_5_3": Section("5.3", section_5_3.CLAIMS, select_head_runs),
     "appendix_a_3": Section("A.3", appendix_a_3.CLAIMS, appendix_a_3.select_runs),
     "appendix_c_2": Section("C.2", appendix_c_2.CLAIMS, appendix_c_2.select_runs),
+    "beyond_law": Section("the law", beyond_law.CLAIMS, beyond_law.select_runs),
+    "beyond_readout": Section("readout", readout.CLAIMS, readout.select_runs),
 }
 
 
