@@ -9,15 +9,16 @@ from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, tables
 from sharedlabel.runs import parameters
 
-KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "n"]
+KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "n"]
 
 
 def configurations(results: str = "results") -> pd.DataFrame:
     """A row a configuration and n, with at least three seeds: KEPT, `chosen_by` (mean n-accuracy of seeds 0, 2, ...), and of the other
     seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple and `weights`, means over all seeds. Random tuples.
     """
-    runs = tables.load_records(results)
-    runs = runs.reindex(columns=runs.columns.union(["cnn_method", "train_n", "architecture", "head_rho"], sort=False))
+    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout"))
+    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding"]
+    runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
     runs = runs.assign(variant=plots.name_variants(runs))
     names = {name for method in parameters.method_names() for name in parameters.defaults(method)} - {"n", "seed"}
@@ -35,7 +36,11 @@ def configurations(results: str = "results") -> pd.DataFrame:
 
 def describe(row: pd.Series) -> str:
     """A configuration in words: "Conv, balanced, ρ = 2"."""
-    words = [plots.TITLES[row["model"]], plots.TITLES[row["variant"]], f"ρ = {row['rho']:g}"]
+    how = plots.TITLES.get(row["variant"])
+    if row["method"] == "readout":
+        units = f" of {row['hidden_units']:g} units" if row["readout"] == "mlp" else ""
+        how = f"{choices.READOUTS[row['readout']]}{units} on the {row['embedding']} of the {plots.TITLES[row['cnn_method']]} CNN"
+    words = [plots.TITLES[row["model"]], how, f"ρ = {row['rho']:g}"]
     words += [f"head ρ = {row['head_rho']:g}"] if pd.notna(row["head_rho"]) else []
     words += [plots.TITLES[row["pruner"]]] if row["pruner"] != "synflow" else []
     return ", ".join(words)
