@@ -14,8 +14,9 @@ from .vectors import LARGE, SMALL, add_product, large, load, small, store, total
  CHANNELS) = range(len(FIELDS))
 ADDED, WRITTEN, ZEROED = 1, 2, 3  # how a gradient comes to what is read: added to others', as the first, or after zeros
 
+# What Python calls is `compiled`, all else is `inlined` into it. A function that was compiled by itself would, in the process that compiled
+# it, be called in place of its copy in the program, and may take sums in another order than the copy that other processes load.
 compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-
 inlined = numba.njit(nogil=True, cache=True, forceinline=True, fastmath={"contract", "reassoc", "nsz"})
 
 CHUNK = 1024  # numbers that a loop runs over, at most, so that several arrays of them lie in the first cache
@@ -102,7 +103,7 @@ def backward(table, runs, lists, how, gradient, columns, outputs, weights, act, 
                 to_x[b, j] = grad[columns[j] * batch + b]
 
 
-@compiled
+@inlined
 def take_images(x, columns, act):
     """Images x [B, D] into the slots `columns`, sixteen images at a time, as they lie far apart."""
     batch = len(x)
@@ -112,7 +113,7 @@ def take_images(x, columns, act):
                 act[columns[j] * batch + b] = x[b, j]
 
 
-@compiled
+@inlined
 def zero(table, runs, writer, region, first, batch):
     """Zeros in a region from slot `first` on, where it is computed: of a map of which single positions are, there alone."""
     if writer >= 0 and table[writer, KIND] == SUMS:
@@ -123,14 +124,14 @@ def zero(table, runs, writer, region, first, batch):
         region[:] = 0
 
 
-@compiled
+@inlined
 def rectify(o, n):
     zero = o.dtype.type(0)
     for i in range(n):
         o[i] = zero if o[i] < zero else o[i]
 
 
-@compiled
+@inlined
 def mask(g, o, n):
     """The gradient through a ReLU whose values are o."""
     zero = o.dtype.type(0)
@@ -138,7 +139,7 @@ def mask(g, o, n):
         g[i] = zero if o[i] <= zero else g[i]
 
 
-@compiled
+@inlined
 def pass_on(g, to, n, first):
     if first:
         to[:n] = g[:n]
@@ -147,7 +148,7 @@ def pass_on(g, to, n, first):
             to[i] += g[i]
 
 
-@compiled
+@inlined
 def sums(runs, lists, weights, first_weight, first_bias, rectifies, act, batch):
     """out = bias + the sum over a pattern's terms of weight * source, for every run."""
     for r in range(len(runs)):
@@ -177,7 +178,7 @@ def summed(block, source, first, last, lists, weights, first_weight, act, batch)
     return block
 
 
-@compiled
+@inlined
 def sums_backward(runs, lists, weights, first_weight, first_bias, learns, to_source, act, grad, to_weights, batch):
     """Adds the gradients to the weights and biases, where the layer `learns`, and to the sources."""
     for r in range(len(runs)):
@@ -217,7 +218,7 @@ def pass_back(g, source, first, last, lists, weights, first_weight, learns, to_s
             store(grad, at, add_product(load(grad, at, g), weights[place], g))
 
 
-@compiled
+@inlined
 def maximum(runs, lists, act, away, rectifies, batch):
     """out = the largest of a pattern's sources, the first of equal ones; which of them it was lies `away` slots further."""
     for r in range(len(runs)):
@@ -233,7 +234,7 @@ def maximum(runs, lists, act, away, rectifies, batch):
             rectify(o, n)
 
 
-@compiled
+@inlined
 def maximum_backward(runs, lists, act, grad, away, batch):
     for r in range(len(runs)):
         n, g, which = runs[r, 2] * batch, grad[runs[r, 0] * batch:], act[(runs[r, 0] + away) * batch:]
@@ -244,7 +245,7 @@ def maximum_backward(runs, lists, act, grad, away, batch):
                 to[i] += g[i] if which[i] == number else zero
 
 
-@compiled
+@inlined
 def normalise(runs, op, weights, act, statistics, running, setting, batch):
     """BatchNorm, channel by channel: a run is one, of `length` slots. The batch's moments are merged from chunks (Chan et al. 1983)."""
     eps, momentum, trains = setting
@@ -278,7 +279,7 @@ def normalise(runs, op, weights, act, statistics, running, setting, batch):
             rectify(o, count)
 
 
-@compiled
+@inlined
 def normalise_backward(runs, op, needed, weights, act, grad, statistics, setting, to_weights, batch):
     """By w, s, g, d for weight, scale, gradient and distance from the mean: w s (g - its mean) - w s^3 d (mean of g d)."""
     for r in range(len(runs)):
@@ -308,7 +309,7 @@ def normalise_backward(runs, op, needed, weights, act, grad, statistics, setting
                     to[i] += slope * (g[i] - shift) + tilt * (x[i] - centre)
 
 
-@compiled
+@inlined
 def mix(x, to, count, group, share, adds):
     """Moves every number towards the mean of its group of neighbouring images, by `share` of the way."""
     for i in range(0, count, group):

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .kernels import compiled, pass_back, summed, sums, sums_backward
+from .kernels import compiled, inlined, pass_back, summed, sums, sums_backward
 from .vectors import LARGE, large, load, store
 
 INPUT, EMBEDDING, GATES, CELLS, SQUASHED, HIDDEN, OUTPUTS = range(7)
@@ -40,7 +40,7 @@ def forward(runs, cuts, lists, weights, offsets, first, units, act, bits, n, bat
     sums(runs[cuts[3]:cuts[4]], lists, weights, offsets[3, 0], offsets[3, 1], 0, act, size)
 
 
-@compiled
+@inlined
 def add_earlier(run, lists, weights, first_weight, act, now, batch, size):
     """Adds to one gate's numbers what it hears of the hidden units one image before."""
     out, source, first, last, i = run[0] * size + now, run[1] * size + now - batch, lists.starts[run[3]], lists.starts[run[3] + 1], 0
@@ -85,7 +85,7 @@ def backward(runs, cuts, lists, weights, offsets, first, units, act, grad, to_we
                   size)
 
 
-@compiled
+@inlined
 def send_earlier(run, lists, weights, first_weight, act, grad, to_weights, now, batch, size):
     """The gradient to one gate's numbers to the recurrent weights, and to the hidden units one image before."""
     out, source, first, last, i = run[0] * size + now, run[1] * size + now - batch, lists.starts[run[3]], lists.starts[run[3] + 1], 0
@@ -101,7 +101,7 @@ def send_earlier(run, lists, weights, first_weight, act, grad, to_weights, now, 
         to_weights[place] += found
 
 
-@compiled
+@inlined
 def squash(x, bits, tanh):
     """x <- its tanh or logistic function; in single precision by a polynomial for 2^fraction and the bits of 2^integer, without calls."""
     one = x.dtype.type(1)

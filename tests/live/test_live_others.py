@@ -1,5 +1,8 @@
 """Networks that are not this repository's: what was found wrong by trying them, a test each."""
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,7 +11,7 @@ from conftest import generator, labelled
 from torch import nn
 from torch.nn.utils import prune
 
-from sharedlabel import choices, costs, live, models, pruning
+from sharedlabel import ROOT, choices, costs, live, models, pruning
 
 SHAPE = (2, 6, 6)
 CLOSE = dict(rtol=0, atol=1e-10)
@@ -255,3 +258,29 @@ def test_a_copy_is_a_network_of_its_own(name):
     with torch.no_grad():
         other.learning += 1
     assert torch.equal(small.learning, before)
+
+
+def test_the_process_that_compiles_computes_what_others_do(tmp_path):
+    """To the last bit, of networks and heads: a record must not tell whether the compiled code lay in a cache."""
+    script = """
+import hashlib, torch
+from sharedlabel import heads, live, models, pruning
+from sharedlabel.runtime import random_stream
+torch.manual_seed(0)
+x, y = torch.randn(64, 1, 8, 8, generator=random_stream(0, "x")), torch.arange(64) % 10
+network = models.build("conv", (1, 8, 8), 10, random_stream(0, "network"))
+pruning.prune(network, "synflow", 1.5, (x, y), 10)
+small, head = live.build(network, (1, 8, 8)), heads.LSTMHead(10, 10, 20)
+pruning.prune(head, "synflow", 1.0, (torch.zeros(1, 3, 10), None), 10)
+tiny = live.lstm.build(head)
+sequences = torch.randn(64, 3, 10, generator=random_stream(0, "sequences"))[..., tiny.columns]
+with torch.no_grad():
+    for parameter in tiny.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=random_stream(0, "head")))
+for network, inputs in ((small, x.flatten(1)[:, small.columns]), (tiny, sequences)):
+    torch.nn.functional.cross_entropy(network(inputs), y).backward()
+    print([hashlib.md5(p.grad.numpy().tobytes()).hexdigest() for p in network.parameters() if p.grad is not None])
+"""
+    where = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    said = [subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=where).stdout for _ in range(2)]
+    assert list(tmp_path.rglob("*.nbc")) and said[0] == said[1]

@@ -161,7 +161,7 @@ def test_layer_collapse_by_hand_is_an_error_that_names_what_the_network_bears(tm
 
 @pytest.mark.slow
 def test_layer_collapse_in_a_grid_is_recorded_and_no_later_cell_does_anything(tmp_path):
-    execute(tmp_path, rho=400.0, on_collapse="record")
+    execute(tmp_path, rho=9.0, on_collapse="record")
     code = [cell for cell in cells(tmp_path / "executed.ipynb") if cell["cell_type"] == "code"]
     collapsed = next(i for i, cell in enumerate(code) if "pruning.prune(" in "".join(cell["source"]))
     assert "the cells below do nothing until the kernel is restarted" in "".join(code[collapsed]["outputs"][0]["text"])
