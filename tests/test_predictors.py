@@ -279,6 +279,7 @@ def test_a_head_learns_and_its_record_counts_both_parts(folder, method, given):
     assert found["random", 5]["n_accuracy"] > 0.25  # guessing gives 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head_rho", [0.0, 2.5])
 def test_of_single_images_the_lstm_and_its_control_are_the_same_to_the_last_bit(folder, head_rho):
     """So they share initial weights, data in its order, pruning, loss and stopping; all that is left for larger tuples is sharing."""
@@ -290,6 +291,7 @@ def test_of_single_images_the_lstm_and_its_control_are_the_same_to_the_last_bit(
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, given", [("head_control", HEAD | {"train_n": 5, "head_max_epochs": 1}), ("freeze_retrain", {})])
 def test_a_moved_study_goes_on_although_another_processor_would_prune_otherwise(folder, tmp_path, method, given):
     """It starts from the weights that the CNN's record names. Here the CNN keeps one that pruning it here would not."""

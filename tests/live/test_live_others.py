@@ -260,6 +260,7 @@ def test_a_copy_is_a_network_of_its_own(name):
     assert torch.equal(small.learning, before)
 
 
+@pytest.mark.slow
 def test_the_process_that_compiles_computes_what_others_do(tmp_path):
     """To the last bit, of networks and heads: a record must not tell whether the compiled code lay in a cache."""
     script = """
