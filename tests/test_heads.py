@@ -141,7 +141,7 @@ def test_synflows_flow_through_the_linearised_head_is_conserved_for_one_image():
 
 
 def test_the_longer_the_scored_sequence_the_more_of_the_head_is_recurrent():
-    """Why a head is scored on a short sequence: paths through the recurrent weights grow exponentially, and nothing is left to read with."""
+    """Why the score is that of a short sequence: paths through recurrent weights grow exponentially, and nothing is left to read with."""
     shares, read = {}, {}
     for n in (1, 2, 40):
         network = head(512, 10)  # ResNet-18's features on CIFAR-10, Table 2's 559 weights

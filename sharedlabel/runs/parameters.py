@@ -152,8 +152,10 @@ def contradictions(params: dict):
         yield f"results: {show(params['results'])} is not a folder's path: {error}"
     together, classes = params.get("tuples_per_batch"), choices.DATASETS[dataset].classes
     if together and classes % together:
-        yield (f"tuples_per_batch: {together} is not allowed; batches cut the {classes} classes of {dataset} into equal parts, so it divides "
-               f"{classes}; 0: one tuple of every class")
+        yield (
+            f"tuples_per_batch: {together} is not allowed; batches cut the {classes} classes of {dataset} into equal parts, so it divides "
+            f"{classes}; 0 is one tuple of every class"
+        )
     if len(set(n)) < len(n):
         yield f"n: {show(n)} names a value twice"
     if model == "resnet18" and channels != 3:

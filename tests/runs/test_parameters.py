@@ -455,13 +455,15 @@ def test_a_batch_has_one_tuple_of_every_class_unless_told_otherwise(method, data
 
 def test_the_balanced_cnns_batches_are_not_in_the_name_of_a_head_on_a_baseline_cnn():
     given = {"dataset": "cifar100", "model": "wideresnet20"}
-    name = {cnn: parameters.identity("cnn_lstm", parameters.check("cnn_lstm", given | {"cnn_method": cnn})) for cnn in ("baseline", "balanced")}
-    assert "tuples_per_batch" not in name["baseline"] and name["balanced"]["tuples_per_batch"] == 100
+    baseline, balanced = (
+        parameters.identity("cnn_lstm", parameters.check("cnn_lstm", given | {"cnn_method": cnn})) for cnn in ("baseline", "balanced")
+    )
+    assert "tuples_per_batch" not in baseline and balanced["tuples_per_batch"] == 100
 
 
 @pytest.mark.parametrize("dataset, tuples_per_batch", [("cifar100", 30), ("mnist", 3), ("tinyimagenet", 400)])
 def test_more_classes_a_batch_than_the_data_has_or_unequal_parts_are_refused_before_anything_else(dataset, tuples_per_batch):
-    with pytest.raises(parameters.ParameterError, match=f"^tuples_per_batch: {tuples_per_batch} is not allowed; .* of {dataset} into equal parts"):
+    with pytest.raises(parameters.ParameterError, match=f"^tuples_per_batch: {tuples_per_batch} is not allowed; .* {dataset} into"):
         parameters.check("balanced", {"dataset": dataset, "tuples_per_batch": tuples_per_batch})
 
 
