@@ -10,7 +10,7 @@ def standard(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def average_same_label(outputs: Tensor, labels: Tensor, labels_in_batch: int | None = None) -> Tensor:
-    """1/l times the sum over labels of the cross entropy of a label's mean output in a batch (section 4.2); [B, l], [B] -> scalar.
+    """1/l times the sum over labels of the cross entropy of a label's mean output (section 4.2); [B, l], [B] -> scalar.
 
     A label that the batch lacks adds nothing. Batches that always have fewer labels, an ablation, are averaged over their `labels_in_batch`.
     Nothing here depends on which labels are there but its values, so that a GPU need not be waited for.

@@ -21,9 +21,14 @@ def monitored_sizes(n: list[int]) -> list[int]:
 
 
 def shuffled(images: Images, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch: batches (images, labels) in random order, the last one smaller where they do not divide."""
-    order = torch.randperm(len(images), generator=generator).to(images.labels.device)
-    for index in order.split(batch_size):
+    """One epoch: batches (images, labels) in random order, the last one smaller where they do not divide.
+
+    One image that is left over goes with the batch before, as BatchNorm needs two.
+    """
+    batches = list(torch.randperm(len(images), generator=generator).to(images.labels.device).split(batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    for index in batches:
         yield images.batch(index), images.labels[index]
 
 

@@ -160,8 +160,10 @@ def contradictions(params: dict):
         yield f"n: {show(n)} names a value twice"
     if model == "resnet18" and channels != 3:
         yield f"model: resnet18 reads 3 colour channels, and an image of {dataset} has {channels}; use fc, conv or wideresnet20"
-    if model in ("resnet18", "wideresnet20") and params.get("batch_size") == 1:
-        yield f"batch_size: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
+    if model in ("resnet18", "wideresnet20"):
+        in_tuples = together == 1 == params.get("tuple_size", params.get("train_n"))
+        for name in ("batch_size",) * (params.get("batch_size") == 1) + ("tuples_per_batch",) * in_tuples:
+            yield f"{name}: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
     if training != "frozen" and model not in ("fc", "conv"):
         yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, fc and conv; allowed for {model}: frozen"
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
