@@ -12,7 +12,7 @@ def standard(outputs: Tensor, labels: Tensor) -> Tensor:
 def average_same_label(outputs: Tensor, labels: Tensor, labels_in_batch: int | None = None) -> Tensor:
     """1/l times the sum over labels of the cross entropy of a label's mean output (section 4.2); [B, l], [B] -> scalar.
 
-    A label that the batch lacks adds nothing. Batches that always have fewer labels, an ablation, are averaged over their `labels_in_batch`.
+    A label that the batch lacks adds nothing. With `labels_in_batch` the divisor is that: the ablation whose batches have so many.
     Nothing here depends on which labels are there but its values, so that a GPU need not be waited for.
     """
     classes = outputs.shape[1]
