@@ -59,7 +59,8 @@ def rows_of(record: dict, run: str) -> list[dict]:
     network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
     network["macs_live_image"] = network.pop("macs_live")
     epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None} | {key: trained.get(key) for key in ("best", "stopped")}
-    base = {"run": run, "status": record["status"], **params, **network, **epochs}
+    everywhere = {name: names.LATER_PARAMETERS[name] for name in ("augment", "initialisation")}  # also of methods that cannot vary them
+    base = {"run": run, "status": record["status"], **everywhere, **params, **network, **epochs}
     base["seconds"] = record["provenance"]["seconds"]
     return [base | measure for measure in record["measures"] or [{}]]
 
