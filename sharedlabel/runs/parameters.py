@@ -22,7 +22,7 @@ from sharedlabel.runs.errors import ParameterError, show, suggest
 
 # The upper limits are far beyond what any run needs, and below what ends in an overflow or a full memory, maybe after training only.
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-CountOrAll = Annotated[int, Field(ge=0, le=1_000_000)]  # 0: one of every class
+CountOrAll = Annotated[int, Field(ge=0, le=1_000_000)]  # 0: one of every class, or every image of a sequence
 Ratio = Annotated[float, Field(ge=0, le=20)]  # log10 of all weights over those that remain
 Share = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=100)]
@@ -40,7 +40,7 @@ TYPES = {
     "cnn_method": Literal[*choices.CNN_METHODS], "cnn_training": Literal[*choices.CNN_TRAININGS], "standardised": bool,
     "train_n": Count, "order": Literal[*choices.READING_ORDERS], "permutations": Count,
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
-    "head_score_n": Count, "head_batch_size": CountOrAll, "head_learning_rate": LearningRate, "head_max_epochs": Count,
+    "head_score_n": CountOrAll, "head_batch_size": CountOrAll, "head_learning_rate": LearningRate, "head_max_epochs": Count,
     "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
     "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],
 }
@@ -102,7 +102,8 @@ def effective(params: dict) -> dict:
     if "tuples_per_batch" in params and params.get("cnn_method") == "baseline":  # they are the balanced CNN's
         params["tuples_per_batch"] = names.LATER_PARAMETERS["tuples_per_batch"]
     if "head_score_n" in params:  # an unpruned head has no score
-        params["head_score_n"] = min(params["head_score_n"], params["train_n"]) if params["head_rho"] else params["train_n"]
+        scored = params["head_score_n"] if params["head_rho"] else 0
+        params["head_score_n"] = min(scored or params["train_n"], params["train_n"])
     return params
 
 

@@ -446,15 +446,15 @@ def test_runs_as_usual_have_the_notebooks_defaults_or_no_such_parameter():
 
 @pytest.mark.parametrize("dataset, classes", [("mnist", 10), ("cifar100", 100), ("tinyimagenet", 200)])
 @pytest.mark.parametrize("method", ["balanced", "freeze_retrain", "graph"])
-def test_a_batch_has_one_tuple_of_every_class_unless_told_otherwise(method, dataset, classes):
-    usual = parameters.check(method, {"dataset": dataset, "model": "conv"})
+def test_a_batch_may_have_one_tuple_of_every_class(method, dataset, classes):
+    usual = parameters.check(method, {"dataset": dataset, "model": "conv", "tuples_per_batch": 0})
     assert usual["tuples_per_batch"] == classes
     assert parameters.identity(method, usual).get("tuples_per_batch", 10) == classes
     assert parameters.check(method, usual | {"tuples_per_batch": classes}) == usual == parameters.check(method, usual)
 
 
 def test_the_balanced_cnns_batches_are_not_in_the_name_of_a_head_on_a_baseline_cnn():
-    given = {"dataset": "cifar100", "model": "wideresnet20"}
+    given = {"dataset": "cifar100", "model": "wideresnet20", "tuples_per_batch": 0}
     baseline, balanced = (
         parameters.identity("cnn_lstm", parameters.check("cnn_lstm", given | {"cnn_method": cnn})) for cnn in ("baseline", "balanced")
     )
@@ -468,8 +468,9 @@ def test_more_classes_a_batch_than_the_data_has_or_unequal_parts_are_refused_bef
 
 
 @pytest.mark.parametrize("given, scored, named", [
-    ({"train_n": 40}, 2, True), ({"train_n": 40, "head_score_n": 40}, 40, False), ({"train_n": 7, "head_score_n": 40}, 7, False),
-    ({"train_n": 2}, 2, False), ({"train_n": 1}, 1, False), ({"train_n": 40, "head_rho": 0.0}, 40, False),
+    ({"train_n": 40, "head_score_n": 2}, 2, True), ({"train_n": 40}, 40, False), ({"train_n": 7, "head_score_n": 40}, 7, False),
+    ({"train_n": 2, "head_score_n": 2}, 2, False), ({"train_n": 1, "head_score_n": 2}, 1, False),
+    ({"train_n": 40, "head_score_n": 2, "head_rho": 0.0}, 40, False),
 ])
 def test_the_length_of_the_scored_sequence_is_named_where_it_is_not_that_of_training(given, scored, named):
     params = parameters.check("cnn_lstm", given)
