@@ -39,7 +39,8 @@ class Images:
 
     def batch(self, index: Tensor | slice) -> Tensor:
         """Normalised images [B, C, H, W], or [B, D] of picked columns, in the precision of `scale`."""
-        if isinstance(index, Tensor) and self.pixels.dim() == 2 and self.pixels.dtype == torch.uint8 and not self.pixels.is_cuda:
+        picked = self.pixels.dim() == 2 and self.pixels.dtype == torch.uint8 and not self.pixels.is_cuda
+        if picked and isinstance(index, Tensor) and index.dtype == torch.int64:
             return rows.batch(self.pixels, index, self.scale, self.shift)
         return torch.addcmul(self.shift, self.pixels[index].to(self.scale.dtype), self.scale)
 
