@@ -169,8 +169,8 @@ def main() -> None:
         "Milliseconds a step, medians; of the live one also the least (and what was aimed at). Ratios to the masked dense step: of "
         "medians, of least times, and in brackets what was aimed at. Inference is of a thousand images, live / dense. Last, seconds to "
         "prune and to build, and peak memory in GiB.\n",
-        "| case | live | whole maps | in bfloat16 | masked dense | arithmetic | epoch, s | live / dense | inference, ms | prune + build, s | "
-        "memory |",
+        "| case | live | whole maps | in bfloat16 | masked dense | arithmetic | epoch, s | live / dense | inference, ms | "
+        "prune + build, s | memory |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in CASES:  # a process each, so that peak memory is the case's own

@@ -59,6 +59,10 @@ def run(checkout: Path) -> dict[str, float]:
     return json.loads(said.stdout)
 
 
+def revision(checkout: Path) -> str:
+    return subprocess.run(["git", "-C", checkout, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another checkout of this repository, to be timed in turn")
@@ -71,7 +75,7 @@ def main() -> None:
             if i:  # the first may compile
                 found[checkout].append(times)
     columns = [{name: min(times[name] for times in each) for name in each[0]} for each in found.values()]
-    heads = ["before", "now"][-len(columns):]
+    heads = [f"{head} ({revision(checkout)})" for head, checkout in zip(["before", "now"][-len(columns):], checkouts)]
     lines = [f"| part | {' | '.join(heads)} |", "|---" * (len(columns) + 1) + "|"]
     lines += [f"| {name} | {' | '.join(f'{each[name]:.2f}' for each in columns)} |" for name in columns[-1]]
     lines.append(f"| **all** | {' | '.join(f'**{sum(each.values()):.2f}**' for each in columns)} |")

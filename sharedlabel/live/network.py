@@ -14,7 +14,7 @@ STATISTICS = ("running_mean", "running_var")
 
 # Whole maps are quicker where live weights do more than this share of what whole maps multiply (PyTorch's convolution rounds channels up
 # to 16), and that is more than so many multiplications an image (benchmarks/speed.py --rule).
-DENSE = (1 / 3, 1e6)
+DENSE = (1 / 4, 1e6)
 
 
 @dataclass
