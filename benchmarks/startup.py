@@ -60,7 +60,8 @@ def run(checkout: Path) -> dict[str, float]:
 
 
 def revision(checkout: Path) -> str:
-    return subprocess.run(["git", "-C", checkout, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    command = ["git", "-C", checkout, "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> None:
