@@ -4,8 +4,8 @@ A head's MACs, too, are for one image, one that follows others in the sequence. 
 """
 import copy
 import math
+import sys
 
-from ptflops import get_model_complexity_info
 from torch import Tensor, nn
 from torch.nn.utils.prune import is_pruned
 
@@ -57,8 +57,20 @@ def macs_dense(network: nn.Module, shape: tuple[int, ...]) -> int:
 
 def layer_macs(layer: nn.Module, size: tuple[int, ...]) -> int:
     """ptflops' MACs of one layer, for an input of this size (without a batch)."""
-    macs, _ = get_model_complexity_info(layer, tuple(size), backend="pytorch", as_strings=False, print_per_layer_stat=False)
+    macs, _ = ptflops().get_model_complexity_info(layer, tuple(size), backend="pytorch", as_strings=False, print_per_layer_stat=False)
     return int(macs)
+
+
+def ptflops():
+    """ptflops without torchvision, which it looks for to count one more layer, and which takes a second to import."""
+    hidden = {"torchvision": None} if "torchvision" not in sys.modules else {}
+    sys.modules.update(hidden)  # None: an ImportError, which ptflops expects
+    try:
+        import ptflops
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return ptflops
 
 
 def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:

@@ -80,7 +80,8 @@ def measure(
     for protocol in choices.PROTOCOLS:
         for n in ns:
             chosen = tuples.draw(protocol, labels, n, runtime.random_stream(seed, f"{protocol} tuples of {n}"), per_class)
-            counts = confusion(labels[chosen[:, 0]], predict(chosen), classes)
+            truth, places = labels[chosen[:, 0]], chosen.flatten()
+            counts = confusion(truth, predict(chosen), classes)
             row = {
                 "n": n, "protocol": protocol, "tuples": len(chosen), "n_accuracy": n_accuracy(counts),
                 "information_gain": information_gain(counts),
@@ -89,7 +90,8 @@ def measure(
                 "macs_live": macs_live(n),
             }
             if resamples:
-                hits = [(predict(replacement[chosen]) == labels[chosen[:, 0]]).double().mean() for replacement in again]
+                redrawn = (replacement.index_select(0, places).view_as(chosen) for replacement in again)  # faster than replacement[chosen]
+                hits = [(predict(each) == truth).double().mean() for each in redrawn]
                 low, high = torch.stack(hits).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
                 row |= {"n_accuracy_low": float(low), "n_accuracy_high": float(high)}
             rows.append(row)

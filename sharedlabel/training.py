@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sharedlabel import choices, tuples
+from sharedlabel import choices, live, tuples
 from sharedlabel.data import Images
 from sharedlabel.runtime import in_grid, memory_guard, random_stream
 
@@ -151,17 +151,56 @@ class GraphedStep:
         return result
 
 
-def adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
+class Adam:
+    """torch.optim.Adam on a CPU by the same fused kernel, to the last bit, without what surrounds it.
+
+    On few weights a step of the class takes five times as long as the kernel, and its first use imports PyTorch's compiler, a second.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], learning_rate: float):
+        self.parameters, self.learning_rate = parameters, learning_rate
+        self.state = {"step": [torch.zeros(()) for _ in parameters]}
+        self.state |= {name: [torch.zeros_like(p, requires_grad=False) for p in parameters] for name in ("exp_avg", "exp_avg_sq")}
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        having = [i for i, p in enumerate(self.parameters) if p.grad is not None]
+        means, squares, steps = ([self.state[name][i] for i in having] for name in ("exp_avg", "exp_avg_sq", "step"))
+        for step in steps:
+            step += 1
+        parameters = [self.parameters[i] for i in having]
+        gradients = [p.grad for p in parameters]
+        torch._fused_adam_(parameters, gradients, means, squares, [], steps, lr=self.learning_rate, beta1=0.9, beta2=0.999, eps=1e-8,
+                           weight_decay=0.0, amsgrad=False, maximize=False)
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        return self.state
+
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        for name, tensors in self.state.items():
+            for own, given in zip(tensors, state[name], strict=True):
+                own.copy_(given)
+
+
+def adam(network: nn.Module, learning_rate: float) -> Adam | torch.optim.Adam:
     """The optimizer of Appendix C.2, of what is not frozen."""
     free = [p for p in network.parameters() if p.requires_grad]
-    return torch.optim.Adam(free, lr=learning_rate, fused=True, capturable=next(network.parameters()).is_cuda)
+    if next(network.parameters()).is_cuda:
+        return torch.optim.Adam(free, lr=learning_rate, fused=True, capturable=True)
+    return Adam(free, learning_rate)
 
 
 def make_step(
-    network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], optimizer: torch.optim.Optimizer, precision: str = "float32"
+    network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], optimizer: Adam | torch.optim.Adam, precision: str = "float32"
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """A step on the batch (x, y), which returns its loss; on a GPU `GraphedStep`, unless a module says that it is not `graphable`."""
     device = next(network.parameters()).device
+    if isinstance(network, live.LiveModule) and network.is_compiled(device):
+        return compiled_step(network, loss, optimizer)
 
     def step(x: Tensor, y: Tensor) -> Tensor:
         with autocast(precision, device):
@@ -174,6 +213,18 @@ def make_step(
 
     graphable = device.type == "cuda" and all(getattr(module, "graphable", True) for module in network.modules())
     return GraphedStep(step) if graphable else step
+
+
+def compiled_step(network: live.LiveModule, loss: Callable[[Tensor, Tensor], Tensor], optimizer: Adam) -> Callable:
+    """The same step of a live network that a program computes. Only the loss has a graph, which on few weights takes longest of all."""
+    def step(x: Tensor, y: Tensor) -> Tensor:
+        out, kept = network.compute(x)
+        found = loss(out.requires_grad_(), y)
+        network.learning.grad, _ = network.gradients(kept, *torch.autograd.grad(found, out))
+        optimizer.step()
+        return found.detach()
+
+    return step
 
 
 def train(

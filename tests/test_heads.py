@@ -50,10 +50,9 @@ def check_outputs_and_gradients(masked: heads.LSTMHead, x: torch.Tensor, y: torc
     F.cross_entropy(expected, y).backward()
     F.cross_entropy(outputs, y).backward()
     for name, (module, attribute) in pruning.prunable_tensors(masked).items():
-        layer, gradient = small.layers.get_submodule(name), pruning.unmasked_parameter(module, attribute).grad.flatten()
-        ours = torch.zeros_like(layer.values) if layer.values.grad is None else layer.values.grad
-        torch.testing.assert_close(ours, gradient[layer.index])
-        gradient[layer.index] = 0
+        index, gradient = small.tensors.get_submodule(name).index, pruning.unmasked_parameter(module, attribute).grad.flatten()
+        torch.testing.assert_close(small.values(small.learning.grad)[name], gradient[index])
+        gradient[index] = 0
         assert not gradient.any(), f"{name}: what learns is missing from the live head"
 
 
@@ -214,8 +213,8 @@ def test_training_any_small_head_is_training_the_masked_one(case):
             F.cross_entropy(network(images), y).backward()
             optimizer.step()
     for name, place in pruning.prunable_tensors(masked).items():
-        layer = small.layers.get_submodule(name)
-        expected = before[name].flatten().scatter(0, layer.index, layer.values)  # what is not alive learns nothing
+        index = small.tensors.get_submodule(name).index
+        expected = before[name].flatten().scatter(0, index, small.values()[name])  # what is not alive learns nothing
         torch.testing.assert_close(pruning.unmasked_parameter(*place).flatten(), expected, **EXACT)
     torch.testing.assert_close(small(x[..., small.columns]), masked(x), **EXACT)
 
@@ -231,7 +230,7 @@ def test_units_that_nobody_reads_are_dropped():
     need = lstm.live_activations(masked)
     assert need["lstm"].tolist() == [True, False, True, False]
     assert need["embeddings"].tolist() == [True, False, True]
-    assert lstm.build(masked).layers["lstm"]["weight_hh_l0"].shape == (8, 2)
+    assert lstm.build(masked).tensors["lstm"]["weight_hh_l0"].shape == (8, 2)
 
 
 def test_a_checkpoint_of_a_head_is_sparse_and_restores_it():

@@ -75,3 +75,23 @@ def test_a_study_is_read_without_torch_or_pandas():
 def test_the_live_network_knows_nothing_of_the_study():
     for file in (PACKAGE / "live").glob("*.py"):
         assert {room(name) for name in imports(file, top_level=False)} <= {"live", ""}, file
+
+
+def test_a_run_imports_neither_torchvision_nor_pytorchs_compiler():
+    """Each takes a second, which is as long as a short run trains; and nothing says so but a run's time."""
+    script = """
+import sys
+import torch
+from sharedlabel import costs, data, live, losses, metrics, models, predictors, pruning, training
+from sharedlabel.runs import checkpoints, lifecycle
+from sharedlabel.runtime import random_stream
+
+x, y = torch.rand(20, 1, 8, 8), torch.arange(20) % 10
+network = models.build("conv", (1, 8, 8), 10, random_stream(0, "initialisation"))
+costs.part_costs(network, (1, 8, 8), 1.0)
+pruning.prune(network, "synflow", 1.0, (x, y), 2)
+small = live.build(network, (1, 8, 8))
+training.make_step(small, losses.standard, training.adam(small, 1e-4))(x.flatten(1)[:, small.columns], y)
+print({"torchvision", "torch._dynamo", "pandas", "scipy.stats", "matplotlib"} & set(sys.modules))
+"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "set()\n"

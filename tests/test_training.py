@@ -247,3 +247,38 @@ def test_the_watcher_gives_the_n_accuracy_of_the_sizes_asked_for():
     assert training.monitored_sizes([1, 2, 3, 4, 5, 7, 80]) == [1, 5, 80]
     assert watch()["n_accuracy_1"] == pytest.approx(5 / 6, abs=0.03)
     assert watch()["n_accuracy_5"] > watch()["n_accuracy_1"]
+
+
+def test_adam_is_pytorchs_to_the_last_bit():
+    ours, theirs = ([nn.Parameter(torch.randn(n, generator=generator(n))) for n in (3, 40, 7)] for _ in range(2))
+    own, reference = training.Adam(ours, 1e-2), torch.optim.Adam(theirs, lr=1e-2, fused=True)
+    for step in range(5):
+        for i, pair in enumerate(zip(ours, theirs)):
+            for parameter in pair:  # the last has no gradient at first
+                parameter.grad = None if i == 2 and step < 2 else torch.randn(len(parameter), generator=generator(10 * step + i))
+        own.step()
+        reference.step()
+        if step == 2:  # as where a run goes on
+            state, own = own.state_dict(), training.Adam(ours, 1e-2)
+            own.load_state_dict(state)
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs))
+
+
+@pytest.mark.parametrize("name", choices.MODELS)
+def test_a_live_networks_step_without_a_graph_is_the_step_with_one(name):
+    """To the last bit, three of them: the outputs' loss, the parameters and BatchNorm's statistics."""
+    network = model(name)
+    images, labels = torch.randn(8, 3, 8, 8, generator=generator(1)), torch.arange(8) % 4
+    pruning.prune(network, "synflow", 1.0, (images, labels), 4)
+    small = [live.build(network, (3, 8, 8)) for _ in range(2)]
+    x = images.flatten(1)[:, small[0].columns]
+    optimizers = [training.adam(each, 1e-2) for each in small]
+    step = training.make_step(small[0], losses.balanced, optimizers[0])
+    for _ in range(3):
+        found, expected = step(x, labels), losses.balanced(small[1](x), labels)
+        optimizers[1].zero_grad()
+        expected.backward()
+        optimizers[1].step()
+        assert torch.equal(found, expected)
+        states = [each.state_dict() for each in small]
+        assert all(torch.equal(t, states[1][key]) for key, t in states[0].items())

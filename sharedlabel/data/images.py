@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from sharedlabel import choices
+from sharedlabel.data import rows
 from sharedlabel.runtime import memory_guard
 
 CROP_PADDING = 4  # pixels that a random crop may move by, as on CIFAR in He et al. 2015
@@ -38,6 +39,9 @@ class Images:
 
     def batch(self, index: Tensor | slice) -> Tensor:
         """Normalised images [B, C, H, W], or [B, D] of picked columns, in the precision of `scale`."""
+        picked = self.pixels.dim() == 2 and self.pixels.dtype == torch.uint8 and not self.pixels.is_cuda
+        if picked and isinstance(index, Tensor) and index.dtype == torch.int64:
+            return rows.batch(self.pixels, index, self.scale, self.shift)
         return torch.addcmul(self.shift, self.pixels[index].to(self.scale.dtype), self.scale)
 
     def subset(self, index: Tensor) -> "Images":

@@ -18,10 +18,10 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torchvision.datasets.utils import calculate_md5
 
 from sharedlabel.data import location
 from sharedlabel.data.location import DataError
+from sharedlabel.data.torchvision_sets import md5_of
 from sharedlabel.runtime import exclusive_lock
 
 NAME = "tiny-imagenet-200"
@@ -85,7 +85,7 @@ def checked_zip(root: Path, edition: Edition) -> Path:
                 f"or point SHAREDLABEL_DATA at the folder that holds it or {NAME}/, which is what it unpacks to"
             ) from error
         os.replace(part, file)
-    if calculate_md5(file) != edition.md5:
+    if md5_of(file) != edition.md5:
         raise DataError(f"tinyimagenet: {file} is damaged or cut short (its md5 is not {edition.md5}); delete it and fetch it again")
     return file
 

@@ -1,12 +1,13 @@
-"""MNIST, CIFAR-10 and CIFAR-100, read by torchvision: downloaded where they are missing, and checked by their md5 sums."""
+"""MNIST, CIFAR-10 and CIFAR-100 by torchvision: downloaded where they are missing, and checked by their md5 sums.
+
+torchvision is imported where it is needed: it takes a second, and MNIST's files are plain bytes behind a header.
+"""
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.datasets import CIFAR10, CIFAR100, MNIST
-from torchvision.datasets.mnist import read_image_file, read_label_file
-from torchvision.datasets.utils import check_integrity
 
 from sharedlabel.data.location import DataError, root
 from sharedlabel.runtime import exclusive_lock
@@ -26,23 +27,32 @@ def mnist() -> list[tuple[Tensor, Tensor]]:
     The files that were checked are read: the class MNIST would prefer `MNIST/processed/*.pt`, which have no published checksum.
     """
     folder = root() / "MNIST" / "raw"
-    check_files("mnist", folder, MNIST_MD5, lambda: MNIST(root(), download=True))
-    images, labels = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
-    return [(read_image_file(str(folder / images.format(part)))[:, None].contiguous(), read_label_file(str(folder / labels.format(part))))
-            for part in ("train", "t10k")]
+    check_files("mnist", folder, MNIST_MD5, lambda: torchvision_class("MNIST")(root(), download=True))
+    sets = []
+    for part in ("train", "t10k"):
+        images, labels = (torch.frombuffer(bytearray((folder / f"{part}-{kind}-ubyte").read_bytes()), dtype=torch.uint8, offset=header)
+                          for kind, header in (("images-idx3", 16), ("labels-idx1", 8)))
+        sets.append((images.view(-1, 1, 28, 28), labels.long()))
+    return sets
+
+
+def torchvision_class(name: str) -> type:
+    import torchvision
+
+    return getattr(torchvision.datasets, name)
 
 
 def cifar10() -> list[tuple[Tensor, Tensor]]:
     """[(pixels, labels)] of training and test images: uint8 [N, 3, 32, 32], int64 [N]; DataError as in `check_files`."""
-    return read_cifar("cifar10", CIFAR10)
+    return read_cifar("cifar10", torchvision_class("CIFAR10"))
 
 
 def cifar100() -> list[tuple[Tensor, Tensor]]:
     """As `cifar10`, with the hundred fine labels."""
-    return read_cifar("cifar100", CIFAR100)
+    return read_cifar("cifar100", torchvision_class("CIFAR100"))
 
 
-def read_cifar(name: str, kind: type[CIFAR10]) -> list[tuple[Tensor, Tensor]]:
+def read_cifar(name: str, kind: type) -> list[tuple[Tensor, Tensor]]:
     files = dict((*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])))
     check_files(name, root() / kind.base_folder, files, lambda: kind(root(), download=True))
     checked = type(kind.__name__, (kind,), {"_check_integrity": lambda self: True})  # it would check all files again, twice
@@ -62,6 +72,14 @@ def check_files(name: str, folder: Path, md5: dict[str, str], download: Callable
                     f"{name}: not found, and the download failed ({error}). Put these files into {folder}, "
                     f"or point SHAREDLABEL_DATA at the folder that holds {folder.relative_to(root()).parts[0]}/: {', '.join(md5)}"
                 ) from error
-        damaged = [str(file) for file, value in files.items() if not check_integrity(file, value)]
+        damaged = [str(file) for file, value in files.items() if md5_of(file) != value]
         if damaged:
             raise DataError(f"{name}: {', '.join(damaged)} is damaged (by its md5 sum); delete it and fetch it again")
+
+
+def md5_of(file: Path) -> str | None:
+    """The md5 sum of a file, None of one that is missing."""
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "md5").hexdigest()

@@ -7,7 +7,8 @@
 `sharedlabel.live.lstm` does the same for LSTM heads.
 """
 from . import lstm
+from .compiled import LiveModule
 from .graph import layer_of, live_activations, trace
 from .network import LiveNetwork, build, check_free, freeze, write_back
 
-__all__ = ["LiveNetwork", "build", "check_free", "freeze", "layer_of", "live_activations", "lstm", "trace", "write_back"]
+__all__ = ["LiveModule", "LiveNetwork", "build", "check_free", "freeze", "layer_of", "live_activations", "lstm", "trace", "write_back"]

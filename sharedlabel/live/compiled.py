@@ -35,7 +35,7 @@ def assemble(steps: list[Step], layers: dict, parameters: int, mixes: bool) -> t
                 terms.rowwise(program, terms.RELU, sources, out, rectifies=1)
             if mixes:
                 source, out = out, program.region(out.rows, out.area)
-                program.add(terms.MIX, np.empty((0, 4), np.int64), source, out)
+                program.add(terms.MIX, terms.NO_RUNS, source, out)
         else:
             area = step.area if len(sources) < 2 else sources[0].area if sources[0].area == sources[1].area else 1
             out = program.region(live_rows(step.live, area), area)
@@ -71,7 +71,8 @@ def gradients_needed(table: np.ndarray, to_input: bool) -> np.ndarray:
         for which in range(2 if op["kind"] == terms.ADD else 1):
             source, slots = (op["source"], op["source_slots"]) if which == 0 else (op["other"], op["other_slots"])
             if how[number, 2] and depends[source]:
-                whole = op["kind"] not in (terms.SUMS, terms.MAXIMUM) and slots == op["out_slots"]
+                rowwise = op["kind"] not in (terms.SUMS, terms.MAXIMUM) and slots == op["out_slots"]
+                whole = rowwise or op["first_back"] < op["last_back"]
                 how[number, which] = kernels.ADDED if source in reached else kernels.WRITTEN if whole else kernels.ZEROED
                 reached.add(source)
     return how
@@ -87,6 +88,8 @@ class Executable:
         self.columns, self.outputs = (
             regions[i].slots_of(steps[i].live.flatten().nonzero().flatten()).numpy() for i in (0, -1)
         )
+        last = regions[-1]
+        self.blank = np.array([last.first, last.first + (last.slots if len(self.outputs) < last.slots else 0)])
         self.how = {to_input: gradients_needed(self.table, to_input) for to_input in (False, True)}
 
 
@@ -130,37 +133,55 @@ class Loan:
             self.arenas.free.append(self.arrays)
 
 
+class LiveModule(nn.Module):
+    """A module that a compiled program computes: what learns is one vector, `learning`.
+
+    Within PyTorch it is one differentiable function. `compute` and `gradients` do the same without a graph, for whoever has the gradient
+    to the outputs at hand, as a training step has: on few weights a graph takes longer than all there is to compute.
+    """
+
+    learning: nn.Parameter
+
+    def sparse_state(self) -> dict[str, Tensor]:
+        """Its values and places by tensor, as views: integers are places, all else values."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def load_sparse_state(self, state: dict[str, Tensor]) -> None:
+        """Takes the values of a `sparse_state`; ValueError on one of another network, or of one that was pruned differently."""
+        own = self.sparse_state()
+        places = [name for name, t in own.items() if not t.is_floating_point()]
+        if own.keys() != state.keys() or not all(torch.equal(own[name].cpu(), state[name].long().cpu()) for name in places):
+            raise ValueError("the checkpoint is of a network that was pruned differently")
+        for name in own.keys() - set(places):
+            own[name].copy_(state[name])
+
+    def compute(self, x: Tensor) -> tuple[Tensor, tuple]:
+        """Inputs -> outputs, and what `gradients` is to be given."""
+        kind = COMPUTED_IN.get(self.learning.dtype, np.float32)
+        out, kept = self.run(as_numpy(x), as_numpy(self.learning), kind)
+        return torch.from_numpy(out).to(self.learning.dtype), kept
+
+    def gradients(self, kept: tuple, gradient: Tensor, to_input: bool = False) -> tuple[Tensor, Tensor | None]:
+        """The gradient to the outputs -> those to `learning`, and to the inputs where asked for."""
+        to_learning, to_x = self.run_back(kept, as_numpy(gradient), to_input)
+        return torch.from_numpy(to_learning).to(self.learning.dtype), torch.from_numpy(to_x) if to_input else None
+
+
 class Compiled(torch.autograd.Function):
-    """Pixels [B, D], the parameters that learn, and the network -> outputs [B, F]."""
+    """Inputs, `learning` and the module that it is of -> outputs."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, learning: Tensor, network: nn.Module) -> Tensor:
-        code, kind = network.executable(), COMPUTED_IN.get(learning.dtype, np.float32)
-        given = np.ascontiguousarray(as_numpy(x), kind)
-        weights = np.concatenate([as_numpy(learning), as_numpy(network.fixed), code.constants], dtype=kind, casting="same_kind")
-        loan = network.arenas.lend(code.slots * len(x), kind)
-        statistics, settings = np.empty((2, network.running.shape[1])), network.settings()
-        out, running = np.empty((len(x), len(code.outputs)), kind), np.asarray(as_numpy(network.running), kind)
-        kernels.forward(code.table, code.runs, code.lists, given, code.columns, code.outputs, weights, loan.act, statistics, running,
-                        settings, network.group, network.share, out)
-        if network.training and network.running.dtype not in (torch.float32, torch.float64):
-            network.running.copy_(torch.from_numpy(running))
-        ctx.kept = code, weights, loan, statistics, settings, network.group, network.share
-        ctx.learning, ctx.x_like = learning, x
-        return torch.from_numpy(out).to(learning.dtype)
+    def forward(ctx, x: Tensor, learning: Tensor, module: LiveModule) -> Tensor:
+        out, kept = module.compute(x)
+        ctx.kept, ctx.module, ctx.x_type = kept, module, x.dtype
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):
-        code, weights, loan, statistics, settings, group, share = ctx.kept
-        to_input, kind = ctx.needs_input_grad[0], weights.dtype
-        to_x = np.empty((len(gradient), len(code.columns) if to_input else 0), kind)
-        to_weights = np.zeros_like(weights)
-        given = np.ascontiguousarray(as_numpy(gradient), kind)
-        kernels.backward(code.table, code.runs, code.lists, code.how[to_input], given, code.columns, code.outputs, weights, loan.act,
-                         loan.grad, statistics, settings, group, share, to_weights, to_x)
-        learned = torch.from_numpy(to_weights[: len(ctx.learning)]).to(ctx.learning.dtype)
-        return torch.from_numpy(to_x).to(ctx.x_like.dtype) if to_input else None, learned, None
+        to_learning, to_x = ctx.module.gradients(ctx.kept, gradient, ctx.needs_input_grad[0])
+        return None if to_x is None else to_x.to(ctx.x_type), to_learning, None
 
 
 def as_numpy(tensor: Tensor) -> np.ndarray:

@@ -2,16 +2,16 @@
 
 `act` holds the activations and `grad` the gradients to them, slot after slot, each with its number of every image: slot s of a batch of B
 lies at s * B. Sums are taken in any order, and NaN stays NaN. The gradient to what a sum reads is added to as the sum is
-walked again, so that one list serves both directions.
+walked again, or gathered by a list of its own.
 """
 import numba
 import numpy as np
 
 from .terms import ADD, BATCHNORM, FIELDS, MAXIMUM, MIX, SUMS
-from .vectors import LARGE, SMALL, add_product, large, load, small, store, total_of_products
+from .vectors import FOLDED, add_folded, add_product, block, lanes, load, rectified, store
 
-(KIND, FIRST, LAST, SOURCE, SOURCE_SLOTS, WRITER, OTHER, OTHER_SLOTS, OUT, OUT_SLOTS, RECTIFIES, WEIGHTS, BIASES, LEARNS, NUMBER,
- CHANNELS) = range(len(FIELDS))
+(KIND, FIRST, LAST, FIRST_BACK, LAST_BACK, SOURCE, SOURCE_SLOTS, WRITER, OTHER, OTHER_SLOTS, OUT, OUT_SLOTS, RECTIFIES, WEIGHTS, BIASES,
+ LEARNS, NUMBER, CHANNELS) = range(len(FIELDS))
 ADDED, WRITTEN, ZEROED = 1, 2, 3  # how a gradient comes to what is read: added to others', as the first, or after zeros
 
 # What Python calls is `compiled`, all else is `inlined` into it. A function that was compiled by itself would, in the process that compiled
@@ -23,18 +23,18 @@ CHUNK = 1024  # numbers that a loop runs over, at most, so that several arrays o
 
 
 @compiled
-def forward(table, runs, lists, x, columns, outputs, weights, act, statistics, running, settings, group, share, out):
-    """Images x [B, D] -> out [B, F].
+def forward(table, runs, lists, x, innermost, columns, outputs, weights, act, statistics, running, settings, group, share, out):
+    """Images x [B D], of which `innermost` says how they lie (`take_images`) -> out [B, F].
 
     statistics: mean and scale of BatchNorms' channels, filled in. running: their running means and variances [2, C], updated where
     settings[number] = (eps, momentum, whether the batch's statistics are used) says so. group, share: of MIX.
     """
-    batch = len(x)
-    take_images(x, columns, act)
+    batch = len(out)
+    take_images(x, innermost, columns, act, batch)
     for op in table:
         listed = runs[op[FIRST]:op[LAST]]
         if op[KIND] == SUMS:
-            sums(listed, lists, weights, op[WEIGHTS], op[BIASES], op[RECTIFIES], act, batch)
+            sums(listed, lists, weights, op[WEIGHTS], op[BIASES], op[RECTIFIES], False, act, batch, 0, batch, 0)
         elif op[KIND] == BATCHNORM:
             normalise(listed, op, weights, act, statistics, running, settings[op[NUMBER]], batch)
         elif op[KIND] == MAXIMUM:
@@ -52,20 +52,23 @@ def forward(table, runs, lists, x, columns, outputs, weights, act, statistics, r
                 else:
                     o[:n] = a[:n]
                 if op[RECTIFIES]:
-                    rectify(o, n)
+                    rectify(o, o, 0, n)
     for b in range(batch):
         for j in range(len(outputs)):
             out[b, j] = act[outputs[j] * batch + b]
 
 
 @compiled
-def backward(table, runs, lists, how, gradient, columns, outputs, weights, act, grad, statistics, settings, group, share, to_weights,
+def backward(table, runs, lists, how, gradient, columns, outputs, blank, weights, act, grad, statistics, settings, group, share, to_weights,
              to_x):
-    """gradient [B, F] to the outputs -> to_weights (added to), and to_x [B, D] unless it is empty.
+    """gradient [B, F] to the outputs -> to_weights [parameters that learn], and to_x [B, D] unless it is empty.
 
     how[op] = how a gradient comes to an operation's sources (0: not at all; ADDED, WRITTEN, ZEROED), and whether it is computed at all.
+    blank: from which to which slot lie outputs of which some are not among `outputs`.
+    Of every weight's gradient sixteen partial sums are kept apart until the end: a term adds a register to them.
     """
-    batch = len(gradient)
+    batch, partial = len(gradient), np.zeros(FOLDED * len(weights), weights.dtype)
+    grad[blank[0] * batch:blank[1] * batch] = 0
     for j in range(len(outputs)):
         for b in range(batch):
             grad[outputs[j] * batch + b] = gradient[b, j]
@@ -76,14 +79,18 @@ def backward(table, runs, lists, how, gradient, columns, outputs, weights, act, 
         listed = runs[op[FIRST]:op[LAST]]
         if op[RECTIFIES]:
             for r in range(len(listed)):
-                mask(grad[listed[r, 0] * batch:], act[listed[r, 0] * batch:], listed[r, 2] * batch)
+                rectify(grad, act, listed[r, 0] * batch, (listed[r, 0] + listed[r, 2]) * batch)
         if needed[0] == ZEROED:
             zero(table, runs, op[WRITER], grad[op[SOURCE] * batch:(op[SOURCE] + op[SOURCE_SLOTS]) * batch], op[SOURCE], batch)
         if op[KIND] == SUMS:
-            to_source = needed[0] != 0
-            sums_backward(listed, lists, weights, op[WEIGHTS], op[BIASES], op[LEARNS], to_source, act, grad, to_weights, batch)
+            gathers = op[FIRST_BACK] < op[LAST_BACK]
+            to_source = needed[0] != 0 and not gathers
+            sums_backward(listed, lists, weights, op[WEIGHTS], op[BIASES], op[LEARNS], to_source, act, grad, partial, batch, 0, batch, 0)
+            if needed[0] and gathers:
+                sums(runs[op[FIRST_BACK]:op[LAST_BACK]], lists, weights, op[WEIGHTS], -1, False, needed[0] == ADDED, grad, batch, 0,
+                     batch, 0)
         elif op[KIND] == BATCHNORM:
-            normalise_backward(listed, op, needed[0], weights, act, grad, statistics, settings[op[NUMBER]], to_weights, batch)
+            normalise_backward(listed, op, needed[0], weights, act, grad, statistics, settings[op[NUMBER]], partial, batch)
         elif op[KIND] == MAXIMUM:
             maximum_backward(listed, lists, act, grad, op[OTHER] - op[OUT], batch)
         elif op[KIND] == MIX:
@@ -97,6 +104,7 @@ def backward(table, runs, lists, how, gradient, columns, outputs, weights, act, 
                     pass_on(g, grad[listed[r, 1] * batch:], n, needed[0] == WRITTEN)
                 if op[KIND] == ADD and needed[1]:
                     pass_on(g, grad[listed[r, 3] * batch:], n, needed[1] == WRITTEN)
+    add_up(partial, to_weights)
     if to_x.size:
         for j in range(len(columns)):
             for b in range(batch):
@@ -104,19 +112,37 @@ def backward(table, runs, lists, how, gradient, columns, outputs, weights, act, 
 
 
 @inlined
-def take_images(x, columns, act):
-    """Images x [B, D] into the slots `columns`, sixteen images at a time, as they lie far apart."""
-    batch = len(x)
-    for first in range(0, batch, 16):
-        for j in range(len(columns)):
-            for b in range(first, min(first + 16, batch)):
-                act[columns[j] * batch + b] = x[b, j]
+def take_images(x, innermost, columns, act, batch):
+    """Images into the slots `columns`: x holds them one after the other, or slot after slot as `act` does. Of the former sixteen numbers
+    of every image in turn, as those of one slot lie far apart."""
+    for first in range(0, len(columns), 16):
+        part = columns[first:first + 16]
+        if innermost:
+            for j in range(len(part)):
+                to, given = act[part[j] * batch:], x[(first + j) * batch:]
+                for b in range(batch):
+                    to[b] = given[b]
+        else:
+            for b in range(batch):
+                to, given = act[b:], x[b * len(columns) + first:]
+                for j in range(len(part)):
+                    to[part[j] * batch] = given[j]
+
+
+@inlined
+def add_up(partial, to_weights):
+    """to_weights <- the totals of `FOLDED` partial sums each."""
+    for place in range(len(to_weights)):
+        total, parts = partial.dtype.type(0), partial[FOLDED * place:FOLDED * place + FOLDED]
+        for i in range(FOLDED):
+            total += parts[i]
+        to_weights[place] = total
 
 
 @inlined
 def zero(table, runs, writer, region, first, batch):
-    """Zeros in a region from slot `first` on, where it is computed: of a map of which single positions are, there alone."""
-    if writer >= 0 and table[writer, KIND] == SUMS:
+    """Zeros in a region from slot `first` on; of a map of which few positions are computed, there alone."""
+    if writer >= 0 and table[writer, KIND] == SUMS and table[writer, FIRST_BACK] == table[writer, LAST_BACK]:
         for r in range(table[writer, FIRST], table[writer, LAST]):
             start = (runs[r, 0] - first) * batch
             region[start:start + runs[r, 2] * batch] = 0
@@ -125,18 +151,18 @@ def zero(table, runs, writer, region, first, batch):
 
 
 @inlined
-def rectify(o, n):
-    zero = o.dtype.type(0)
-    for i in range(n):
-        o[i] = zero if o[i] < zero else o[i]
+def rectify(values, by, first, end):
+    """Zeros among the values from `first` to `end`, where `by` is not above 0: a ReLU of themselves, or the gradient through one."""
+    i = rectify_blocks(block(by.dtype.type(0), 64), values, by, first, end)
+    rectify_blocks(block(by.dtype.type(0), 1), values, by, i, end)
 
 
 @inlined
-def mask(g, o, n):
-    """The gradient through a ReLU whose values are o."""
-    zero = o.dtype.type(0)
-    for i in range(n):
-        g[i] = zero if o[i] <= zero else g[i]
+def rectify_blocks(like, values, by, i, end):
+    while i + lanes(like) <= end:
+        store(values, i, rectified(load(values, i, like), load(by, i, like)))
+        i += lanes(like)
+    return i
 
 
 @inlined
@@ -149,73 +175,69 @@ def pass_on(g, to, n, first):
 
 
 @inlined
-def sums(runs, lists, weights, first_weight, first_bias, rectifies, act, batch):
-    """out = bias + the sum over a pattern's terms of weight * source, for every run."""
+def sums(runs, lists, weights, first_weight, first_bias, rectifies, adds, act, slot, begin, count, lag):
+    """out = bias + the sum over a pattern's terms of weight * source, for every run; added to what is there where it `adds`.
+
+    A slot has so many numbers, of which `count` from `begin` on are computed: all of a batch, or one image's of every sequence in a
+    batch. Of its sources are read those that lie `lag` before.
+    """
     for r in range(len(runs)):
-        p, out, n = runs[r, 3], runs[r, 0] * batch, runs[r, 2] * batch
-        bias = weights[first_bias + lists.biases[p]] if first_bias >= 0 and lists.biases[p] >= 0 else weights.dtype.type(0)
-        away, first, last, i = runs[r, 1] * batch - out, lists.starts[p], lists.starts[p + 1], out
-        while i + LARGE <= out + n:
-            store(act, i, summed(large(bias), i + away, first, last, lists, weights, first_weight, act, batch))
-            i += LARGE
-        while i + SMALL <= out + n:
-            store(act, i, summed(small(bias), i + away, first, last, lists, weights, first_weight, act, batch))
-            i += SMALL
-        while i < out + n:
-            one = bias
-            for t in range(first, last):
-                one += weights[first_weight + lists.entries[t]] * act[i + away + lists.distances[t] * batch]
-            act[i] = one
-            i += 1
-        if rectifies:
-            rectify(act[out:], n)
+        p, i, away = runs[r, 3], runs[r, 0] * slot + begin, (runs[r, 1] - runs[r, 0]) * slot - lag
+        end, first, last = i + (runs[r, 2] - 1) * slot + count, lists.starts[p], lists.starts[p + 1]
+        bias = weights[first_bias + lists.biases[p]] if first_bias >= 0 and lists.biases[p] >= 0 else act.dtype.type(0)
+        i = sum_blocks(block(bias, 64), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
+        i = sum_blocks(block(bias, 16), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
+        i = sum_blocks(block(bias, 4), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
+        sum_blocks(block(bias, 1), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
 
 
 @inlined
-def summed(block, source, first, last, lists, weights, first_weight, act, batch):
-    for t in range(first, last):
-        block = add_product(block, weights[first_weight + lists.entries[t]], load(act, source + lists.distances[t] * batch, block))
-    return block
+def sum_blocks(bias, i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot):
+    while i + lanes(bias) <= end:
+        total = load(act, i, bias) if adds else bias
+        for t in range(first, last):
+            source = load(act, i + away + lists.distances[t] * slot, bias)
+            total = add_product(total, weights[first_weight + lists.entries[t]], source)
+        store(act, i, rectified(total, total) if rectifies else total)
+        i += lanes(bias)
+    return i
 
 
 @inlined
-def sums_backward(runs, lists, weights, first_weight, first_bias, learns, to_source, act, grad, to_weights, batch):
-    """Adds the gradients to the weights and biases, where the layer `learns`, and to the sources."""
+def sums_backward(runs, lists, weights, first_weight, first_bias, learns, to_source, act, grad, partial, slot, begin, count, lag):
+    """Adds the gradients to the weights and biases, where the layer `learns`, and to the sources; the last arguments as in `sums`."""
+    if not (learns or to_source):
+        return
+    one = act.dtype.type(1)
     for r in range(len(runs)):
-        p, out = runs[r, 3], runs[r, 0] * batch
-        away, end = runs[r, 1] * batch - out, out + runs[r, 2] * batch
-        if first_bias >= 0 and lists.biases[p] >= 0:
-            bias_gradient = act.dtype.type(0)
-            for i in range(out, end):
-                bias_gradient += grad[i]
-            to_weights[first_bias + lists.biases[p]] += bias_gradient
-        first, last, i, zero = lists.starts[p], lists.starts[p + 1], out, act.dtype.type(0)
-        while i + LARGE <= end:
-            g = load(grad, i, large(zero))
-            pass_back(g, i + away, first, last, lists, weights, first_weight, learns, to_source, act, grad, to_weights, batch)
-            i += LARGE
-        while i + SMALL <= end:
-            g = load(grad, i, small(zero))
-            pass_back(g, i + away, first, last, lists, weights, first_weight, learns, to_source, act, grad, to_weights, batch)
-            i += SMALL
-        while i < end:
-            for t in range(first, last):
-                place, source = first_weight + lists.entries[t], i + away + lists.distances[t] * batch
-                to_weights[place] += grad[i] * act[source]
-                if to_source:
-                    grad[source] += weights[place] * grad[i]
-            i += 1
+        p, i, away = runs[r, 3], runs[r, 0] * slot + begin, (runs[r, 1] - runs[r, 0]) * slot - lag
+        end, first, last = i + (runs[r, 2] - 1) * slot + count, lists.starts[p], lists.starts[p + 1]
+        bias = first_bias + lists.biases[p] if learns and first_bias >= 0 and lists.biases[p] >= 0 else -1
+        i = pass_blocks(block(one, 64), i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad,
+                        partial, slot)
+        i = pass_blocks(block(one, 16), i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad,
+                        partial, slot)
+        i = pass_blocks(block(one, 4), i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad,
+                        partial, slot)
+        pass_blocks(block(one, 1), i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad,
+                    partial, slot)
 
 
 @inlined
-def pass_back(g, source, first, last, lists, weights, first_weight, learns, to_source, act, grad, to_weights, batch):
-    """The block g of a gradient to the weights and sources of its pattern's terms."""
-    for t in range(first, last):
-        place, at = first_weight + lists.entries[t], source + lists.distances[t] * batch
-        if learns:
-            to_weights[place] += total_of_products(g, load(act, at, g))
-        if to_source:
-            store(grad, at, add_product(load(grad, at, g), weights[place], g))
+def pass_blocks(ones, i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad, partial, slot):
+    folded = block(act.dtype.type(0), 16)
+    while i + lanes(ones) <= end:
+        g = load(grad, i, ones)
+        if bias >= 0:
+            store(partial, FOLDED * bias, add_folded(load(partial, FOLDED * bias, folded), g, ones))
+        for t in range(first, last):
+            place, at = first_weight + lists.entries[t], i + away + lists.distances[t] * slot
+            if learns:
+                store(partial, FOLDED * place, add_folded(load(partial, FOLDED * place, folded), g, load(act, at, ones)))
+            if to_source:
+                store(grad, at, add_product(load(grad, at, ones), weights[place], g))
+        i += lanes(ones)
+    return i
 
 
 @inlined
@@ -231,7 +253,7 @@ def maximum(runs, lists, act, away, rectifies, batch):
                     o[i] = x[i]
                     which[i] = number
         if rectifies:
-            rectify(o, n)
+            rectify(o, o, 0, n)
 
 
 @inlined
@@ -256,14 +278,15 @@ def normalise(runs, op, weights, act, statistics, running, setting, batch):
         if trains:
             mean = square = 0.0
             for c in range(0, count, CHUNK):
-                n = min(CHUNK, count - c)
+                part = x[c:min(c + CHUNK, count)]
+                n = len(part)
                 total = squares = x.dtype.type(0)
-                for i in range(c, c + n):
-                    total += x[i]
+                for i in range(n):
+                    total += part[i]
                 own = total / n
                 centre = x.dtype.type(own)
-                for i in range(c, c + n):
-                    squares += (x[i] - centre) * (x[i] - centre)
+                for i in range(n):
+                    squares += (part[i] - centre) * (part[i] - centre)
                 step = own - mean
                 mean += step * n / (c + n)
                 square += squares + step * step * c * n / (c + n)
@@ -276,11 +299,11 @@ def normalise(runs, op, weights, act, statistics, running, setting, batch):
         for i in range(count):
             o[i] = slope * (x[i] - centre) + bias
         if op[RECTIFIES]:
-            rectify(o, count)
+            rectify(o, o, 0, count)
 
 
 @inlined
-def normalise_backward(runs, op, needed, weights, act, grad, statistics, setting, to_weights, batch):
+def normalise_backward(runs, op, needed, weights, act, grad, statistics, setting, partial, batch):
     """By w, s, g, d for weight, scale, gradient and distance from the mean: w s (g - its mean) - w s^3 d (mean of g d)."""
     for r in range(len(runs)):
         count, channel = runs[r, 2] * batch, op[CHANNELS] + r
@@ -288,15 +311,16 @@ def normalise_backward(runs, op, needed, weights, act, grad, statistics, setting
         centre, scale, weight = x.dtype.type(statistics[0, channel]), statistics[1, channel], weights[op[WEIGHTS] + r]
         plain = along = 0.0
         for c in range(0, count, CHUNK):
-            first = second = x.dtype.type(0)
-            for i in range(c, min(c + CHUNK, count)):
-                first += g[i]
-                second += g[i] * (x[i] - centre)
+            first, second, end = x.dtype.type(0), x.dtype.type(0), min(c + CHUNK, count)
+            from_g, from_x = g[c:end], x[c:end]
+            for i in range(end - c):
+                first += from_g[i]
+                second += from_g[i] * (from_x[i] - centre)
             plain += first
             along += second
         if op[LEARNS]:
-            to_weights[op[WEIGHTS] + r] += along * scale
-            to_weights[op[BIASES] + r] += plain
+            partial[FOLDED * (op[WEIGHTS] + r)] = along * scale
+            partial[FOLDED * (op[BIASES] + r)] = plain
         if needed:
             slope, shift, tilt = x.dtype.type(weight * scale), x.dtype.type(0), x.dtype.type(0)
             if setting[2]:

@@ -7,20 +7,22 @@ die with it. All that is left computes in small dense matrices, for every n.
     head(embeddings[..., head.columns])          # [B, n, d'] -> [B, l]
 """
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from . import recurrence
-from .compiled import COMPUTED_IN, Arenas, as_numpy
+from . import recurrence, terms
+from .compiled import Arenas, Compiled, LiveModule
 from .graph import dense, mask_of
-from .terms import Lists
+from .recurrence import EMBEDDING, GATES, HIDDEN, INPUT, OUTPUTS
 
-TENSORS = {"embed": ("weight",), "lstm": ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), "classify": ("weight", "bias")}
+# In this order they follow one another in `learning`: the matrices, then the biases.
+PARTS = ("embed.weight", "lstm.weight_ih_l0", "lstm.weight_hh_l0", "classify.weight")
 BIASES = ("lstm.bias_ih_l0", "lstm.bias_hh_l0", "classify.bias")
+TENSORS = {"embed": ("weight",), "lstm": ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), "classify": ("weight", "bias")}
 READS = {"embed.weight": "embeddings", "lstm.weight_ih_l0": "embed", "lstm.weight_hh_l0": "lstm", "classify.weight": "lstm"}
 
 
@@ -38,67 +40,28 @@ def live_activations(head: nn.Module) -> dict[str, Tensor]:
 class Terms:
     """The terms of a head's four matrices, for `recurrence`, and where slots, weights and biases begin."""
 
-    def __init__(self, layers: nn.ModuleDict):
-        parts = [layers.get_submodule(name) for name in PARTS]
-        (embedding, inputs), (gates, _), (_, self.units), (outputs, _) = (part.shape for part in parts)
-        self.first = np.cumsum([0, inputs, embedding, gates, self.units, self.units, self.units])
-        self.slots, self.values = int(self.first[-1]) + outputs, [part.values.numel() for part in parts]
-        begin = np.cumsum([0, *self.values])
-        self.offsets = np.array([[begin[0], -1], [begin[1], begin[4]], [begin[2], -1], [begin[3], begin[4] + gates]])
-        runs, starts, columns, biases = [], [np.zeros(1, np.int64)], [], []
-        ends = ((recurrence.EMBEDDING, recurrence.INPUT), (recurrence.GATES, recurrence.EMBEDDING), (recurrence.GATES, recurrence.HIDDEN),
-                (recurrence.OUTPUTS, recurrence.HIDDEN))
-        for part, (out, source) in zip(parts, ends):
-            rows, places, before = part.shape[0], part.at.cpu().numpy(), sum(map(len, runs))
-            units = np.arange(rows)
-            runs.append(np.stack([self.first[out] + units, np.full(rows, self.first[source]), np.ones_like(units), before + units], 1))
-            starts.append(sum(map(len, columns)) + np.cumsum(np.bincount(places // max(1, part.shape[1]), minlength=rows)))
-            columns.append(places % max(1, part.shape[1]))
-            biases.append(units)
-        entries = [np.arange(count) for count in self.values]
-        self.cuts, self.runs = np.cumsum([0, *map(len, runs)]), np.concatenate(runs)
-        self.lists = Lists(*map(np.concatenate, (starts, biases, columns, entries)))
-
-
-class CompiledHead(torch.autograd.Function):
-    """Embeddings [B, n, d'], a head, and its tensors in the order of PARTS and BIASES -> logits [B, l]."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, head: nn.Module, *tensors: Tensor) -> Tensor:
-        (batch, n, _), terms, kind = x.shape, head.terms, COMPUTED_IN.get(tensors[0].dtype, np.float32)
-        gates, classify = np.zeros(4 * terms.units, kind), np.zeros(terms.slots - terms.first[-1], kind)
-        for total, name, tensor in zip((gates, gates, classify), BIASES, tensors[4:]):
-            total[head.layers.get_submodule(name).at.numpy()] += as_numpy(tensor)
-        weights = np.concatenate([*map(as_numpy, tensors[:4]), gates, classify], dtype=kind, casting="same_kind")
-        loan, size = head.arenas.lend(terms.slots * n * batch, kind), n * batch
-        loan.act[: terms.first[1] * size].reshape(-1, n, batch)[:] = as_numpy(x).transpose(2, 1, 0)
-        recurrence.forward(terms.runs, terms.cuts, terms.lists, weights, terms.offsets, terms.first, terms.units, loan.act,
-                           np.empty(batch, np.int32), n, batch)
-        out = loan.act[terms.first[-1] * size : terms.slots * size].reshape(-1, n, batch).mean(1, dtype=kind)
-        ctx.kept = head, weights, loan, n, batch, x.dtype
-        return torch.from_numpy(np.ascontiguousarray(out.T)).to(tensors[0].dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient: Tensor):
-        head, weights, loan, n, batch, x_kind = ctx.kept
-        terms, size, found, act, grad = head.terms, n * batch, np.zeros_like(weights), loan.act, loan.grad
-        grad[terms.first[-1] * size : terms.slots * size].reshape(-1, n, batch)[:] = (as_numpy(gradient).T / n)[:, None]
-        recurrence.backward(terms.runs, terms.cuts, terms.lists, weights, terms.offsets, terms.first, terms.units, act, grad, found,
-                            ctx.needs_input_grad[0], n, batch)
-        *parts, gates, classify = np.split(found, np.cumsum([*terms.values, 4 * terms.units]))
-        parts += [each[head.layers.get_submodule(name).at.numpy()] for each, name in zip((gates, gates, classify), BIASES)]
-        to_x = None
-        if ctx.needs_input_grad[0]:
-            to_x = torch.from_numpy(grad[: terms.first[1] * size].reshape(-1, n, batch).transpose(2, 1, 0).copy()).to(x_kind)
-        kind = head.layers["embed"]["weight"].values.dtype
-        return to_x, None, *(torch.from_numpy(np.ascontiguousarray(part)).to(kind) for part in parts)
+    def __init__(self, tensors: nn.ModuleDict):
+        parts, biases = ([tensors.get_submodule(name) for name in each] for each in (PARTS, BIASES))
+        (embedding, inputs), (gates, _), (_, self.units), (self.outputs, _) = (part.shape for part in parts)
+        self.values = sum(len(part.at) for part in parts)  # behind them lie the gates' biases, both kinds added up, and the outputs'
+        self.bias_at = np.concatenate([each.at.cpu().numpy() + gates * (name == BIASES[-1]) for name, each in zip(BIASES, biases)])
+        program = terms.Program(0)
+        regions = [program.region(torch.arange(n), 1) for n in (inputs, embedding, gates, *[self.units] * 3, self.outputs)]
+        ends = ((INPUT, EMBEDDING, -1), (EMBEDDING, GATES, self.values), (HIDDEN, GATES, -1), (HIDDEN, OUTPUTS, self.values + gates))
+        begin = 0
+        for part, (source, out, first_bias) in zip(parts, ends):
+            width, at = max(1, part.shape[1]), part.at.cpu()
+            layer = SimpleNamespace(coordinates=(at // width, at % width), bias_places=np.arange(part.shape[0]))
+            terms.linear(program, layer, regions[source], regions[out], weights=begin, biases=first_bias)
+            begin += len(at)
+        self.first, self.slots = np.array([region.first for region in regions]), program.slots
+        self.table, self.runs, self.lists = program.finish()
 
 
 class LiveTensor(nn.Module):
-    """The live `values` of a dense tensor, those at `index` of its entries, placed among those rows and columns that are `kept`."""
+    """Where a dense tensor's live values lie: at `index` of its entries; `at` of those of its kept rows and columns, which have `shape`."""
 
-    def __init__(self, tensor: Tensor, mask: Tensor, *kept: Tensor):
+    def __init__(self, mask: Tensor, *kept: Tensor):
         super().__init__()
         entries = torch.arange(mask.numel()).view(mask.shape)
         for dim, keep in enumerate(kept):
@@ -107,63 +70,82 @@ class LiveTensor(nn.Module):
         self.shape = entries.shape
         self.register_buffer("at", chosen.nonzero().flatten())
         self.register_buffer("index", entries.flatten()[chosen])
-        self.values = nn.Parameter(tensor.detach().flatten()[self.index])
 
-    def forward(self) -> Tensor:
-        if len(self.values) == math.prod(self.shape):  # nothing is pruned, nothing to place
-            return self.values.view(self.shape)
-        return self.values.new_zeros(math.prod(self.shape)).scatter(0, self.at, self.values).view(self.shape)
+    def place(self, values: Tensor) -> Tensor:
+        if len(values) == math.prod(self.shape):  # nothing is pruned, nothing to place
+            return values.view(self.shape)
+        return values.new_zeros(math.prod(self.shape)).scatter(0, self.at, values).view(self.shape)
 
 
-PARTS = ("embed.weight", "lstm.weight_ih_l0", "lstm.weight_hh_l0", "classify.weight")
 MANY = 20_000  # live values from which on dense products are quicker
 
 
-class LiveHead(nn.Module):
-    """Embeddings [B, n, d'], of the live `columns` alone, -> logits [B, l]. On a CPU one program, unless `MANY` values are live."""
+class LiveHead(LiveModule):
+    """Embeddings [B, n, d'], of the live `columns` alone, -> logits [B, l]. On a CPU one program, unless `MANY` values are live.
 
-    def __init__(self, layers: nn.ModuleDict, columns: Tensor):
+    Its parameters are one vector, `learning`; `sparse_state` has them by tensor.
+    """
+
+    def __init__(self, tensors: nn.ModuleDict, learning: Tensor, columns: Tensor):
         super().__init__()
-        self.layers, self.arenas, self.terms = layers, Arenas(), Terms(layers)
-        self.by_matrices = sum(parameter.numel() for parameter in self.parameters()) > MANY
+        self.tensors, self.arenas, self.code, self.learning = tensors, Arenas(), Terms(tensors), nn.Parameter(learning)
+        self.by_matrices = len(learning) > MANY
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda or self.by_matrices or not self.terms.units:
-            return self.forward_by_matrices(x)
-        return CompiledHead.apply(x, self, *(self.layers.get_submodule(name).values for name in (*PARTS, *BIASES)))
+        return Compiled.apply(x, self.learning, self) if self.is_compiled(x.device) else self.forward_by_matrices(x)
+
+    def is_compiled(self, device: torch.device) -> bool:
+        """Whether a program computes it there; otherwise, it computes dense products of what is live."""
+        return device.type == "cpu" and not self.by_matrices and self.code.units > 0
+
+    def run(self, x: np.ndarray, learning: np.ndarray, kind: type) -> tuple[np.ndarray, tuple]:
+        (batch, n, _), code = x.shape, self.code
+        biases = np.bincount(code.bias_at, learning[code.values:], 4 * code.units + code.outputs)
+        weights = np.concatenate([learning[: code.values], biases], dtype=kind, casting="same_kind")
+        loan, out = self.arenas.lend(code.slots * n * batch, kind), np.empty((batch, code.outputs), kind)
+        recurrence.forward(code.table, code.runs, code.lists, np.ascontiguousarray(x, kind), weights, code.first, code.units, loan.act,
+                           np.empty(batch, np.int32), out)
+        return out, (weights, loan, x.shape)
+
+    def run_back(self, kept: tuple, gradient: np.ndarray, to_input: bool) -> tuple[np.ndarray, np.ndarray]:
+        (weights, loan, shape), code = kept, self.code
+        found, to_x = np.empty_like(weights), np.empty(shape if to_input else (0, 0, 0), weights.dtype)
+        recurrence.backward(code.table, code.runs, code.lists, np.ascontiguousarray(gradient, weights.dtype), weights, code.first,
+                            code.units, loan.act, loan.grad, found, to_x, shape[1])
+        return np.concatenate([found[: code.values], found[code.values:][code.bias_at]]), to_x
+
+    def values(self, vector: Tensor | None = None) -> dict[str, Tensor]:
+        """The values of every tensor, by name: views of `learning`, or of a vector like it."""
+        parts = (self.learning if vector is None else vector).split([len(self.tensors.get_submodule(name).at) for name in PARTS + BIASES])
+        return dict(zip(PARTS + BIASES, parts))
 
     def forward_by_matrices(self, x: Tensor) -> Tensor:
-        embed, lstm, classify = (self.layers[name] for name in ("embed", "lstm", "classify"))
-        x = F.linear(x, embed["weight"]())
+        dense = {name: self.tensors.get_submodule(name).place(values) for name, values in self.values().items()}
+        x = F.linear(x, dense["embed.weight"])
+        inputs, recurrent, *biases = (dense[f"lstm.{name}"] for name in TENSORS["lstm"])
         if x.shape[1] == 1:  # nothing to remember or forget: most of an LSTM's work is for nothing
-            i, _, g, o = F.linear(x, lstm["weight_ih_l0"](), lstm["bias_ih_l0"]() + lstm["bias_hh_l0"]()).chunk(4, -1)
+            i, _, g, o = F.linear(x, inputs, sum(biases)).chunk(4, -1)
             hidden = o.sigmoid() * (i.sigmoid() * g.tanh()).tanh()
         else:
-            weights = [lstm[name]() for name in TENSORS["lstm"]]
-            start = x.new_zeros(1, len(x), weights[1].shape[1])
-            hidden, _, _ = torch.lstm(x, (start, start), weights, True, 1, 0.0, self.training, False, True)
-        return F.linear(hidden, classify["weight"](), classify["bias"]()).mean(1)
+            start = x.new_zeros(1, len(x), recurrent.shape[1])
+            hidden, _, _ = torch.lstm(x, (start, start), [inputs, recurrent, *biases], True, 1, 0.0, self.training, False, True)
+        return F.linear(hidden, dense["classify.weight"], dense["classify.bias"]).mean(1)
 
     def sparse_state(self) -> dict[str, Tensor]:
-        """By tensor, `values` at `index` of it flattened."""
-        return {name: t for name, t in self.layers.state_dict().items() if not name.endswith(".at")}
+        """By tensor, `values` at `index` of it flattened. All are views."""
+        values = {f"{name}.values": each.detach() for name, each in self.values().items()}
+        return values | {f"{name}.index": self.tensors.get_submodule(name).index for name in PARTS + BIASES}
 
-    @torch.no_grad()
-    def load_sparse_state(self, state: dict[str, Tensor]) -> None:
-        """Takes the values of a `sparse_state`; ValueError on one of a head that was pruned differently."""
-        own = self.sparse_state()
-        places = [name for name in own if name.endswith(".index")]
-        if own.keys() != state.keys() or not all(torch.equal(own[name].cpu(), state[name].long().cpu()) for name in places):
-            raise ValueError("the checkpoint is of a network that was pruned differently")
-        self.layers.load_state_dict(state, strict=False)
 
 
 def build(head: nn.Module) -> LiveHead:
     """The live part of a pruned head, with its values: the same outputs, gradients and training."""
-    live, layers = live_activations(head), {}
+    live, tensors = live_activations(head), nn.ModuleDict()
     for layer, names in TENSORS.items():
         module, rows = getattr(head, layer), live[layer].repeat(4 if layer == "lstm" else 1)
         kept = {name: (rows, live[READS[f"{layer}.{name}"]]) if f"{layer}.{name}" in READS else (rows,) for name in names}
-        layers[layer] = nn.ModuleDict({name: LiveTensor(dense(module, name), mask_of(module, name), *kept[name]) for name in names})
-    return LiveHead(nn.ModuleDict(layers), live["embeddings"].nonzero().flatten())
+        tensors[layer] = nn.ModuleDict({name: LiveTensor(mask_of(module, name), *kept[name]) for name in names})
+    learning = [dense(getattr(head, layer), name).detach().flatten()[tensors[layer][name].index]
+                for layer, name in (each.split(".") for each in PARTS + BIASES)]
+    return LiveHead(tensors, torch.cat(learning), live["embeddings"].nonzero().flatten())

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import maps
-from .compiled import Arenas, Compiled, Executable, live_rows
+from . import kernels, maps
+from .compiled import Arenas, Compiled, Executable, LiveModule, as_numpy, live_rows
 from .graph import WEIGHTED, Step, dense, find_live, mask_of, steps_of
 
 STATISTICS = ("running_mean", "running_var")
 
 # Whole maps are quicker where live weights do more than this share of what whole maps multiply (PyTorch's convolution rounds channels up
 # to 16), and that is more than so many multiplications an image (benchmarks/speed.py --rule).
-DENSE = (1 / 3, 1e6)
+DENSE = (1 / 4, 1e6)
 
 
 @dataclass
@@ -104,7 +104,7 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> "LiveNetwork":
     return live
 
 
-class LiveNetwork(nn.Module):
+class LiveNetwork(LiveModule):
     """The live part of a pruned network: pixels [B, D], those at `columns` of the flattened images -> outputs [B, F].
 
     Its parameters are two vectors, `learning` and `fixed` (what had requires_grad=False, or was frozen); `sparse_state` has them by
@@ -165,16 +165,6 @@ class LiveNetwork(nn.Module):
             state |= {f"{name}.rows": layer.rows} | ({} if layer.index is None else {f"{name}.index": layer.index})
         return state
 
-    @torch.no_grad()
-    def load_sparse_state(self, state: dict[str, Tensor]) -> None:
-        """Takes the values of a `sparse_state`; ValueError on one of another network, or of one that was pruned differently."""
-        own = self.sparse_state()
-        places = [name for name in own if name.endswith((".rows", ".index"))]
-        if own.keys() != state.keys() or not all(torch.equal(own[name], state[name].long().cpu()) for name in places):
-            raise ValueError("the checkpoint is of a network that was pruned differently")
-        for name in own.keys() - set(places):
-            own[name].copy_(state[name])
-
     def mix_images(self, group: int, share: float) -> None:
         """After every ReLU, moves the activations of each `group` of neighbouring images towards their mean, by `share` of the way."""
         self.group, self.share, self.code = group, share, None
@@ -197,16 +187,52 @@ class LiveNetwork(nn.Module):
         return self.known[self.training]
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dim() != 2 or x.shape[1] != len(self.columns):
+        if self.is_compiled(x.device):
+            return Compiled.apply(x, self.learning, self)
+        self.check(x)
+        out = maps.forward(self, x)
+        self.count_batch()
+        return out
+
+    def is_compiled(self, device: torch.device) -> bool:
+        """Whether a program computes it there; otherwise, it computes whole maps."""
+        return device.type == "cpu" and not self.by_maps
+
+    def check(self, x) -> None:
+        """ValueError on inputs, a tensor or array, that it does not take."""
+        if x.ndim != 2 or x.shape[1] != len(self.columns):
             raise ValueError(f"x: {tuple(x.shape)} is not [batch, {len(self.columns)}], the pixels at `columns` that it reads")
         if len(x) % self.group:
             raise ValueError(f"x: a batch of {len(x)} images does not divide into groups of {self.group}")
         if self.training and len(x) == 1 and any(step.area == 1 and self.moves(step) for step in self.steps):
             raise ValueError("x: a BatchNorm of one number a channel needs more than 1 value per channel when training")
-        out = maps.forward(self, x) if x.is_cuda or self.by_maps else Compiled.apply(x, self.learning, self)
+
+    def count_batch(self) -> None:
         if self.training and len(self.batches):
             self.batches += self.counted
-        return out
+
+    def run(self, x: np.ndarray, learning: np.ndarray, kind: type) -> tuple[np.ndarray, tuple]:
+        self.check(x)
+        x, batch, code, settings = np.asarray(x, kind), len(x), self.executable(), self.settings()
+        innermost = x.flags.f_contiguous and not x.flags.c_contiguous
+        x = x.ravel("K" if innermost else "C")
+        weights = np.concatenate([learning, as_numpy(self.fixed), code.constants], dtype=kind, casting="same_kind")
+        loan, out = self.arenas.lend(code.slots * batch, kind), np.empty((batch, len(code.outputs)), kind)
+        statistics, running = np.empty((2, self.running.shape[1])), np.asarray(as_numpy(self.running), kind)
+        kernels.forward(code.table, code.runs, code.lists, x, innermost, code.columns, code.outputs, weights, loan.act, statistics, running,
+                        settings, self.group, self.share, out)
+        if self.training and self.running.dtype not in (torch.float32, torch.float64):
+            self.running.copy_(torch.from_numpy(running))
+        self.count_batch()
+        return out, (code, weights, loan, statistics, settings, self.group, self.share)
+
+    def run_back(self, kept: tuple, gradient: np.ndarray, to_input: bool) -> tuple[np.ndarray, np.ndarray]:
+        code, weights, loan, statistics, settings, group, share = kept
+        to_x = np.empty((len(gradient), len(code.columns) if to_input else 0), weights.dtype)
+        to_learning = np.empty(len(self.learning), weights.dtype)
+        kernels.backward(code.table, code.runs, code.lists, code.how[to_input], np.ascontiguousarray(gradient, weights.dtype), code.columns,
+                         code.outputs, code.blank, weights, loan.act, loan.grad, statistics, settings, group, share, to_learning, to_x)
+        return to_learning, to_x
 
     def moves(self, step: Step) -> bool:
         """Whether it is a BatchNorm whose statistics training moves."""

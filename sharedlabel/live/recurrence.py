@@ -7,23 +7,28 @@ import math
 
 import numpy as np
 
-from .kernels import compiled, inlined, pass_back, summed, sums, sums_backward
-from .vectors import LARGE, large, load, store
+from .kernels import BIASES, FIRST, LAST, WEIGHTS, add_up, compiled, inlined, sums, sums_backward
+from .vectors import FOLDED
 
 INPUT, EMBEDDING, GATES, CELLS, SQUASHED, HIDDEN, OUTPUTS = range(7)
+TO_EMBEDDING, TO_GATES, RECURRENT, TO_OUTPUTS = range(4)  # the operations of a head's table
 
 
 @compiled
-def forward(runs, cuts, lists, weights, offsets, first, units, act, bits, n, batch):
-    """runs[cuts[k] : cuts[k + 1]]: those of embed, input weights, recurrent weights, classify; offsets[k]: where weights and biases lie."""
+def forward(table, runs, lists, x, weights, first, units, act, bits, out):
+    """Embeddings x [B, n, d] -> out [B, l], the mean over the sequence."""
+    batch, n, inputs = x.shape
     size = n * batch
-    sums(runs[cuts[0]:cuts[1]], lists, weights, offsets[0, 0], offsets[0, 1], 0, act, size)
-    sums(runs[cuts[1]:cuts[2]], lists, weights, offsets[1, 0], offsets[1, 1], 0, act, size)
+    for b in range(batch):
+        for t in range(n):
+            for j in range(inputs):
+                act[j * size + t * batch + b] = x[b, t, j]
+    add_terms(table[TO_EMBEDDING], runs, lists, weights, act, size, 0, size)
+    add_terms(table[TO_GATES], runs, lists, weights, act, size, 0, size)
     for t in range(n):
         now = t * batch
         if t:
-            for r in range(cuts[2], cuts[3]):
-                add_earlier(runs[r], lists, weights, offsets[2, 0], act, now, batch, size)
+            add_terms(table[RECURRENT], runs, lists, weights, act, size, now, batch)
         for u in range(units):
             at = [(first[GATES] + gate * units + u) * size + now for gate in range(4)]
             for gate in range(4):
@@ -37,29 +42,26 @@ def forward(runs, cuts, lists, weights, offsets, first, units, act, bits, n, bat
             squash(act[squashed:squashed + batch], bits, True)
             for b in range(batch):
                 act[hidden + b] = o[b] * act[squashed + b]
-    sums(runs[cuts[3]:cuts[4]], lists, weights, offsets[3, 0], offsets[3, 1], 0, act, size)
-
-
-@inlined
-def add_earlier(run, lists, weights, first_weight, act, now, batch, size):
-    """Adds to one gate's numbers what it hears of the hidden units one image before."""
-    out, source, first, last, i = run[0] * size + now, run[1] * size + now - batch, lists.starts[run[3]], lists.starts[run[3] + 1], 0
-    while i + LARGE <= batch:
-        block = load(act, out + i, large(act.dtype.type(0)))
-        store(act, out + i, summed(block, source + i, first, last, lists, weights, first_weight, act, size))
-        i += LARGE
-    for t in range(first, last):
-        weight, at = weights[first_weight + lists.entries[t]], source + lists.distances[t] * size
-        for b in range(i, batch):
-            act[out + b] += weight * act[at + b]
+    add_terms(table[TO_OUTPUTS], runs, lists, weights, act, size, 0, size)
+    for b in range(batch):
+        for j in range(out.shape[1]):
+            total, told = act.dtype.type(0), act[(first[OUTPUTS] + j) * size + b:]
+            for t in range(n):
+                total += told[t * batch]
+            out[b, j] = total / n
 
 
 @compiled
-def backward(runs, cuts, lists, weights, offsets, first, units, act, grad, to_weights, to_input, n, batch):
-    """From the gradients to the outputs, which lie in `grad`, those to all weights and biases (added), and to the input where asked for."""
+def backward(table, runs, lists, gradient, weights, first, units, act, grad, to_weights, to_x, n):
+    """The gradient [B, l] to the outputs -> to_weights, all weights' and biases', and to_x [B, n, d] unless it is empty."""
+    batch, partial = len(gradient), np.zeros(FOLDED * len(weights), weights.dtype)
     size = n * batch
+    for b in range(batch):
+        for j in range(gradient.shape[1]):
+            for t in range(n):
+                grad[(first[OUTPUTS] + j) * size + t * batch + b] = gradient[b, j] / n
     grad[first[EMBEDDING] * size:first[OUTPUTS] * size] = 0
-    sums_backward(runs[cuts[3]:cuts[4]], lists, weights, offsets[3, 0], offsets[3, 1], 1, True, act, grad, to_weights, size)
+    pass_terms(table[TO_OUTPUTS], runs, lists, weights, True, act, grad, partial, size, 0, size)
     for t in range(n - 1, -1, -1):
         now = t * batch
         for u in range(units):
@@ -76,29 +78,31 @@ def backward(runs, cuts, lists, weights, offsets, first, units, act, grad, to_we
                     grad[at[1] + b] = to_cell * act[cell - batch + b] * f * (1 - f)
                     grad[cell - batch + b] += to_cell * f
         if t:
-            for r in range(cuts[2], cuts[3]):
-                send_earlier(runs[r], lists, weights, offsets[2, 0], act, grad, to_weights, now, batch, size)
-    sums_backward(runs[cuts[1]:cuts[2]], lists, weights, offsets[1, 0], offsets[1, 1], 1, True, act, grad, to_weights, size)
+            pass_terms(table[RECURRENT], runs, lists, weights, True, act, grad, partial, size, now, batch)
+    pass_terms(table[TO_GATES], runs, lists, weights, True, act, grad, partial, size, 0, size)
+    to_input = to_x.size > 0
     if to_input:
         grad[:first[EMBEDDING] * size] = 0
-    sums_backward(runs[cuts[0]:cuts[1]], lists, weights, offsets[0, 0], offsets[0, 1], 1, to_input, act, grad, to_weights,
-                  size)
+    pass_terms(table[TO_EMBEDDING], runs, lists, weights, to_input, act, grad, partial, size, 0, size)
+    add_up(partial, to_weights)
+    if to_input:
+        for b in range(batch):
+            for t in range(n):
+                for j in range(to_x.shape[2]):
+                    to_x[b, t, j] = grad[j * size + t * batch + b]
 
 
 @inlined
-def send_earlier(run, lists, weights, first_weight, act, grad, to_weights, now, batch, size):
-    """The gradient to one gate's numbers to the recurrent weights, and to the hidden units one image before."""
-    out, source, first, last, i = run[0] * size + now, run[1] * size + now - batch, lists.starts[run[3]], lists.starts[run[3] + 1], 0
-    while i + LARGE <= batch:
-        g = load(grad, out + i, large(act.dtype.type(0)))
-        pass_back(g, source + i, first, last, lists, weights, first_weight, 1, True, act, grad, to_weights, size)
-        i += LARGE
-    for t in range(first, last):
-        place, at, found = first_weight + lists.entries[t], source + lists.distances[t] * size, act.dtype.type(0)
-        for b in range(i, batch):
-            found += grad[out + b] * act[at + b]
-            grad[at + b] += weights[place] * grad[out + b]
-        to_weights[place] += found
+def add_terms(op, runs, lists, weights, act, size, now, count):
+    """`kernels.sums` of an operation: of all images in their places, or, added to what is there, of the images `now`, from those before."""
+    sums(runs[op[FIRST]:op[LAST]], lists, weights, op[WEIGHTS], op[BIASES], False, now > 0, act, size, now, count, count if now else 0)
+
+
+@inlined
+def pass_terms(op, runs, lists, weights, to_source, act, grad, partial, size, now, count):
+    """`kernels.sums_backward` of an operation, likewise."""
+    sums_backward(runs[op[FIRST]:op[LAST]], lists, weights, op[WEIGHTS], op[BIASES], True, to_source, act, grad, partial, size, now, count,
+                  count if now else 0)
 
 
 @inlined

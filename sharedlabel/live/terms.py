@@ -17,11 +17,13 @@ from .graph import Step, padding_of
 SUMS, MAXIMUM, BATCHNORM, ADD, RELU, MIX = range(6)
 
 # The columns of a program's table of operations.
-FIELDS = ("kind", "first_run", "last_run", "source", "source_slots", "writer", "other", "other_slots", "out", "out_slots", "rectifies",
-          "weights", "biases", "learns", "number", "channels")
+FIELDS = ("kind", "first_run", "last_run", "first_back", "last_back", "source", "source_slots", "writer", "other", "other_slots",
+          "out", "out_slots", "rectifies", "weights", "biases", "learns", "number", "channels")
 
 
 TILE = 4  # positions of a row that are computed for all channels in turn, so that what they read stays in the first cache
+OUTSIDE = -(10**9)  # where a tap would look, if it looks past the edge
+MOSTLY = 1 / 3  # of its positions a convolution computes, where its inputs' gradients are gathered (`convolution`)
 
 
 @dataclass
@@ -43,26 +45,34 @@ class Region:
 
 
 class Axis(NamedTuple):
-    """One axis of a kernel or pool: output i reads, for every tap k that is `valid`, input start[i] + k * dilation."""
+    """One axis of a kernel or pool: output i reads, for every tap k, input start[i] + taps[i, k], or nothing where that is `OUTSIDE`."""
 
     start: np.ndarray  # [outputs]
-    valid: np.ndarray  # bool [outputs, taps]
-    dilation: int
+    taps: np.ndarray  # [outputs, taps]
 
     @classmethod
     def of(cls, size: int, outputs: int, taps: int, stride: int, padding: int, dilation: int) -> "Axis":
-        start = np.arange(outputs) * stride - padding
-        reached = start[:, None] + np.arange(taps) * dilation
-        return cls(start, (reached >= 0) & (reached < size), dilation)
+        start, away = np.arange(outputs) * stride - padding, np.arange(taps) * dilation
+        reached = start[:, None] + away
+        return cls(start, np.where((reached >= 0) & (reached < size), away, OUTSIDE))
 
     @classmethod
     def adaptive(cls, size: int, outputs: int) -> "Axis":
         start, stop = np.arange(outputs) * size // outputs, -(-np.arange(1, outputs + 1) * size // outputs)
-        return cls(start, np.arange((stop - start).max()) < (stop - start)[:, None], 1)
+        away = np.arange((stop - start).max())
+        return cls(start, np.where(away < (stop - start)[:, None], away, OUTSIDE))
+
+    def reversed(self, size: int) -> "Axis":
+        """The same taps from the input's side: which output reads an input, of `size`, by a tap."""
+        readers = np.full((size, self.taps.shape[1]), -1)
+        output, tap = (self.taps != OUTSIDE).nonzero()
+        readers[self.start[output] + self.taps[output, tap], tap] = output
+        start = readers.max(1, initial=0)  # any will do that lies near
+        return Axis(start, np.where(readers < 0, OUTSIDE, readers - start[:, None]))
 
     def classes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Outputs with the same valid taps are of one class: (valid taps of every class, the class of every output)."""
-        found, of = np.unique(self.valid, axis=0, return_inverse=True)
+        """Outputs with the same taps are of one class: (taps of every class, the class of every output)."""
+        found, of = np.unique(self.taps, axis=0, return_inverse=True)
         return found, of.reshape(-1)
 
 
@@ -89,6 +99,9 @@ class Lists(NamedTuple):
     entries: np.ndarray  # and its place among the layer's weights
 
 
+NO_RUNS = np.empty((0, 4), np.int64)
+
+
 @dataclass
 class Program:
     """Operations (a row of FIELDS each) and the lists that they refer to; `finish` makes them arrays."""
@@ -109,15 +122,16 @@ class Program:
         self.slots += max(1, found.slots)  # so that no two regions begin at one slot
         return found
 
-    def add(self, kind: int, runs: np.ndarray, source: Region, out: Region, **fields) -> None:
+    def add(self, kind: int, runs: np.ndarray, source: Region, out: Region, back: np.ndarray = NO_RUNS, **fields) -> None:
         row = dict.fromkeys(FIELDS, 0) | {
-            "kind": kind, "first_run": self.counts["runs"], "last_run": self.counts["runs"] + len(runs), "source": source.first,
-            "source_slots": source.slots, "writer": source.writer, "other": -1, "out": out.first, "out_slots": out.slots,
-            "weights": -1, "biases": -1, "number": -1,
+            "kind": kind, "source": source.first, "source_slots": source.slots, "writer": source.writer, "other": -1, "out": out.first,
+            "out_slots": out.slots, "weights": -1, "biases": -1, "number": -1,
         } | fields
+        for which, each in (("run", runs), ("back", back)):
+            row[f"first_{which}"], row[f"last_{which}"] = self.counts["runs"], self.counts["runs"] + len(each)
+            self.runs.append(each)
+            self.counts["runs"] += len(each)
         self.operations.append(row)
-        self.runs.append(runs)
-        self.counts["runs"] += len(runs)
 
     def patterns(self, lengths: np.ndarray, biases: np.ndarray, distances: np.ndarray, entries: np.ndarray) -> int:
         """Adds patterns of these `lengths`; returns the number of the first."""
@@ -132,13 +146,13 @@ class Program:
         """The table of operations [N, FIELDS], the runs [R, 4] and the lists of all patterns."""
         table = np.array([[row[name] for name in FIELDS] for row in self.operations], np.int64).reshape(-1, len(FIELDS))
         lists = (np.concatenate([np.empty(0, np.int64), *held]) for held in (self.starts, self.biases, self.distances, self.entries))
-        return table, np.concatenate([np.empty((0, 4), np.int64), *self.runs]), Lists(*lists)
+        return table, np.concatenate([NO_RUNS, *self.runs]), Lists(*lists)
 
 
 def runs_of(out: np.ndarray, source: np.ndarray, pattern: np.ndarray) -> np.ndarray:
     """(out, source, length, pattern) of slots `out` that follow one another, as do what they read; [R, 4]."""
     if not len(out):
-        return np.empty((0, 4), np.int64)
+        return NO_RUNS
     breaks = (np.diff(out) != 1) | (np.diff(source) != 1) | (np.diff(pattern) != 0)
     first = np.concatenate([[0], np.flatnonzero(breaks) + 1])
     length = np.diff(np.append(first, len(out)))
@@ -155,28 +169,44 @@ def linear(program: Program, layer, source: Region, out: Region, **fields) -> No
 
 
 def convolution(program: Program, step: Step, layer, source: Region, shape: tuple[int, ...], out: Region, **fields) -> None:
-    """A pattern for every output channel and set of taps that lie inside; runs along the rows of its live positions."""
-    row, channel, dy, dx = (each.numpy() for each in layer.coordinates)
-    vertical, horizontal = axes_of(step, shape)
+    """A pattern for every output channel and set of taps that lie inside; runs along the rows of its live positions.
+
+    Backwards a list of its own gathers every input's gradient, unless few outputs are computed: then each sends its gradient to what
+    it reads.
+    """
+    row, channel, *taps = (each.numpy() for each in layer.coordinates)
+    channel, axes = np.searchsorted(source.rows.numpy(), channel), axes_of(step, shape)
+    runs = kernel_runs(program, step.live[out.rows], out, (row, channel, *taps), layer.bias_places, axes, source, shape[2])
+    back = NO_RUNS
+    if float(step.live[out.rows].double().mean() if len(out.rows) else 0) > MOSTLY:
+        axes, everywhere = [axis.reversed(size) for axis, size in zip(axes, shape[1:])], torch.ones(len(source.rows), *shape[1:])
+        back = kernel_runs(program, everywhere, source, (channel, row, *taps), np.full(len(source.rows), -1), axes, out, step.shape[2])
+    program.add(SUMS, runs, source, out, back, **fields)
+
+
+def kernel_runs(program: Program, live: Tensor, out: Region, coordinates: tuple, biases: np.ndarray, axes: tuple, source: Region,
+                width: int) -> np.ndarray:
+    """Adds a kernel's patterns, and returns where they apply: weights at `coordinates` (row of out, row of the source, taps), from a source
+    map of this width to the `live` positions, [rows, height, width], of `out`."""
+    row, other, dy, dx = coordinates
+    (vertical, horizontal), order = axes, np.argsort(row, kind="stable")
     (high, y_class), (wide, x_class) = vertical.classes(), horizontal.classes()
-    distance = np.searchsorted(source.rows.numpy(), channel) * source.area + dy * vertical.dilation * shape[2] + dx * horizontal.dilation
     lengths, distances, entries = [], [], []
-    for inside_y in high:
-        for inside_x in wide:
-            terms = np.flatnonzero(inside_y[dy] & inside_x[dx])
+    for taps_y in high:
+        for taps_x in wide:
+            terms = order[(taps_y[dy[order]] != OUTSIDE) & (taps_x[dx[order]] != OUTSIDE)]
             lengths.append(np.bincount(row[terms], minlength=len(out.rows)))
-            distances.append(distance[terms])
-            entries.append(terms)  # in the order of rows, as values are
-    biases = np.tile(layer.bias_places, len(high) * len(wide))
+            distances.append(other[terms] * source.area + taps_y[dy[terms]] * width + taps_x[dx[terms]])
+            entries.append(terms)
+    biases = np.tile(biases, len(high) * len(wide))
     first = program.patterns(*map(np.concatenate, (lengths or [[]], [biases], distances, entries)))
-    runs = position_runs(step.live, out, lambda c, y, x: first + (y_class[y] * len(wide) + x_class[x]) * len(out.rows) + c,
-                         lambda c, y, x: source.first + vertical.start[y] * shape[2] + horizontal.start[x])
-    program.add(SUMS, runs, source, out, **fields)
+    return position_runs(live, out, lambda c, y, x: first + (y_class[y] * len(wide) + x_class[x]) * len(out.rows) + c,
+                         lambda c, y, x: source.first + vertical.start[y] * width + horizontal.start[x])
 
 
 def position_runs(live: Tensor, out: Region, pattern: Callable, source: Callable) -> np.ndarray:
     """The runs of a map's live positions, image row by image row, so that what is read stays in the cache."""
-    y, c, x = (each.numpy() for each in live[out.rows].transpose(0, 1).nonzero(as_tuple=True))
+    y, c, x = (each.numpy() for each in live.transpose(0, 1).nonzero(as_tuple=True))
     order = np.lexsort((x, c, x // TILE, y))
     y, c, x = y[order], c[order], x[order]
     return runs_of(out.first + c * out.area + y * live.shape[2] + x, source(c, y, x), pattern(c, y, x))
@@ -192,18 +222,17 @@ def pool(program: Program, step: Step, source: Region, shape: tuple[int, ...], o
         scale = [0] * len(high) * len(wide)
     else:  # an average's divisor depends on the module's settings, and is seen in what it makes of ones
         mean = step.module(torch.ones(1, *shape, dtype=torch.float64))[0, 0].numpy()
-        scale = mean / (vertical.valid.sum(1)[:, None] * horizontal.valid.sum(1))
+        count = [(axis.taps != OUTSIDE).sum(1) for axis in (vertical, horizontal)]
+        scale = mean / np.multiply.outer(*count)
         kinds, pattern = np.unique(np.stack([y_class[:, None] * len(wide) + x_class + 0 * scale, scale]).reshape(2, -1), axis=1,
                                    return_inverse=True)
         pattern, scale = pattern.reshape(mean.shape), kinds[1]
         high, wide = high[kinds[0].astype(int) // len(wide)], wide[kinds[0].astype(int) % len(wide)]
     pairs = zip(high, wide) if step.kind == "avgpool" else ((a, b) for a in high for b in wide)
-    taps = [
-        np.add.outer(np.flatnonzero(a) * vertical.dilation * shape[2], np.flatnonzero(b) * horizontal.dilation).ravel() for a, b in pairs
-    ]
+    taps = [np.add.outer(a[a != OUTSIDE] * shape[2], b[b != OUTSIDE]).ravel() for a, b in pairs]
     lengths = np.array([len(each) for each in taps])
     first = program.patterns(lengths, np.full(len(taps), -1), np.concatenate(taps), np.repeat(np.arange(len(taps)), lengths))
-    runs = position_runs(step.live.any((1, 2))[:, None, None].expand(step.shape), out, lambda c, y, x: first + pattern[y, x],
+    runs = position_runs(torch.ones(len(out.rows), *step.shape[1:]), out, lambda c, y, x: first + pattern[y, x],
                          lambda c, y, x: channel[c] + vertical.start[y] * shape[2] + horizontal.start[x])
     if step.kind == "maxpool":
         which = program.region(out.rows, out.area)  # which tap was the largest

@@ -1,13 +1,13 @@
 """Blocks of neighbouring numbers that compiled loops hold in the processor's registers, which numba does not do by itself.
 
-A block has the type of the array that it comes from, and 64 or 16 numbers: four registers of AVX-512, or one.
+A block has the type of the array that it comes from: 64 numbers are four registers of AVX-512, 16 are one.
 """
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
-LARGE, SMALL = 64, 16
+FOLDED = 16  # numbers of the block that `add_folded` adds to
 FLAGS = ("contract", "reassoc", "nsz")  # sums in any order; NaN stays NaN
 
 
@@ -39,18 +39,17 @@ def place(context, builder, array_type, array, index, vector: ir.VectorType):
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
-@intrinsic
-def large(typing, value):
-    """A block of 64 times the number."""
-    block = Block(value, LARGE)
-    return block(value), lambda context, builder, sig, args: spread(builder, args[0], block.vector)
+@intrinsic(prefer_literal=True)
+def block(typing, value, count):
+    """A block of so many times the number; `count` is written out."""
+    found = Block(value, count.literal_value)
+    return found(value, count), lambda context, builder, sig, args: spread(builder, args[0], found.vector)
 
 
 @intrinsic
-def small(typing, value):
-    """A block of 16 times the number."""
-    block = Block(value, SMALL)
-    return block(value), lambda context, builder, sig, args: spread(builder, args[0], block.vector)
+def lanes(typing, like):
+    """How many numbers a block has."""
+    return types.intp(like), lambda context, builder, sig, args: context.get_constant(types.intp, like.lanes)
 
 
 @intrinsic
@@ -80,10 +79,22 @@ def add_product(typing, block, factor, other):
 
 
 @intrinsic
-def total_of_products(typing, block, other):
-    """The sum of the products of two blocks' numbers."""
+def add_folded(typing, folded, block, other):
+    """A block of `FOLDED` numbers + the products of two blocks' numbers: of 64 the quarters are added up, of fewer zeros are the rest."""
     def code(context, builder, sig, args):
-        number, name = block.vector.element, f"llvm.vector.reduce.fadd.v{block.lanes}f{block.dtype.bitwidth}"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(number, [number, block.vector]), name)
-        return builder.call(function, [ir.Constant(number, -0.0), builder.fmul(*args, flags=FLAGS)], fastmath=FLAGS[1:])
-    return block.dtype(block, other), code
+        total, nothing, width = args[0], ir.Constant(args[1].type, None), ir.VectorType(ir.IntType(32), FOLDED)
+        for first in range(0, block.lanes, FOLDED):
+            part = ir.Constant(width, [min(first + i, block.lanes) for i in range(FOLDED)])
+            a, b = (builder.shuffle_vector(each, nothing, part) for each in args[1:])
+            total = builder.fadd(total, builder.fmul(a, b, flags=FLAGS), flags=FLAGS)
+        return total
+    return folded(folded, block, other), code
+
+
+@intrinsic
+def rectified(typing, block, by):
+    """A block's numbers, but 0 where those of `by` are 0 or less."""
+    def code(context, builder, sig, args):
+        nothing = ir.Constant(args[0].type, None)
+        return builder.select(builder.fcmp_ordered("<=", args[1], nothing), nothing, args[0])
+    return block(block, by), code

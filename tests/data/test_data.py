@@ -329,3 +329,17 @@ def test_a_damaged_file_of_cifar_is_named_and_not_unpickled(cifar, tmp_path, mon
     file.write_bytes(one_bit_flipped(file.read_bytes()))
     with pytest.raises(data.DataError, match=f"^cifar10: {file} is damaged.*$"):
         data.load("cifar10")
+
+
+def test_a_batch_of_rows_is_what_pytorch_makes_of_them():
+    """To the last bit, wherever addcmul multiplies and adds at once, as it does on processors that can."""
+    pixels = torch.randint(0, 256, (100, 3, 5, 7), dtype=torch.uint8, generator=generator())
+    images = Images(pixels, torch.arange(100) % 4, torch.rand(3, 1, 1) + 0.1, torch.randn(3, 1, 1))
+    columns = torch.arange(0, 105, 2)
+    rows, index = images.gather(columns), torch.randint(100, (6, 9), generator=generator())
+    torch.testing.assert_close(rows.batch(index), images.batch(index).flatten(2)[..., columns], rtol=1e-6, atol=1e-5)
+    assert torch.equal(rows.batch(index.flatten()), rows.batch(index).flatten(0, 1))
+    assert torch.equal(rows.batch(index[0]), rows.batch(index)[0])
+    for wrong in (-1, 100):
+        with pytest.raises(IndexError):
+            rows.batch(torch.tensor([0, wrong]))

@@ -101,6 +101,25 @@ def test_what_is_frozen_can_be_computed_once_and_the_rest_learns_as_the_whole_do
             torch.testing.assert_close(t, expected[key], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ("fc", "conv", "wideresnet20"))
+def test_gradients_pass_through_both_parts(name):
+    """Of the map between them some positions may be dead, and nothing comes from these."""
+    network = model(name).double()
+    pruning.prune(network, "random", 2.0, labelled(), iterations=1, generator=generator())
+    for free in range(1, 4):
+        whole = live.build(network, SHAPE)
+        frozen, rest = live.freeze(live.build(network, SHAPE), free)
+        found = []
+        for forward in (whole, lambda x, frozen=frozen, rest=rest: rest(frozen(x))):
+            for each in (whole, frozen, rest):
+                each.eval()
+            pixels = labelled()[0].double().flatten(1)[:, whole.columns].requires_grad_()
+            for _ in range(2):  # the second finds what the first left behind
+                found.append(torch.autograd.grad(forward(pixels).square().sum(), pixels)[0])
+        for each in found[1:]:
+            torch.testing.assert_close(each, found[0], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("free", [0, 7])
 def test_more_frozen_layers_than_there_are_is_refused(free):
     with pytest.raises(ValueError, match=f"free_layers: {free} .* from 1 to 6"):

@@ -224,7 +224,8 @@ def test_on_a_gpu_a_live_network_learns_what_it_learns_on_a_cpu(name, by_maps):
 
 
 @pytest.mark.parametrize("pruner, rho, by_maps", [
-    ("random", 2.0, False), ("snip", 2.0, False), ("synflow", 3.5, False), ("magnitude", 1.0, False), ("synflow", 0.0, True),
+    ("random", 2.0, False), ("snip", 2.0, False), ("synflow", 3.5, False), ("synflow", 1.5, False), ("magnitude", 1.0, True),
+    ("synflow", 0.0, True),
 ])
 def test_at_its_real_size_a_network_is_computed_by_whole_maps_where_most_of_it_is_live(pruner, rho, by_maps):
     network, shape = model("conv", shape=(1, 28, 28), classes=10).double(), (1, 28, 28)

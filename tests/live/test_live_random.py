@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from sharedlabel import costs, live, pruning
+from sharedlabel.live import terms
 from sharedlabel.runs import checkpoints
 
 PARTS = 10  # test cases of twenty architectures each
@@ -212,3 +213,10 @@ def test_a_random_network_does_what_the_masked_one_does(part, by_maps):
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise
+
+
+@pytest.mark.parametrize("mostly", [0.0, 2.0], ids=["gathered", "sent"])
+def test_gradients_are_the_same_gathered_by_inputs_or_sent_by_outputs(mostly, monkeypatch):
+    monkeypatch.setattr(terms, "MOSTLY", mostly)
+    for seed in range(40):
+        check(seed, by_maps=False)
