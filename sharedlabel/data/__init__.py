@@ -5,7 +5,6 @@ A data set is small enough to lie in memory whole, so there are no loaders and n
 import torch
 
 from sharedlabel import choices
-from sharedlabel.data import digits, tinyimagenet, torchvision_sets
 from sharedlabel.data.images import Images, RandomCropFlip, augmented
 from sharedlabel.data.location import DataError, root
 from sharedlabel.data.splits import by_class, check_tuple_size, gather_columns, sample_each_class, split
@@ -14,10 +13,7 @@ from sharedlabel.runtime import random_stream
 __all__ = ["DataError", "Images", "RandomCropFlip", "augmented", "by_class", "check_tuple_size", "gather_columns", "load", "load_splits",
            "root", "sample_each_class", "split"]
 
-READERS = {
-    "digits": digits.load, "mnist": torchvision_sets.mnist, "cifar10": torchvision_sets.cifar10, "cifar100": torchvision_sets.cifar100,
-    "tinyimagenet": tinyimagenet.load,
-}
+READERS = choices.functions(choices.DATASETS)
 
 
 def load(name: str) -> tuple[Images, Images]:

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.datasets.utils import calculate_md5
 
+from sharedlabel import choices
 from sharedlabel.data import location
 from sharedlabel.data.location import DataError
 from sharedlabel.runtime import exclusive_lock
@@ -44,7 +45,8 @@ class Edition:
 PUBLISHED = Edition(f"http://cs231n.stanford.edu/{NAME}.zip", 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de", 200, 500, 50)
 
 
-def load() -> list[tuple[Tensor, Tensor]]:
+@choices.DataSet("Tiny ImageNet", channels=3, side=64, classes=200, largest_tuple=50)
+def tinyimagenet() -> list[tuple[Tensor, Tensor]]:
     """`load_edition` of what is published, in the data folder."""
     return load_edition(location.root(), PUBLISHED)
 

@@ -8,6 +8,7 @@ from torchvision.datasets import CIFAR10, CIFAR100, MNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
 from torchvision.datasets.utils import check_integrity
 
+from sharedlabel import choices
 from sharedlabel.data.location import DataError, root
 from sharedlabel.runtime import exclusive_lock
 
@@ -20,6 +21,7 @@ MNIST_MD5 = {
 }
 
 
+@choices.DataSet("MNIST", channels=1, side=28, classes=10, largest_tuple=892)
 def mnist() -> list[tuple[Tensor, Tensor]]:
     """[(pixels, labels)] of training and test images: uint8 [N, 1, 28, 28], int64 [N]; DataError as in `check_files`.
 
@@ -32,11 +34,13 @@ def mnist() -> list[tuple[Tensor, Tensor]]:
             for part in ("train", "t10k")]
 
 
+@choices.DataSet("CIFAR-10", channels=3, side=32, classes=10, largest_tuple=1000)
 def cifar10() -> list[tuple[Tensor, Tensor]]:
     """[(pixels, labels)] of training and test images: uint8 [N, 3, 32, 32], int64 [N]; DataError as in `check_files`."""
     return read_cifar("cifar10", CIFAR10)
 
 
+@choices.DataSet("CIFAR-100", channels=3, side=32, classes=100, largest_tuple=100)
 def cifar100() -> list[tuple[Tensor, Tensor]]:
     """As `cifar10`, with the hundred fine labels."""
     return read_cifar("cifar100", CIFAR100)

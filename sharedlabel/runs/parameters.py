@@ -133,18 +133,21 @@ def contradictions(params: dict):
     """What is wrong with parameters that are each allowed, but not together; a message each."""
     dataset, model, n = params["dataset"], params["model"], params["n"]
     channels, training = choices.DATASETS[dataset].channels, params.get("cnn_training", "frozen")
+    network = choices.MODELS[model]
     try:
         names.results_folder(params["results"])
     except ValueError as error:
         yield f"results: {show(params['results'])} is not a folder's path: {error}"
     if len(set(n)) < len(n):
         yield f"n: {show(n)} names a value twice"
-    if model == "resnet18" and channels != 3:
-        yield f"model: resnet18 reads 3 colour channels, and an image of {dataset} has {channels}; use fc, conv or wideresnet20"
-    if model in ("resnet18", "wideresnet20") and params.get("batch_size") == 1:
+    if network.channels not in (None, channels):
+        read, use = network.channels, choices.networks_for(channels)
+        yield f"model: {model} reads {read} colour channels, and an image of {dataset} has {channels}; use one of {use}"
+    if network.batch_norm and params.get("batch_size") == 1:
         yield f"batch_size: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
-    if training != "frozen" and model not in ("fc", "conv"):
-        yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, fc and conv; allowed for {model}: frozen"
+    if training != "frozen" and network.embedding != "logits":
+        others = " and ".join(name for name, each in choices.MODELS.items() if each.embedding == "logits")
+        yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, {others}; allowed for {model}: frozen"
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
         if training != "frozen" and params[name] != only:
             yield f"{name}: {params[name]!r} is for a frozen CNN; allowed with cnn_training {training}: {only!r}"
