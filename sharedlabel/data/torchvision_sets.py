@@ -1,12 +1,14 @@
-"""MNIST, CIFAR-10 and CIFAR-100, read by torchvision: downloaded where they are missing, and checked by their md5 sums."""
+"""MNIST, FashionMNIST, CIFAR-10 and CIFAR-100, read by torchvision: downloaded where they are missing, and checked by their md5 sums."""
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets import CIFAR10, CIFAR100, MNIST
+from torchvision.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
-from torchvision.datasets.utils import check_integrity
+from torchvision.datasets.utils import check_integrity, download_url
 
 from sharedlabel import choices
 from sharedlabel.data.location import DataError, root
@@ -32,6 +34,27 @@ def mnist() -> list[tuple[Tensor, Tensor]]:
     images, labels = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
     return [(read_image_file(str(folder / images.format(part)))[:, None].contiguous(), read_label_file(str(folder / labels.format(part))))
             for part in ("train", "t10k")]
+
+
+@choices.DataSet("FashionMNIST", channels=1, side=28, classes=10, largest_tuple=1000)
+def fashionmnist() -> list[tuple[Tensor, Tensor]]:
+    """As `mnist`. Its published checksums are those of the compressed files, so these are what is downloaded, checked and read."""
+    folder, md5 = root() / "FashionMNIST" / "raw", dict(FashionMNIST.resources)
+
+    def download() -> None:
+        for file, value in md5.items():
+            download_url(FashionMNIST.mirrors[0] + file, folder, file, value)
+
+    check_files("fashionmnist", folder, md5, download)
+    images, labels = "{}-images-idx3-ubyte.gz", "{}-labels-idx1-ubyte.gz"
+    return [(read_idx(folder / images.format(part))[:, None], read_idx(folder / labels.format(part)).long()) for part in ("train", "t10k")]
+
+
+def read_idx(file: Path) -> Tensor:
+    """A compressed file of MNIST's format: two zeros, a type, the number of dimensions, their sizes as four bytes each, then the bytes."""
+    content = gzip.decompress(file.read_bytes())
+    shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
+    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape).copy())
 
 
 @choices.DataSet("CIFAR-10", channels=3, side=32, classes=10, largest_tuple=1000)
