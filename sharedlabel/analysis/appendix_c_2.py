@@ -34,8 +34,8 @@ def planned_runs(study: str) -> pd.DataFrame:
 def select_runs(results: str | Path = "results", study: str = "pruning", protocol: str = "random") -> pd.DataFrame:
     """The baseline's runs on the networks on which the paper's pruners are compared: a row a run and n under `protocol`.
 
-    n = nan for a collapse. Networks are those of the study, and others with a run of another pruner than SynFlow. Adds `pruning`, `flops` (of an image) and
-    `collapsed`. ValueError where two runs differ in more than their seed.
+    n = nan for a collapse. Networks are those of the study, and others with a run of another pruner than SynFlow. Adds `pruning`,
+    `flops` (of an image) and `collapsed`. ValueError where two runs differ in more than their seed.
     """
     runs = tables.load_records(results)
     runs = runs.reindex(columns=runs.columns.union(["n", "protocol", "n_accuracy", "information_gain"], sort=False))

@@ -1,0 +1,56 @@
+"""Section notebooks read records of data sets and folders that the paper does not have, and name them in tables and figures in their order."""
+import json
+import re
+import shutil
+
+import pandas as pd
+import pytest
+from made_records import executed
+
+from sharedlabel import ROOT
+from sharedlabel.analysis import law, plots
+from sharedlabel.runs import names
+
+NOTEBOOKS = [notebook.stem for notebook in sorted((ROOT / "notebooks" / "sections").glob("*.ipynb"))]
+FOLDER = "folder-0123456789ab"  # as a folder of one's own images is called
+
+
+def copy_as(dataset: str, results) -> None:
+    """MNIST's committed records, checkpoints and tables of the law, as those of another data set."""
+    renamed = {}
+    for file in (ROOT / "results" / "mnist").rglob("*.json"):
+        record = json.loads(file.read_text())
+        record["params"]["dataset"] = dataset
+        target = names.record_path(record["params"], results)
+        renamed[law.digest(file.stem)] = law.digest(target.stem)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(record))
+        if file.with_suffix(".safetensors").exists():
+            shutil.copy(file.with_suffix(".safetensors"), target.with_suffix(".safetensors"))
+    for file in (ROOT / "results" / "tables").glob("law_*mnist_*.csv"):
+        table = pd.read_csv(file, dtype={"run": str})
+        table.assign(run=table["run"].map(renamed)).to_csv(results / "tables" / file.name.replace("mnist", dataset), index=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder whose `results` has MNIST's committed records, and the same once more for FashionMNIST and for a folder of images."""
+    folder = tmp_path_factory.mktemp("any_data")
+    shutil.copytree(ROOT / "results" / "mnist", folder / "results" / "mnist")
+    shutil.copytree(ROOT / "results" / "tables", folder / "results" / "tables")
+    for dataset in ("fashionmnist", FOLDER):
+        copy_as(dataset, folder / "results")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_section_reads_any_data_set_and_names_it_in_its_place(folder, notebook):
+    text = executed(notebook, folder)
+    found = list(dict.fromkeys(re.findall(rf"(?:Fashion)?MNIST(?=, )|{FOLDER}(?=, )", text)))
+    assert found == ["MNIST", "FashionMNIST", FOLDER]
+
+
+def test_an_unknown_name_stands_last_and_is_its_own_title():
+    assert sorted([FOLDER, "cifar10", "fashionmnist", "mnist"], key=plots.place_of) == ["mnist", "fashionmnist", "cifar10", FOLDER]
+    assert plots.case_title((FOLDER, "conv", 2.0)) == f"{FOLDER}, Conv, ρ = 2"
