@@ -9,13 +9,12 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sharedlabel import ROOT
 
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}  # by suffix, Pillow's names
+SUFFIXES, FORMATS = (".jpg", ".jpeg", ".png", ".webp"), ("JPEG", "PNG", "WEBP")  # of images, and what Pillow calls these formats
 LEFT_BY_FILE_MANAGERS = ("thumbs.db", "desktop.ini")  # these and hidden files are ignored
 TEST_SHARE = 4  # one in so many images of a class is for testing, where there is no test/
 MOST_IMAGES, MOST_BYTES = 1_000_000, 2**28  # of a folder, of a file
@@ -97,7 +96,7 @@ def list_classes(folder: Path, root: Path) -> dict[str, list[str]]:
     for each in entries(folder):
         if each.is_dir():
             found[each.name] = list_images(Path(each.path), root)
-        elif Path(each.name).suffix.lower() in FORMATS:
+        elif Path(each.name).suffix.lower() in SUFFIXES:
             raise FolderError(f"{each.path} is in no sub-folder, so it has no class")
     if not found:
         raise FolderError(f"{folder} has no sub-folders; images lie in one sub-folder a class, or in train/ and test/ with these")
@@ -111,8 +110,8 @@ def list_images(folder: Path, root: Path) -> list[str]:
         for each in entries(waiting.pop()):
             if each.is_dir():
                 waiting.append(Path(each.path))
-            elif not each.is_file() or Path(each.name).suffix.lower() not in FORMATS:
-                raise FolderError(f"{each.path} is no {' or '.join(sorted({*FORMATS.values()}))} file; convert it, or move it elsewhere")
+            elif not each.is_file() or Path(each.name).suffix.lower() not in SUFFIXES:
+                raise FolderError(f"{each.path} is none of {', '.join(FORMATS)}; convert it, or move it elsewhere")
             elif each.stat().st_size > MOST_BYTES:
                 raise FolderError(f"{each.path} has {each.stat().st_size} bytes, more than {MOST_BYTES}")
             else:
@@ -127,7 +126,7 @@ def split(files: list[str]) -> tuple[list[str], list[str]]:
 
     So the split is always the same, and images that come later leave most of the others where they are.
     """
-    mixed = sorted(files, key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
+    mixed = sorted(files, key=content_hash)
     count = max(1, round(len(files) / TEST_SHARE))
     return sorted(mixed[count:]), sorted(mixed[:count])
 
@@ -135,12 +134,14 @@ def split(files: list[str]) -> tuple[list[str], list[str]]:
 # ---- identity
 
 
-def digest(contents: Iterable[tuple[str, bytes]]) -> str:
-    """The identity of a data set: twelve hexadecimal digits of a hash of its files' names and contents, in the order of their names."""
-    whole = hashlib.sha256()
-    for name, content in contents:
-        whole.update(hashlib.sha256(name.encode(errors="surrogateescape")).digest() + hashlib.sha256(content).digest())
-    return whole.hexdigest()[:12]
+def content_hash(content: str | bytes) -> bytes:
+    """The sha256 of a file's content, or of its name."""
+    return hashlib.sha256(os.fsencode(content)).digest()
+
+
+def combine(hashes: dict[str, bytes]) -> str:
+    """The identity of a data set, twelve hexadecimal digits: a hash of its files' names and of their contents' hashes."""
+    return hashlib.sha256(b"".join(content_hash(name) + hashes[name] for name in sorted(hashes))).hexdigest()[:12]
 
 
 def beside(root: Path, suffix: str) -> Path:
@@ -149,18 +150,18 @@ def beside(root: Path, suffix: str) -> Path:
 
 
 def identify(root: Path, files: list[str]) -> str:
-    """`digest` of a folder's files. It is kept beside the folder, and holds as long as no file's size, times and inode change."""
+    """The identity of a folder's files. It is kept beside the folder, and holds as long as no file's size, times and inode change."""
     index, newest, times = beside(root, ".json"), 0, hashlib.sha256()
     for name in files:
         found = os.stat(root / name, follow_symlinks=False)
         newest = max(newest, found.st_mtime, found.st_ctime)
-        times.update(f"{name}\0{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}\n".encode(errors="surrogateescape"))
+        times.update(os.fsencode(f"{name}\0{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}\n"))
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         kept = json.loads(index.read_text())
         if kept["times"] == times.hexdigest() and re.fullmatch("[0-9a-f]{12}", kept["identity"]):  # it becomes part of a path
             return kept["identity"]
     started = time.time()
-    found = digest((name, (root / name).read_bytes()) for name in files)
+    found = combine({name: content_hash((root / name).read_bytes()) for name in files})
     if newest < started - NEW_SECONDS and os.access(root.parent, os.W_OK):
         with contextlib.suppress(OSError):
             part = index.with_suffix(f".{os.getpid()}.part")

@@ -49,7 +49,8 @@ def test_a_section_reads_any_data_set_and_names_it_in_its_place(folder, notebook
     said = executed(notebook, folder)
     assert all(re.search(rf"(?<!\w){name}\b", said) for name in ("MNIST", "FashionMNIST", FOLDER))
     cells = json.loads((folder / f"{notebook}.ipynb").read_text())["cells"]
-    figures = [output["metadata"]["image/png"]["alt"] for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    outputs = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    figures = [output["metadata"]["image/png"]["alt"] for output in outputs]
     assert figures
     for description in figures:
         named = list(dict.fromkeys(re.findall(rf"(?:Fashion)?MNIST(?=, )|{FOLDER}(?=, )", description)))
