@@ -69,7 +69,8 @@ def locate(path: str) -> Path:
             return found
     except (OSError, RuntimeError, ValueError):  # too long, ~SOMEBODY who has no home here, links in a circle, a null byte
         pass
-    raise FolderError(f"{path!r} is no folder; it is one that has a sub-folder of images for each class, or train/ and test/ with these")
+    shown = repr(path[:200])
+    raise FolderError(f"{shown} is no folder; it is one that has a sub-folder of images for each class, or train/ and test/ with these")
 
 
 def entries(folder: Path) -> list[os.DirEntry]:

@@ -41,7 +41,7 @@ def draw_differences(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     every, trained = (appendix_c_2.in_points(appendix_c_2.compare_with_synflow(runs, collapses)) for collapses in (True, False))
     if every.empty:
         return None, ""
-    drawn = panels(every)
+    drawn, titles = panels(every), [plots.case_title(case) for case in plots.cases(every)]
     figure, axes = plots.compact_grid([case for case, *_ in drawn], apart=2)
     for ax, (case, n, part) in zip(axes, drawn):
         for found, filled in ((part, False), (plots.select_case(trained[trained["n"] == n], case), True)):
@@ -55,7 +55,8 @@ def draw_differences(runs: pd.DataFrame) -> tuple[Figure | None, str]:
         ax.set(title=f"{plots.case_title(case)}, n = {n}", ylabel="points", xlabel="ρ")
     plots.legend_below(figure, columns=3)
     rows = appendix_c_2.claim_best(runs)
-    worse = "; ".join(f"{row.case} at n = {row.n} by {-row.estimate:.1f}" for row in rows[rows["verdict"] == "fails"].itertuples())
+    worse = sorted(rows[rows["verdict"] == "fails"].itertuples(), key=lambda row: titles.index(", ".join(row.case.split(", ")[:2])))
+    worse = "; ".join(f"{row.case} at n = {row.n} by {-row.estimate:.1f}" for row in worse)
     return figure, f"n-accuracy of SynFlow minus that of each other pruner against ρ, in points; surely negative: {worse or 'none'}."
 
 

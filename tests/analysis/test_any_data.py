@@ -47,14 +47,15 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_a_section_reads_any_data_set_and_names_it_in_its_place(folder, notebook):
     said = executed(notebook, folder)
-    assert all(re.search(rf"(?<!\w){name}\b", said) for name in ("MNIST", "FashionMNIST", FOLDER))
+    known = ["MNIST", "FashionMNIST", *([FOLDER] if notebook != "beyond_law" else [])]  # the law reads images, and a record has no path
+    assert all(re.search(rf"(?<!\w){name}\b", said) for name in known)
     cells = json.loads((folder / f"{notebook}.ipynb").read_text())["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
     figures = [output["metadata"]["image/png"]["alt"] for output in outputs]
     assert figures
     for description in figures:
         named = list(dict.fromkeys(re.findall(rf"(?:Fashion)?MNIST(?=, )|{FOLDER}(?=, )", description)))
-        assert named == [name for name in ("MNIST", "FashionMNIST", FOLDER) if name in named]
+        assert named == [name for name in known if name in named]
 
 
 def test_an_unknown_name_stands_last_and_is_its_own_title():
