@@ -255,10 +255,10 @@ def papermill_command(run: dict) -> str:
 def identity(method: str, params: dict) -> dict:
     """The part of `params` that decides the result, `method` included, by the names that records have: a record's `params`.
 
-    A folder of one's own images is called by what is in it, not by where it is.
+    A folder of one's own images is called by what is in it, not by where it is; scaled to another size it is another data set.
     """
     left_out = {"method"} | RUNTIME_PARAMETERS | {name for name, value in names.LATER_PARAMETERS.items() if params.get(name) == value}
     found = {"method": method} | {names.RECORDED_AS.get(name, name): value for name, value in params.items() if name not in left_out}
     if params["dataset"] == "folder":
-        found["dataset"] = f"folder-{folders.read(params['path']).identity}"
+        found["dataset"] = f"folder-{folders.read(params['path']).identity}-{params['image_size']}px"
     return found

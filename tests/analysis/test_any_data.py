@@ -12,7 +12,7 @@ from sharedlabel.analysis import law, plots
 from sharedlabel.runs import names
 
 NOTEBOOKS = [notebook.stem for notebook in sorted((ROOT / "notebooks" / "sections").glob("*.ipynb"))]
-FOLDER = "folder-0123456789ab"  # as a folder of one's own images is called
+FOLDER = "folder-0123456789ab-32px"  # as a folder of one's own images is called
 
 
 def copy_as(dataset: str, results) -> None:

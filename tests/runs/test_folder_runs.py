@@ -69,7 +69,7 @@ def test_the_sample_folder_holds_scikit_learns_digits(digits):
 
 
 def test_the_content_is_in_the_name_and_the_place_is_not(digits, own):
-    assert name(digits) == name(own) and name(digits).startswith(f"folder-{folders.read(str(digits)).identity}-conv-baseline-synflow-rho2-")
+    assert name(digits) == name(own) and name(digits).startswith(f"folder-{folders.read(str(digits)).identity}-8px-conv-baseline-synflow-rho2-")
     record = parameters.identity("baseline", checked(own))
     assert "path" not in record and str(own) not in json.dumps(record)
     assert names.record_path(record, "r").parts[-3:-1] == (record["dataset"], "conv")
@@ -178,7 +178,7 @@ def test_a_run_of_a_folder_learns_and_gains_from_sharing(records):
 def test_its_records_are_a_table_of_a_data_set_of_its_own(records, digits):
     baseline, _, results = records
     table = tables.load_records(results, ("baseline", "readout"))
-    assert set(table["dataset"]) == {f"folder-{folders.read(str(digits)).identity}"} and set(table["image_size"]) == {8}
+    assert set(table["dataset"]) == {f"folder-{folders.read(str(digits)).identity}-8px"} and set(table["image_size"]) == {8}
     assert str(digits) not in json.dumps(baseline, default=str)
 
 
@@ -212,3 +212,10 @@ def test_a_run_shows_a_tuple_of_a_folder_that_has_few_test_images(own, tmp_path,
     fewer("3", 8)(own)
     record = run_notebook("baseline", given(own, **QUICK | {"max_epochs": 1}), tmp_path / "results")
     assert [row["n"] for row in record["measures"]] == [1, 2, 1, 2]
+
+
+def test_the_study_that_the_documentation_shows_is_one(digits, tmp_path):
+    text = (ROOT / "docs" / "data.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    file = tmp_path / "my_study.yaml"
+    file.write_text(text.replace("~/photos", str(digits)))
+    assert len(studies.load(file)) == 18
