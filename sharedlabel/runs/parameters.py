@@ -29,7 +29,7 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 # Every parameter and what it may be. A float may be written as a whole number; nothing else is converted. A parameter that a
 # new method has and this table lacks is of its default's type.
 TYPES = {
-    "dataset": Literal[*choices.DATASETS], "path": str, "image_size": Annotated[int, Field(ge=4, le=1024)],
+    "dataset": Literal[*choices.DATASETS], "path": str, "image_size": Annotated[int, Field(ge=8, le=1024)],
     "model": Literal[*choices.MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
     "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],

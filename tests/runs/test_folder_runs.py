@@ -69,7 +69,8 @@ def test_the_sample_folder_holds_scikit_learns_digits(digits):
 
 
 def test_the_content_is_in_the_name_and_the_place_is_not(digits, own):
-    assert name(digits) == name(own) and name(digits).startswith(f"folder-{folders.read(str(digits)).identity}-8px-conv-baseline-synflow-rho2-")
+    assert name(digits) == name(own)
+    assert name(digits).startswith(f"folder-{folders.read(str(digits)).identity}-8px-conv-baseline-synflow-rho2-seed0-")
     record = parameters.identity("baseline", checked(own))
     assert "path" not in record and str(own) not in json.dumps(record)
     assert names.record_path(record, "r").parts[-3:-1] == (record["dataset"], "conv")
@@ -125,7 +126,7 @@ def fewer(label: str, count: int):
     (fewer("3", 1), {}, "held_out: 0.1 of the 0 training images in {root}'s class 3 is 0"),
     (fewer("3", 4), {}, "held_out: 0.1 of the 3 training images in {root}'s class 3 is 0; every class needs some held out and some left"),
     (fewer("3", 8), {"n": [1, 5]}, "n: 5 is not allowed; {root}'s class 3 has 2 test images, a tuple has no more"),
-    (fewer("3", 8), {"image_size": 3}, "image_size: 3 is not allowed; it is a number >= 4 and <= 1024"),
+    (fewer("3", 8), {"image_size": 3}, "image_size: 3 is not allowed; it is a number >= 8 and <= 1024"),
     (lambda root: None, {"path": ""}, "path: '' is no folder"),
     (lambda root: None, {"path": "x" * 5000}, "path: 'xxx"),
     (lambda root: None, {"dataset": "digits"}, "path: '{root}' is for the data set folder; allowed with digits: ''"),
