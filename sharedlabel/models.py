@@ -3,7 +3,6 @@ import contextlib
 
 import torch
 from torch import Tensor, nn
-from torchvision import models as torchvision_models
 
 from sharedlabel import choices
 
@@ -73,7 +72,9 @@ def conv(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
 @choices.Network("ResNet-18", channels=3, batch_norm=True, embedding="features")
 def resnet18(shape: tuple[int, int, int], classes: int) -> nn.Module:
     """torchvision's own: 7x7 stride-2 stem, max-pool; for 3 colour channels."""
-    return torchvision_models.resnet18(num_classes=classes)
+    from torchvision import models  # whose import takes as long as torch's
+
+    return models.resnet18(num_classes=classes)
 
 
 class BasicBlock(nn.Module):

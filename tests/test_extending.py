@@ -32,7 +32,7 @@ def copy(tmp_path_factory):
     for name in ("sharedlabel", "notebooks/methods"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     (copy / "params").mkdir()
-    apply(DIFFS[0], copy, "--reverse", "--check")
+    apply(DIFFS[0], copy, "--reverse", "--check", "--unidiff-zero")
     for diff in DIFFS[1:]:
         apply(diff, copy)
     return copy

@@ -36,7 +36,7 @@ def configurations(results: str = "results") -> pd.DataFrame:
 
 def describe(row: pd.Series) -> str:
     """A configuration in words: "Conv, balanced, ρ = 2"."""
-    how = plots.TITLES.get(row["variant"])
+    how = plots.TITLES[row["variant"]]
     if row["method"] == "readout":
         units = f" of {row['hidden_units']:g} units" if row["readout"] == "mlp" else ""
         how = f"{choices.READOUTS[row['readout']]}{units} on the {row['embedding']} of the {plots.TITLES[row['cnn_method']]} CNN"

@@ -45,13 +45,13 @@ def decode(content: bytes, formats: list[str], prepare: Callable[[Image.Image], 
 
 
 def square(image: Image.Image, side: int) -> Image.Image:
-    """An image as it is trained on and predicted: upright, its middle square scaled to `side` x `side` pixels (bilinear, antialiased).
+    """An image as it is trained on: upright, grey or RGB, and squeezed into `side` x `side` pixels by the bilinear filter, which averages.
 
     Of a JPEG far larger than that, fewer pixels are decoded, but never fewer than twice as many a side.
     """
     image.draft(None, (2 * side, 2 * side))
     upright = ImageOps.exif_transpose(image).convert("L" if image.mode in GREY else "RGB")
-    return ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR)
+    return upright.resize((side, side), Image.Resampling.BILINEAR)
 
 
 # ---- the cache

@@ -1,4 +1,4 @@
-"""MNIST, FashionMNIST, CIFAR-10 and CIFAR-100, read by torchvision: downloaded where they are missing, and checked by their md5 sums."""
+"""Data sets of torchvision, read by its classes: downloaded where they are missing, and checked by their published md5 sums."""
 import gzip
 from collections.abc import Callable
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
+from torchvision.datasets import CIFAR10, CIFAR100, MNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
-from torchvision.datasets.utils import check_integrity, download_url
+from torchvision.datasets.utils import check_integrity
 
 from sharedlabel import choices
 from sharedlabel.data.location import DataError, root
@@ -39,6 +39,9 @@ def mnist() -> list[tuple[Tensor, Tensor]]:
 @choices.DataSet("FashionMNIST", channels=1, side=28, classes=10, largest_tuple=1000)
 def fashionmnist() -> list[tuple[Tensor, Tensor]]:
     """As `mnist`. Its published checksums are those of the compressed files, so these are what is downloaded, checked and read."""
+    from torchvision.datasets import FashionMNIST
+    from torchvision.datasets.utils import download_url
+
     folder, md5 = root() / "FashionMNIST" / "raw", dict(FashionMNIST.resources)
 
     def download() -> None:

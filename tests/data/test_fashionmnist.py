@@ -5,10 +5,9 @@ import hashlib
 import pytest
 import torch
 from conftest import generator
-from torchvision.datasets import MNIST, FashionMNIST
+from torchvision.datasets import MNIST, FashionMNIST, utils
 
 from sharedlabel import choices, data
-from sharedlabel.data import torchvision_sets
 
 SIZES = {"train": 40, "t10k": 20}
 PIXELS = {part: torch.randint(256, (count, 28, 28), generator=generator(count), dtype=torch.uint8) for part, count in SIZES.items()}
@@ -65,7 +64,7 @@ def test_without_a_network_the_files_and_their_folder_are_named_in_one_line(tmp_
     def no_network(*_):
         raise OSError("no network")
 
-    monkeypatch.setattr(torchvision_sets, "download_url", no_network)
+    monkeypatch.setattr(utils, "download_url", no_network)
     monkeypatch.setenv("SHAREDLABEL_DATA", str(tmp_path))
     with pytest.raises(data.DataError) as error:
         data.load("fashionmnist")

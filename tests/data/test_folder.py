@@ -108,10 +108,10 @@ def test_every_format_is_read_whatever_the_suffix_says(root, format):
     assert all(np.array_equal(image.permute(1, 2, 0), np.array(Image.open(root / file))) for file, image in pixels_of(root).items())
 
 
-def test_the_middle_square_is_scaled_to_the_asked_size(root):
+def test_an_image_is_squeezed_into_the_asked_size(root):
     wide = noise(1, 40, 100, 3)
     save(root / "dog" / "0.png", wide)
-    expected = Image.fromarray(wide).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(30, 0, 70, 40))
+    expected = Image.fromarray(wide).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     found = pixels_of(root)
     assert np.array_equal(found["dog/0.png"].permute(1, 2, 0), np.array(expected))
     assert pixels_of(root, 20)["cat/0.png"].shape == (3, 20, 20)
@@ -121,7 +121,7 @@ def test_a_large_jpeg_is_near_to_what_all_of_its_pixels_give(root):
     large = np.array(Image.fromarray(noise(2, 12, 12, 3)).resize((640, 480), Image.Resampling.BICUBIC))
     save(root / "dog" / "0.jpg", large, quality=95)
     (root / "dog" / "0.png").unlink()
-    whole = Image.open(root / "dog" / "0.jpg").crop((80, 0, 560, 480)).resize((32, 32), Image.Resampling.BILINEAR)
+    whole = Image.open(root / "dog" / "0.jpg").resize((32, 32), Image.Resampling.BILINEAR)
     assert np.abs(pixels_of(root, 32)["dog/0.jpg"].permute(1, 2, 0).numpy().astype(int) - np.array(whole, dtype=int)).mean() < 3
 
 
