@@ -97,7 +97,7 @@ def list_classes(folder: Path, root: Path) -> dict[str, list[str]]:
     for each in entries(folder):
         if each.is_dir():
             found[each.name] = list_images(Path(each.path), root)
-        elif Path(each.name).suffix.lower() in SUFFIXES:
+        elif each.name.lower().endswith(SUFFIXES):
             raise FolderError(f"{each.path} is in no sub-folder, so it has no class")
     if not found:
         raise FolderError(f"{folder} has no sub-folders; images lie in one sub-folder a class, or in train/ and test/ with these")
@@ -111,12 +111,12 @@ def list_images(folder: Path, root: Path) -> list[str]:
         for each in entries(waiting.pop()):
             if each.is_dir():
                 waiting.append(Path(each.path))
-            elif not each.is_file() or Path(each.name).suffix.lower() not in SUFFIXES:
+            elif not each.is_file() or not each.name.lower().endswith(SUFFIXES):
                 raise FolderError(f"{each.path} is none of {', '.join(FORMATS)}; convert it, or move it elsewhere")
             elif each.stat().st_size > MOST_BYTES:
                 raise FolderError(f"{each.path} has {each.stat().st_size} bytes, more than {MOST_BYTES}")
             else:
-                found.append(Path(each.path).relative_to(root).as_posix())
+                found.append(each.path.removeprefix(f"{root}/"))
     if not found:
         raise FolderError(f"{folder} has no images")
     return sorted(found)
@@ -154,7 +154,7 @@ def identify(root: Path, files: list[str]) -> str:
     """The identity of a folder's files. It is kept beside the folder, and holds as long as no file's size, times and inode change."""
     index, newest, times = beside(root, ".json"), 0, hashlib.sha256()
     for name in files:
-        found = os.stat(root / name, follow_symlinks=False)
+        found = os.stat(f"{root}/{name}", follow_symlinks=False)
         newest = max(newest, found.st_mtime, found.st_ctime)
         times.update(os.fsencode(f"{name}\0{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}\n"))
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
