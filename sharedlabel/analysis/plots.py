@@ -4,6 +4,7 @@ Every curve has a colour and a marker of its own. A figure function draws and re
 numbers beneath it come from the same `intervals.summary`.
 """
 import itertools
+import re
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -28,10 +29,11 @@ LABELS = {
 
 
 class Titles(dict):
-    """What each name is called in tables and figures, in their order; a name that is in none, such as a folder's, is its own title."""
+    """What each name is called in tables and figures, in their order. A folder of images is called by its hash, another name by itself."""
 
     def __missing__(self, name: str) -> str:
-        return name
+        folder = re.fullmatch(r"folder-([0-9a-f]{4})[0-9a-f]{8}-(\d+)px", name)
+        return f"folder {folder[1]}… {folder[2]}px" if folder else name
 
 
 TITLES = Titles({name: entry.title for table in (choices.DATASETS, choices.MODELS, choices.PRUNERS) for name, entry in table.items()})

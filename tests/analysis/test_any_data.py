@@ -12,7 +12,7 @@ from sharedlabel.analysis import law, plots
 from sharedlabel.runs import names
 
 NOTEBOOKS = [notebook.stem for notebook in sorted((ROOT / "notebooks" / "sections").glob("*.ipynb"))]
-FOLDER = "folder-0123456789ab-32px"  # as a folder of one's own images is called
+FOLDER, TITLE = "folder-0123456789ab-32px", "folder 0123… 32px"  # as a folder of one's own images is called, and in tables and figures
 
 
 def copy_as(dataset: str, results) -> None:
@@ -47,17 +47,17 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_a_section_reads_any_data_set_and_names_it_in_its_place(folder, notebook):
     said = executed(notebook, folder)
-    known = ["MNIST", "FashionMNIST", *([FOLDER] if notebook != "beyond_law" else [])]  # the law reads images, and a record has no path
-    assert all(re.search(rf"(?<!\w){name}\b", said) for name in known)
+    known = ["MNIST", "FashionMNIST", *([TITLE] if notebook != "beyond_law" else [])]  # the law reads images, and a record has no path
+    assert all(re.search(rf"(?<!\w){name}\b", said) for name in known), known
     cells = json.loads((folder / f"{notebook}.ipynb").read_text())["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
     figures = [output["metadata"]["image/png"]["alt"] for output in outputs]
     assert figures
     for description in figures:
-        named = list(dict.fromkeys(re.findall(rf"(?:Fashion)?MNIST(?=, )|{FOLDER}(?=, )", description)))
+        named = list(dict.fromkeys(re.findall(rf"(?:Fashion)?MNIST(?=, )|{TITLE}(?=, )", description)))
         assert named == [name for name in known if name in named]
 
 
-def test_an_unknown_name_stands_last_and_is_its_own_title():
+def test_a_folder_stands_last_and_is_called_by_its_hash():
     assert sorted([FOLDER, "cifar10", "fashionmnist", "mnist"], key=plots.place_of) == ["mnist", "fashionmnist", "cifar10", FOLDER]
-    assert plots.case_title((FOLDER, "conv", 2.0)) == f"{FOLDER}, Conv, ρ = 2"
+    assert plots.case_title((FOLDER, "conv", 2.0)) == f"{TITLE}, Conv, ρ = 2" and plots.case_title(("mine", "conv")) == "mine, Conv"
