@@ -64,6 +64,11 @@ rule all:
     input: [run["record"] for run in RUNS.values()]
 
 
+def data_set(wildcards):
+    """What is known of a run's data set."""
+    return parameters.data_set(RUNS[wildcards.name]["given"])
+
+
 def before(wildcards):
     """The record that has to be there first, as long as the run's own is not: what is done needs nothing any more.
 
@@ -85,8 +90,8 @@ rule run:
         given=lambda wildcards: yaml.safe_dump(RUNS[wildcards.name]["given"], default_flow_style=True, width=10**6).strip(),
     threads: 1  # snakemake hands it on as OMP_NUM_THREADS
     resources:  # what a cluster is asked for: its memory, and minutes; Tiny ImageNet is 1.3 GB of pixels, and a run of it may take days
-        mem_mb=lambda wildcards: 4000 if wildcards.dataset in ("digits", "mnist") else 8000,
-        runtime=lambda wildcards: 5760 if wildcards.dataset == "tinyimagenet" else 1440,
+        mem_mb=lambda wildcards: 4000 if data_set(wildcards).channels == 1 else 8000,
+        runtime=lambda wildcards: 5760 if data_set(wildcards).side >= 64 else 1440,
     shell:
         # Relative paths: papermill would fill in braces in the checkout's own path.
         "PYTHONPATH={ROOT:q}:${{PYTHONPATH:-}} SHAREDLABEL_GRID=1 {PAPERMILL} --no-progress-bar"

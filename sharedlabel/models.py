@@ -17,17 +17,13 @@ def build(
     """
     if model not in choices.MODELS:
         raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(choices.MODELS)}")
-    if model == "resnet18" and shape[0] != 3:
-        raise ValueError(f"model: resnet18 is torchvision's own and reads 3 colour channels, not {shape[0]}; use fc, conv or wideresnet20")
+    if choices.MODELS[model].channels not in (None, shape[0]):
+        read, use = choices.MODELS[model].channels, choices.networks_for(shape[0])
+        raise ValueError(f"model: {model} reads {read} colour channels, not {shape[0]}; use one of {use}")
     if initialisation not in choices.INITIALISATIONS:
         raise ValueError(f"initialisation: {initialisation!r} is unknown; allowed: {', '.join(choices.INITIALISATIONS)}")
     with initialised_by(generator):
-        if model == "resnet18":
-            from torchvision.models import resnet18  # which takes a second, and only this network needs
-
-            network = resnet18(num_classes=classes)  # torchvision's own: 7x7 stride-2 stem, max-pool; for 3 channels
-        else:
-            network = {"fc": fc, "conv": conv, "wideresnet20": WideResNet20}[model](shape, classes)
+        network = BUILDERS[model](shape, classes)
         return he_normal(network) if initialisation == "he" else network
 
 
@@ -49,6 +45,7 @@ def initialised_by(generator: torch.Generator):
         yield
 
 
+@choices.Network("FC")
 def fc(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
     """FC: five hidden layers of 100 units; 119,400 weights on MNIST.
 
@@ -61,6 +58,7 @@ def fc(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
+@choices.Network("Conv")
 def conv(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
     """Conv: two 3x3 convolutions of 32 channels, no pooling, one linear layer; 260,384 weights on MNIST."""
     channels, height, width = shape
@@ -69,6 +67,14 @@ def conv(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
         nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
         nn.Flatten(), nn.Linear(32 * height * width, classes),
     )
+
+
+@choices.Network("ResNet-18", channels=3, batch_norm=True, embedding="features")
+def resnet18(shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """torchvision's own: 7x7 stride-2 stem, max-pool; for 3 colour channels."""
+    from torchvision import models  # whose import takes as long as torch's
+
+    return models.resnet18(num_classes=classes)
 
 
 class BasicBlock(nn.Module):
@@ -93,6 +99,7 @@ class BasicBlock(nn.Module):
         return self.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
 
 
+@choices.Network("WideResNet-20", batch_norm=True, embedding="features")
 class WideResNet20(nn.Module):
     """WideResNet-20: the CIFAR ResNet-20 at widths 32-64-128; 1,092,960 weights on CIFAR-100.
 
@@ -117,6 +124,9 @@ class WideResNet20(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.relu(self.bn1(self.conv1(x))))
         return self.fc(self.flatten(self.pool(x)))
+
+
+BUILDERS = choices.functions(choices.MODELS)
 
 
 def embedder(network: nn.Module) -> nn.Module:

@@ -26,8 +26,8 @@ def test_the_papers_counts(row):
     assert sum(pruning.remaining_weights(count, rho) for count, rho in parts) == row["params_remaining"]
 
 
-def test_every_network_is_in_the_papers_tables():
-    assert {row["model"] for row in ROWS} == set(choices.MODELS)
+def test_every_network_of_the_papers_tables_can_be_built():
+    assert {row["model"] for row in ROWS} <= set(choices.MODELS)
 
 
 @MODELS

@@ -9,8 +9,8 @@ import pytest
 from sharedlabel import ROOT
 
 PACKAGE = ROOT / "sharedlabel"
-ROOMS = ["choices", "runtime", "data", "tuples", "models", "heads", "pruning", "live", "losses", "training", "embeddings", "predictors",
-         "moments", "readouts", "metrics", "costs", "runs", "analysis"]  # from the ground up
+ROOMS = ["choices", "folders", "runtime", "data", "tuples", "models", "heads", "pruning", "live", "losses", "training", "embeddings",
+         "predictors", "moments", "readouts", "metrics", "costs", "runs", "analysis"]  # from the ground up
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

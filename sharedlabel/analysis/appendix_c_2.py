@@ -13,7 +13,7 @@ from sharedlabel.runs import names, parameters, studies
 
 SIZES = [1, 5]  # the n that are compared: most pruners are at 100 % for more images
 CEILING = 0.998  # n-accuracy; of two prunings that are both better than this neither can be ahead by much
-GUESSING = {"digits": 0.1, "mnist": 0.1, "cifar10": 0.1, "cifar100": 0.01, "tinyimagenet": 0.005}  # n-accuracy: one in as many classes
+GUESSING = {name: 1 / data.classes for name, data in choices.DATASETS.items() if data.classes}  # n-accuracy: one in as many classes
 CELL = [*intervals.CASE, "n", "rho"]  # one comparison of SynFlow with each other pruning
 SPOT_N = [1, 2, 5, 10, 25, 80]  # at which the best rho is shown
 
@@ -32,14 +32,15 @@ def planned_runs(study: str) -> pd.DataFrame:
 
 
 def select_runs(results: str | Path = "results", study: str = "pruning", protocol: str = "random") -> pd.DataFrame:
-    """The baseline's runs on the networks on which pruners are compared: a row a run and n under `protocol`, n = nan for a collapse.
+    """The baseline's runs on the networks on which the paper's pruners are compared: a row a run and n under `protocol`.
 
-    Networks are those of the study, and others with a run of another pruner than SynFlow. Adds `pruning`, `flops` (of an image) and
-    `collapsed`. ValueError where two runs differ in more than their seed.
+    n = nan for a collapse. Networks are those of the study, and others with a run of another pruner than SynFlow. Adds `pruning`,
+    `flops` (of an image) and `collapsed`. ValueError where two runs differ in more than their seed.
     """
     runs = tables.load_records(results)
     runs = runs.reindex(columns=runs.columns.union(["n", "protocol", "n_accuracy", "information_gain"], sort=False))
     runs = runs[(runs["method"] == "baseline") & (runs["n"].isna() | (runs["protocol"] == protocol))]
+    runs = runs[runs["pruner"].isin(choices.PAPER_PRUNERS)]
     compared = pd.concat([planned_runs(study), runs[runs["pruner"] != "synflow"]])[intervals.CASE].drop_duplicates()
     runs = runs.merge(compared, on=intervals.CASE)
     runs = runs.assign(pruning=name_pruning(runs), flops=2 * runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse")
@@ -93,7 +94,7 @@ def describe_missing(runs: pd.DataFrame, study: str) -> str:
     for (model, pruning), group in missing.groupby(["model", "pruning"]):
         rhos = ", ".join(f"{rho:g}" for rho in sorted(set(group["rho"])))
         lines.append(f"{plots.TITLES[model]}, {plots.TITLES[pruning]}: {len(group)} runs, ρ = {rhos}")
-    absent = [data.title for name, data in choices.DATASETS.items() if name not in {"digits", *runs["dataset"]}]
+    absent = [plots.TITLES[name] for name in choices.PAPER_DATASETS if name not in set(runs["dataset"])]
     return "\n".join(f"- {line}." for line in [*lines, f"Missing of the paper's data sets: {', '.join(absent) or 'none'}"])
 
 

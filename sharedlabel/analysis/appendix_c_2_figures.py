@@ -20,14 +20,14 @@ def panels(found: pd.DataFrame) -> list[tuple]:
 def draw_accuracy(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     """n-accuracy against rho, a curve for each pruner in 100 rounds; runs that collapsed are left out, the dotted line is guessing."""
     found = appendix_c_2.measured(runs)
-    found = found[found["pruning"].isin(choices.PRUNERS)]
+    found = found[found["pruning"].isin(choices.PAPER_PRUNERS)]
     if found.empty:
         return None, ""
     drawn, text = panels(found), ["n-accuracy against ρ, a curve for each pruner in 100 rounds"]
     figure, axes = plots.compact_grid([case for case, *_ in drawn], apart=2)
     for ax, (case, n, part) in zip(axes, drawn):
         plots.curves(ax, part, "rho", "n_accuracy", by="pruning", along="rho")
-        ax.axhline(appendix_c_2.GUESSING[case[0]], color="0.4", linestyle=":", linewidth=1)
+        ax.axhline(appendix_c_2.GUESSING.get(case[0], 0), color="0.4", linestyle=":", linewidth=1)
         ax.set(title=f"{plots.case_title(case)}, n = {n}", ylim=(0, 1.03), xlabel="ρ")
         for pruning, means in part.groupby(["pruning", "rho"])["n_accuracy"].mean().groupby("pruning"):
             ends = [f"{value:.2f} at ρ = {rho:g}" for (_, rho), value in means.iloc[[0, -1]].items()]
@@ -41,7 +41,7 @@ def draw_differences(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     every, trained = (appendix_c_2.in_points(appendix_c_2.compare_with_synflow(runs, collapses)) for collapses in (True, False))
     if every.empty:
         return None, ""
-    drawn = panels(every)
+    drawn, titles = panels(every), [plots.case_title(case) for case in plots.cases(every)]
     figure, axes = plots.compact_grid([case for case, *_ in drawn], apart=2)
     for ax, (case, n, part) in zip(axes, drawn):
         for found, filled in ((part, False), (plots.select_case(trained[trained["n"] == n], case), True)):
@@ -55,7 +55,8 @@ def draw_differences(runs: pd.DataFrame) -> tuple[Figure | None, str]:
         ax.set(title=f"{plots.case_title(case)}, n = {n}", ylabel="points", xlabel="ρ")
     plots.legend_below(figure, columns=3)
     rows = appendix_c_2.claim_best(runs)
-    worse = "; ".join(f"{row.case} at n = {row.n} by {-row.estimate:.1f}" for row in rows[rows["verdict"] == "fails"].itertuples())
+    worse = sorted(rows[rows["verdict"] == "fails"].itertuples(), key=lambda row: titles.index(", ".join(row.case.split(", ")[:2])))
+    worse = "; ".join(f"{row.case} at n = {row.n} by {-row.estimate:.1f}" for row in worse)
     return figure, f"n-accuracy of SynFlow minus that of each other pruner against ρ, in points; surely negative: {worse or 'none'}."
 
 
@@ -63,7 +64,7 @@ def draw_prices(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     """n-accuracy at the least n against the FLOPs of one image, a curve for each pruner in 100 rounds, a point a rho."""
     least = min(appendix_c_2.SIZES)
     found = appendix_c_2.measured(runs)
-    found = found[found["pruning"].isin(choices.PRUNERS) & (found["n"] == least)]
+    found = found[found["pruning"].isin(choices.PAPER_PRUNERS) & (found["n"] == least)]
     if found.empty:
         return None, ""
     cases, text = plots.cases(found), [f"n-accuracy at n = {least} against the FLOPs of one image, a curve for each pruner in 100 rounds"]
@@ -71,7 +72,7 @@ def draw_prices(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     for ax, case in zip(axes, cases):
         part = plots.select_case(found, case)
         plots.curves(ax, part, "flops", "n_accuracy", by="pruning", along="rho")
-        ax.axhline(appendix_c_2.GUESSING[case[0]], color="0.4", linestyle=":", linewidth=1)
+        ax.axhline(appendix_c_2.GUESSING.get(case[0], 0), color="0.4", linestyle=":", linewidth=1)
         ax.set(title=f"{plots.case_title(case)}, n = {least}", xscale="log", xlabel="FLOPs of one image", ylim=(0, 1.03))
         worse = appendix_c_2.compare_prices(runs)
         worse = worse[(worse["verdict"] == "fails") & (worse["network"] == plots.case_title(case))] if len(worse) else worse
@@ -88,7 +89,7 @@ def restore_network(results: str | Path, run: dict, shape: tuple[int, int, int])
     """
     given = parameters.check("baseline", run)
     tensors = checkpoints.load(names.record_path(parameters.identity("baseline", given), results))
-    classes = round(1 / appendix_c_2.GUESSING[given["dataset"]])
+    classes = choices.DATASETS[given["dataset"]].classes
     network = models.build(given["model"], shape, classes, runtime.random_stream(given["seed"], "initialisation"))
     for name, module in network.named_modules():
         if f"{name}.values" in tensors:

@@ -12,9 +12,13 @@ from sharedlabel.analysis import beyond_law, plots
 from sharedlabel.analysis.report import VERDICT_COLOURS
 from sharedlabel.moments import ClassMoments
 
-DATASETS = {name: colour for name, colour in zip(("mnist", "cifar10", "cifar100"), plots.PALETTE)}
 ELLIPSE_N = (1, 5, 40)
 SPOT_N = (1, 5, 25)
+
+
+def data_sets(runs: pd.DataFrame) -> list[str]:
+    """The data sets of these runs in their usual order."""
+    return sorted(set(runs["dataset"]), key=plots.place_of)
 
 
 def draw_scatter(runs: pd.DataFrame):
@@ -24,7 +28,7 @@ def draw_scatter(runs: pd.DataFrame):
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 4.6), layout="constrained", sharey=True)
     split = {"n = 1 and 2": runs["n"] <= 2, f"n ≥ {beyond_law.LARGE_N}": runs["n"] >= beyond_law.LARGE_N}
     for ax, (title, chosen) in zip(axes, split.items()):
-        for dataset, colour in DATASETS.items():
+        for dataset, colour in zip(data_sets(runs), plots.PALETTE):
             part = runs[chosen & (runs["dataset"] == dataset)]
             label = plots.TITLES[dataset]
             ax.scatter(part["predicted_training"], part["accuracy"], s=9, alpha=0.45, color=colour, label=label, linewidths=0)
@@ -40,7 +44,7 @@ def draw_scatter(runs: pd.DataFrame):
 
 def draw_errors(runs: pd.DataFrame):
     """Mean |predicted - measured| against n, a panel a data set, a curve for each kind of prediction."""
-    datasets = [name for name in DATASETS if (runs["dataset"] == name).any()]
+    datasets = data_sets(runs)
     if not datasets:
         return None, ""
     figure, axes = plt.subplots(1, len(datasets), figsize=(3.3 * len(datasets), 4), layout="constrained", sharey=True, squeeze=False)

@@ -36,7 +36,7 @@ def configurations(results: str = "results") -> pd.DataFrame:
 
 def describe(row: pd.Series) -> str:
     """A configuration in words: "Conv, balanced, ρ = 2"."""
-    how = plots.TITLES.get(row["variant"])
+    how = plots.TITLES[row["variant"]]
     if row["method"] == "readout":
         units = f" of {row['hidden_units']:g} units" if row["readout"] == "mlp" else ""
         how = f"{choices.READOUTS[row['readout']]}{units} on the {row['embedding']} of the {plots.TITLES[row['cnn_method']]} CNN"
@@ -49,13 +49,13 @@ def describe(row: pd.Series) -> str:
 def choices_table(found: pd.DataFrame, accuracies: tuple[float, ...] = (0.5, 0.9, 0.98)) -> pd.DataFrame:
     """The cheapest choice for each data set and wanted accuracy, n, what the seeds that did not choose it reached, and its cost."""
     rows = []
-    for dataset in [name for name in choices.DATASETS if name in set(found["dataset"])]:
+    for dataset in sorted(set(found["dataset"]), key=plots.place_of):
         for accuracy in accuracies:
             row = cheapest(found, dataset, accuracy)
             if row is not None:
                 reached = report.format_estimate(100 * row["mean"], 100 * row["low"], 100 * row["high"])
                 rows.append({
-                    "data": choices.DATASETS[dataset].title, "wanted (%)": f"{100 * accuracy:g}", "cheapest choice": describe(row),
+                    "data": plots.TITLES[dataset], "wanted (%)": f"{100 * accuracy:g}", "cheapest choice": describe(row),
                     "n": row["n"], "reached (%)": reached, "FLOPs a tuple": f"{2 * row['macs']:,.0f}", "weights": f"{row['weights']:,.0f}",
                 })
     return pd.DataFrame(rows)

@@ -4,6 +4,7 @@ Every curve has a colour and a marker of its own. A figure function draws and re
 numbers beneath it come from the same `intervals.summary`.
 """
 import itertools
+import re
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -25,22 +26,32 @@ LABELS = {
     "standard_weight": "λ, the weight of the standard loss", "tuple_size": "images of a class in a training batch",
     "head_rho": "ρ of the head (log10; 0: unpruned)", "train_n": "trained for n",
 }
-TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet",
-         "fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20",
-         "random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow",
-         "snip_once": "SNIP at once", "grasp_once": "GraSP at once",
-         "baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain",
-         "lstm_balanced": "CNN-LSTM on balanced CNN", "lstm_baseline": "CNN-LSTM on baseline CNN",
-         "graph_embedding": "graph: joined embeddings", "graph_neuron": "graph: neurons",
-         "head_per_image_balanced": "head alone, per image", "head_tuple_mean_balanced": "head alone, tuple's mean",
-         "head_per_image_baseline": "head alone, per image (baseline CNN)",
-         "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
-         "balanced_table_2": "balanced at Table 2's ρ for averaging"}
+
+
+class Titles(dict):
+    """What each name is called in tables and figures, in their order. A folder of images is called by its hash, another name by itself."""
+
+    def __missing__(self, name: str) -> str:
+        folder = re.fullmatch(r"folder-([0-9a-f]{4})[0-9a-f]{8}-(\d+)px", name)
+        return f"folder {folder[1]}… {folder[2]}px" if folder else name
+
+
+TITLES = Titles({name: entry.title for table in (choices.DATASETS, choices.MODELS, choices.PRUNERS) for name, entry in table.items()})
+TITLES |= {
+    "snip_once": "SNIP at once", "grasp_once": "GraSP at once",
+    "baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain",
+    "lstm_balanced": "CNN-LSTM on balanced CNN", "lstm_baseline": "CNN-LSTM on baseline CNN",
+    "graph_embedding": "graph: joined embeddings", "graph_neuron": "graph: neurons",
+    "head_per_image_balanced": "head alone, per image", "head_tuple_mean_balanced": "head alone, tuple's mean",
+    "head_per_image_baseline": "head alone, per image (baseline CNN)",
+    "head_tuple_mean_baseline": "head alone, tuple's mean (baseline CNN)",
+    "balanced_table_2": "balanced at Table 2's ρ for averaging",
+}
 METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron",
             "head_per_image_balanced", "head_tuple_mean_balanced", "balanced_table_2",
             "head_per_image_baseline", "head_tuple_mean_baseline")  # what section 5.3 compares (`name_variants`)
-PRUNINGS = (*choices.PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
+PRUNINGS = (*choices.PAPER_PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
 CURVE_ORDER = {  # in the order of their colours
     "pruning": PRUNINGS, "method": METHODS, "variant": VARIANTS,
     "order": (*choices.READING_ORDERS, "head_per_image_balanced", "head_tuple_mean_balanced"),
@@ -53,16 +64,19 @@ def style() -> None:
     sns.set_theme(context="notebook", style="whitegrid", rc={"figure.dpi": 90, "axes.titlesize": "medium", "legend.fontsize": "small"})
 
 
+def place_of(name: str) -> tuple[int, str]:
+    """To sort by: a name's place in TITLES, behind all of these where it is in none."""
+    return (list(TITLES).index(name) if name in TITLES else len(TITLES)), name
+
+
 def cases(table: pd.DataFrame, by: list[str] = intervals.CASE) -> list[tuple]:
     """The (data set, network) pairs of a table, or with `by=intervals.ROW` its (data set, network, rho), in a fixed order.
 
     With `by=intervals.PANEL` the head's rho comes, too, from the hardest pruned one on.
     """
-    order = list(TITLES)
-
-    def place(case: tuple) -> list[float]:
+    def place(case: tuple) -> list:
         dataset, model, *rhos = case
-        return [order.index(dataset), order.index(model), *rhos[:1], *(-head_rho for head_rho in rhos[1:])]
+        return [place_of(dataset), place_of(model), *rhos[:1], *(-head_rho for head_rho in rhos[1:])]
 
     return sorted(set(zip(*(table[name] for name in by))), key=place)
 

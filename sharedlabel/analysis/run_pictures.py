@@ -49,8 +49,10 @@ def tuple_of_images(test_set: Images, predict: Callable[[Tensor], Tensor], seed:
     """One tuple of `n` test images with each image's own prediction and the tuple's; with a description.
 
     predict: tuples [T, n] of indices into the test set -> labels [T]. An image's own prediction is that of a tuple of `copies` of it: one,
-    or as many as a graph network is built for. Of one random tuple a class this is the one whose images disagree most.
+    or as many as a graph network is built for. Of one random tuple a class this is the one whose images disagree most. Where a class has
+    fewer test images than `n`, so has the tuple.
     """
+    n = min(n, int(test_set.labels.bincount().min()))
     candidates = tuples.random(test_set.labels, n, random_stream(seed, "picture"), per_class=1)
     own = predict(candidates.flatten()[:, None].expand(-1, copies)).view_as(candidates)
     chosen = max(range(len(own)), key=lambda row: len(own[row].unique()))

@@ -118,13 +118,13 @@ def panel(table: pd.DataFrame, case: tuple) -> pd.DataFrame:
     """The runs to compare in one panel: its heads, all variants without one, and balanced at Table 2's rho for averaging.
 
     `head_rho` is the panel's, `own_head_rho` the run's. The second classifier of a graph is another network than the head;
-    of its rhos the one nearest to the panel's is taken.
+    of its rhos the one nearest to the panel's is taken, of two as near the smaller.
     """
     *row, head_rho = case
     own = plots.select_case(table, row)
     graph = own["method"] == "graph"
-    distance = (own["head_rho"] - head_rho).abs().where(graph)
-    own = own[own["head_rho"].isna() | (distance == distance.min()) | (own["head_rho"] == head_rho) & ~graph]
+    nearest = min(own.loc[graph, "head_rho"].dropna(), key=lambda rho: (abs(rho - head_rho), rho), default=np.nan)
+    own = own[own["head_rho"].isna() | (own["head_rho"] == np.where(graph, nearest, head_rho))]
     averaging = (*row[:2], rho_for_averaging().get(tuple(row[:2])))
     other = plots.select_case(table[table["variant"] == "balanced"], averaging)
     return pd.concat([own, other.assign(variant="balanced_table_2", rho=row[2])]).assign(head_rho=head_rho)

@@ -1,8 +1,11 @@
 """scikit-learn's handwritten digits, which come with the package: the embedded default."""
 import torch
 
+from sharedlabel import choices
 
-def load():
+
+@choices.DataSet("digits", channels=1, side=8, classes=10, largest_tuple=87)
+def digits():
     """scikit-learn's 1,797 real 8x8 handwritten digits, in two fixed stratified halves."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

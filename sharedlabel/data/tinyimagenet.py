@@ -2,27 +2,23 @@
 
 In the data folder lie `tiny-imagenet-200.zip`, `tiny-imagenet-200/` and `tiny-imagenet-200.safetensors`, the cache;
 each appears whole, by rename, and what is there is not made again. The published test images have no labels, so the
-validation images are the test set. Pillow, which torchvision needs, decodes the JPEGs.
+validation images are the test set.
 """
 import os
 import shutil
 import urllib.request
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from sharedlabel.data import location
+from sharedlabel import choices
+from sharedlabel.data import decoded, location
 from sharedlabel.data.location import DataError
 from sharedlabel.data.torchvision_sets import md5_of
-from sharedlabel.runtime import exclusive_lock
 
 NAME = "tiny-imagenet-200"
 SIDE = 64  # pixels
@@ -44,7 +40,8 @@ class Edition:
 PUBLISHED = Edition(f"http://cs231n.stanford.edu/{NAME}.zip", 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de", 200, 500, 50)
 
 
-def load() -> list[tuple[Tensor, Tensor]]:
+@choices.DataSet("Tiny ImageNet", channels=3, side=64, classes=200, largest_tuple=50)
+def tinyimagenet() -> list[tuple[Tensor, Tensor]]:
     """`load_edition` of what is published, in the data folder."""
     return load_edition(location.root(), PUBLISHED)
 
@@ -54,19 +51,20 @@ def load_edition(root: Path, edition: Edition) -> list[tuple[Tensor, Tensor]]:
 
     Raises DataError where the zip cannot be downloaded, is damaged, or a folder misses classes or images.
     """
-    cache = root / f"{NAME}.safetensors"
-    found = read_cache(cache, edition)
-    if found is None:
-        with exclusive_lock(root / f"{NAME}.lock"):
-            found = read_cache(cache, edition)
-            if found is None:
-                folder = root / NAME
-                if not folder.exists():
-                    unpack(checked_zip(root, edition), folder)
-                found = decode(folder, edition)
-                if os.access(root, os.W_OK):  # else every run decodes anew
-                    write_cache(cache, found, edition)
+
+    def make() -> dict[str, Tensor]:
+        folder = root / NAME
+        if not folder.exists():
+            unpack(checked_zip(root, edition), folder)
+        return decode(folder, edition)
+
+    found = decoded.cached(root / f"{NAME}.safetensors", made_from(edition), make)
     return [(found[f"{part}.pixels"], found[f"{part}.labels"]) for part in ("train", "test")]
+
+
+def made_from(edition: Edition) -> dict[str, str]:
+    """What a cache says of itself: how it was made, and from what."""
+    return {"decoding": DECODING, "zip": edition.md5}
 
 
 # ---- the zip
@@ -155,40 +153,14 @@ def unusable(folder: Path, why: str) -> DataError:
 
 def read_rgb(file: Path, folder: Path) -> Tensor:
     """An image, grayscale ones included, as uint8 [3, 64, 64]. No other format than JPEG, and no other size, is decoded."""
+
+    def in_colour(image: Image.Image) -> Image.Image:
+        if image.size != (SIDE, SIDE):
+            size = f"{image.width} x {image.height}"
+            raise unusable(folder, f"has an image of {size} pixels, {file.relative_to(folder)}; they have {SIDE} x {SIDE}")
+        return image.convert("RGB")
+
     try:
-        with Image.open(file, formats=["JPEG"]) as image:
-            if image.size != (SIDE, SIDE):
-                size = f"{image.width} x {image.height}"
-                raise unusable(folder, f"has an image of {size} pixels, {file.relative_to(folder)}; they have {SIDE} x {SIDE}")
-            return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-    except (OSError, Image.DecompressionBombError) as error:
+        return torch.from_numpy(decoded.decode(file.read_bytes(), ["JPEG"], in_colour)).permute(2, 0, 1)
+    except (OSError, decoded.UnreadableImage) as error:
         raise unusable(folder, f"has an image that cannot be read, {file.relative_to(folder)} ({error})") from error
-
-
-# ---- the cache
-
-
-def stamp(found: dict[str, Tensor], edition: Edition) -> dict[str, str]:
-    """What a cache says of itself: how it was made, from what, and its content's checksum."""
-    check = 0
-    for name in sorted(found):
-        check = zlib.crc32(found[name].numpy(), check)
-    return {"decoding": DECODING, "zip": edition.md5, "crc32": str(check)}
-
-
-def write_cache(cache: Path, found: dict[str, Tensor], edition: Edition) -> None:
-    part = cache.with_suffix(".safetensors.part")
-    part.unlink(missing_ok=True)  # a link would be written through
-    save_file(found, part, stamp(found, edition))
-    part.chmod(0o644)  # save_file would let nobody else read it
-    os.replace(part, cache)
-
-
-def read_cache(cache: Path, edition: Edition) -> dict[str, Tensor] | None:
-    """What the cache holds; None where there is none, or one that is damaged or was made otherwise."""
-    try:
-        with safe_open(cache, "pt") as file:
-            found, said = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    except (OSError, SafetensorError):
-        return None
-    return found if said == stamp(found, edition) else None

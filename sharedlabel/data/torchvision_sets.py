@@ -1,14 +1,17 @@
-"""MNIST, CIFAR-10 and CIFAR-100 by torchvision: downloaded where they are missing, and checked by their md5 sums.
+"""Data sets of torchvision, downloaded by its classes where they are missing, and checked by their published md5 sums.
 
 torchvision is imported where it is needed: it takes a second, and MNIST's files are plain bytes behind a header.
 """
+import gzip
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sharedlabel import choices
 from sharedlabel.data.location import DataError, root
 from sharedlabel.runtime import exclusive_lock
 
@@ -21,6 +24,7 @@ MNIST_MD5 = {
 }
 
 
+@choices.DataSet("MNIST", channels=1, side=28, classes=10, largest_tuple=892)
 def mnist() -> list[tuple[Tensor, Tensor]]:
     """[(pixels, labels)] of training and test images: uint8 [N, 1, 28, 28], int64 [N]; DataError as in `check_files`.
 
@@ -42,11 +46,37 @@ def torchvision_class(name: str) -> type:
     return getattr(torchvision.datasets, name)
 
 
+@choices.DataSet("FashionMNIST", channels=1, side=28, classes=10, largest_tuple=1000)
+def fashionmnist() -> list[tuple[Tensor, Tensor]]:
+    """As `mnist`. Its published checksums are those of the compressed files, so these are what is downloaded, checked and read."""
+    from torchvision.datasets import FashionMNIST
+    from torchvision.datasets.utils import download_url
+
+    folder, md5 = root() / "FashionMNIST" / "raw", dict(FashionMNIST.resources)
+
+    def download() -> None:
+        for file, value in md5.items():
+            download_url(FashionMNIST.mirrors[0] + file, folder, file, value)
+
+    check_files("fashionmnist", folder, md5, download)
+    images, labels = "{}-images-idx3-ubyte.gz", "{}-labels-idx1-ubyte.gz"
+    return [(read_idx(folder / images.format(part))[:, None], read_idx(folder / labels.format(part)).long()) for part in ("train", "t10k")]
+
+
+def read_idx(file: Path) -> Tensor:
+    """A compressed file of MNIST's format: two zeros, a type, the number of dimensions, their sizes as four bytes each, then the bytes."""
+    content = gzip.decompress(file.read_bytes())
+    shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
+    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape).copy())
+
+
+@choices.DataSet("CIFAR-10", channels=3, side=32, classes=10, largest_tuple=1000)
 def cifar10() -> list[tuple[Tensor, Tensor]]:
     """[(pixels, labels)] of training and test images: uint8 [N, 3, 32, 32], int64 [N]; DataError as in `check_files`."""
     return read_cifar("cifar10", torchvision_class("CIFAR10"))
 
 
+@choices.DataSet("CIFAR-100", channels=3, side=32, classes=100, largest_tuple=100)
 def cifar100() -> list[tuple[Tensor, Tensor]]:
     """As `cifar10`, with the hundred fine labels."""
     return read_cifar("cifar100", torchvision_class("CIFAR100"))

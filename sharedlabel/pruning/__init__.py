@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
+from sharedlabel import choices
 from sharedlabel.pruning.connectivity import LayerCollapse, check_enough_weights, connected, shortest_path
 from sharedlabel.pruning.masks import (
     LSTM_TENSORS,
@@ -21,11 +22,13 @@ from sharedlabel.pruning.masks import (
     unmasked_parameter,
     weights,
 )
-from sharedlabel.pruning.scores import PRUNERS, Batch
+from sharedlabel.pruning.scores import Batch
 
 __all__ = ["LSTM_TENSORS", "PRUNERS", "Batch", "LayerCollapse", "apply_masks", "check_enough_weights", "connected", "format_masks",
            "is_bias", "keep_top", "masks", "prunable_tensors", "prune", "remaining_weights",
            "shortest_path", "unmasked_parameter", "weights"]
+
+PRUNERS = choices.functions(choices.PRUNERS)
 
 
 def keep_top(scores: dict[str, Tensor], alive: dict[str, Tensor], count: int) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 A score is a function of the network, its weights as masked so far (by parameter name), a batch and a
 random stream, and gives one tensor a weight tensor: the higher, the sooner kept. To add a pruner, write
-such a function and name it in `PRUNERS` and in `choices`. Scores by loss or flow set the network's mode for their pass; `prune`
+such a function under a decorator `choices.Pruner`. Scores by loss or flow set the network's mode for their pass; `prune`
 leaves it training.
 """
 import torch
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from sharedlabel import choices
 from sharedlabel.heads import LinearisedLSTMHead, LSTMHead
 from sharedlabel.pruning.masks import is_bias
 from sharedlabel.pruning.masks import weights as weights_of
@@ -17,16 +18,19 @@ from sharedlabel.pruning.masks import weights as weights_of
 Batch = tuple[Tensor, Tensor]  # normalised images [B, C, H, W] and labels [B]
 
 
+@choices.Pruner("random")
 def random(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """A standard Gaussian for every weight (Appendix C.2), in float32; no pass, so no BatchNorm."""
     return {name: torch.randn(w.shape, generator=generator) for name, w in weights.items()}
 
 
+@choices.Pruner("magnitude")
 def magnitude(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """The absolute value of the weight (Han et al. 2015), in the weight's precision; no pass, so no BatchNorm."""
     return {name: w.abs() for name, w in weights.items()}
 
 
+@choices.Pruner("SNIP")
 def snip(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Connection sensitivity |theta * dL/dtheta| (Lee et al. 2019), L the cross entropy of the batch.
 
@@ -43,6 +47,7 @@ def snip(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator
 GRASP_TEMPERATURE = 200  # GraSP's authors divide the logits by it, which keeps the softmax away from its corners
 
 
+@choices.Pruner("GraSP")
 def grasp(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Gradient signal preservation, theta * Hg (Wang et al. 2020): kept is what most keeps the gradient's norm.
 
@@ -57,6 +62,7 @@ def grasp(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generato
     return {name: (w * hg).detach() for name, w, hg in zip(weights, inputs.values(), products)}
 
 
+@choices.Pruner("SynFlow")
 def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
     """SynFlow (Tanaka et al. 2020): |theta * dR/dtheta| with R = 1^T f(1) on absolute weights.
 
@@ -79,9 +85,6 @@ def synflow(network: nn.Module, weights: dict[str, Tensor], batch: Batch, genera
     flow = functional_call(scored.eval(), state, (ones,)).sum()
     gradients = torch.autograd.grad(flow, list(absolute.values()), materialize_grads=True)  # one image uses no recurrence
     return {name: (w * g).detach() for name, w, g in zip(weights, absolute.values(), gradients)}
-
-
-PRUNERS = {"random": random, "magnitude": magnitude, "snip": snip, "grasp": grasp, "synflow": synflow}
 
 
 def differentiable_state(

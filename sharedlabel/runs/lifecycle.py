@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sharedlabel import ROOT, live, pruning, runtime
+from sharedlabel import ROOT, folders, live, pruning, runtime
 from sharedlabel.runs import checkpoints, names, parameters, records
 from sharedlabel.runs.files import check_writable
 from sharedlabel.runs.resume import Resumable
@@ -35,6 +35,7 @@ def begin(method: str, namespace: dict) -> Run:
     The parameters and the folder of records are checked (ParameterError), and the checked values, such as 3.0 for `rho = 3`, replace the
     notebook's. ValueError on a device that is not there.
     """
+    folders.read.cache_clear()  # a notebook may run twice in one kernel, and images have changed in between
     params = parameters.from_notebook(method, namespace)
     namespace.update(params)
     device = runtime.select_device(params["device"])
@@ -46,8 +47,9 @@ def begin(method: str, namespace: dict) -> Run:
 
 def seconds_of_similar_runs(method: str, params: dict, device: torch.device) -> list[float]:
     """How long the committed runs of the same data set, network and method took on a device of this kind."""
-    folder = ROOT / "results" / params["dataset"] / params["model"]
-    found = [json.loads(file.read_text())["provenance"] for file in folder.glob(f"{params['dataset']}-{params['model']}-{method}-*.json")]
+    dataset, model = parameters.identity(method, params)["dataset"], params["model"]
+    files = (ROOT / "results" / dataset / model).glob(f"{dataset}-{model}-{method}-*.json")
+    found = [json.loads(file.read_text())["provenance"] for file in files]
     return [provenance["seconds"] for provenance in found if provenance["device"].startswith(device.type)]
 
 

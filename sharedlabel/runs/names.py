@@ -10,7 +10,7 @@ from sharedlabel import ROOT
 
 # Parameters that methods got after the first records were committed, and the value that those records had without saying so.
 # With that value they are in no name and in no record, so that an old record keeps its name and is found as done.
-LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10}
+LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10, "image_size": 32}
 
 # Likewise, but their value then was that of another parameter.
 LATER_SAME_AS = {"head_score_n": "train_n"}

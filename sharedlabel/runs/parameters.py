@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from sharedlabel import ROOT, choices
+from sharedlabel import ROOT, choices, folders
 from sharedlabel.runs import names
 from sharedlabel.runs.errors import ParameterError, show, suggest
 
@@ -30,7 +30,8 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 # Every parameter and what it may be. A float may be written as a whole number; nothing else is converted. A parameter that a
 # new method has and this table lacks is of its default's type.
 TYPES = {
-    "dataset": Literal[*choices.DATASETS], "model": Literal[*choices.MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
+    "dataset": Literal[*choices.DATASETS], "path": str, "image_size": Annotated[int, Field(ge=8, le=1024)],
+    "model": Literal[*choices.MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
     "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
     "batch_size": Count, "tuple_size": Count, "tuples_per_batch": CountOrAll, "standard_weight": Share, "free_layers": Count,
@@ -47,7 +48,8 @@ TYPES = {
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 ADAPTERS = {name: TypeAdapter(kind, config=STRICT) for name, kind in TYPES.items()}
 # These change where and how a run happens, not its result: they are in no name and in no record.
-RUNTIME_PARAMETERS = {"device", "results", "on_collapse"}
+RUNTIME_PARAMETERS = {"device", "results", "on_collapse", "path"}  # of a folder its content is in the name (`identity`)
+MOST_GIB = 16  # that a folder's pixels may take
 ANYWHERE = "the parameters cell, papermill's -p or -y, or the study's YAML"
 
 
@@ -81,6 +83,8 @@ def default(name: str):
 def check(method: str, given: dict, where: str = ANYWHERE) -> dict:
     """All parameters of a run of `method`, defaults filled in, a whole number for a float made one.
 
+    Where `n` is the notebook's own, the sizes stay of which the data set can form tuples.
+
     Raises ParameterError, which names the value, what is allowed and `where` to set it.
     """
     known = defaults(method)
@@ -89,6 +93,12 @@ def check(method: str, given: dict, where: str = ANYWHERE) -> dict:
             near = suggest(name, known)
             raise ParameterError(f"{str(name)[:80]}: not a parameter of {method} (set in {where}); it has {', '.join(known)}{near}")
     params = {name: validate(name, given.get(name, value), where, type(value)) for name, value in known.items()}
+    try:
+        largest = data_set(params).largest_tuple
+    except folders.FolderError as error:
+        raise ParameterError(f"path: {error} (set in {where})") from None
+    if params["n"] == known["n"]:
+        params["n"] = [size for size in known["n"] if size <= largest] or known["n"]
     for message in contradictions(params):
         raise ParameterError(f"{message} (set in {where})")
     return effective(params)
@@ -98,7 +108,7 @@ def effective(params: dict) -> dict:
     """The parameters with "every class" as a number, and those that have no effect in this run as they are left out of names."""
     params = dict(params)
     if params.get("tuples_per_batch") == 0:
-        params["tuples_per_batch"] = choices.DATASETS[params["dataset"]].classes
+        params["tuples_per_batch"] = data_set(params).classes
     if "tuples_per_batch" in params and params.get("cnn_method") == "baseline":  # they are the balanced CNN's
         params["tuples_per_batch"] = names.LATER_PARAMETERS["tuples_per_batch"]
     if "head_score_n" in params:  # an unpruned head has no score
@@ -113,7 +123,8 @@ def validate(name: str, value, where: str, fallback: type):
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        raise ParameterError(f"{name}: {explain(error, adapter.json_schema())} (set in {where})") from None
+        own = f"; for images of your own: dataset folder, path {show(value)}" if name == "dataset" and "/" in str(value) else ""
+        raise ParameterError(f"{name}: {explain(error, adapter.json_schema())}{own} (set in {where})") from None
 
 
 def explain(error: ValidationError, schema: dict) -> str:
@@ -143,30 +154,69 @@ def number_in(value, kind: str) -> str:
     return f"; write {yaml.safe_dump(number).split()[0]}" if math.isfinite(number) else ""
 
 
+def data_set(params: dict) -> choices.DataSet:
+    """What is known of a run's data set before it is loaded. FolderError where it is a folder that cannot be used."""
+    found = choices.DATASETS[params["dataset"]]
+    if params["dataset"] != "folder":
+        return found
+    given = folders.read(params.get("path", ""))
+    return found._replace(side=params["image_size"], classes=len(given.classes), largest_tuple=min(map(len, given.test)))
+
+
+def folder_contradictions(params: dict):
+    """As `contradictions`, of a folder of one's own images: what the folder or its smallest class has too few images for, or too many."""
+    given = folders.read(params["path"])
+    train, name = min((len(files), name) for name, files in zip(given.classes, given.train))
+    held = round(params["held_out"] * train)
+    if not 0 < held < train:
+        yield (f"held_out: {params['held_out']} of the {train} training images in {given.path}'s class {name} is {held}; "
+               "every class needs some held out and some left")
+    for size in ("tuple_size", "train_n"):
+        used = size == "train_n" or params.get("cnn_method") != "baseline"
+        if used and params.get(size, 1) > min(held, train - held):
+            yield f"{size}: {params[size]} is not allowed; {held} images of {given.path}'s class {name} are held out, a tuple has no more"
+    test, name = min((len(files), name) for name, files in zip(given.classes, given.test))
+    if max(params["n"]) > test:
+        yield f"n: {max(params['n'])} is not allowed; {given.path}'s class {name} has {test} test images, a tuple has no more"
+    count = sum(map(len, (*given.train, *given.test)))
+    gib = 3 * count * params["image_size"] ** 2 / 2**30
+    if gib > MOST_GIB:
+        yield f"image_size: {params['image_size']} is not allowed; {count} images of {given.path} take {gib:.0f} GiB, more than {MOST_GIB}"
+
+
 def contradictions(params: dict):
     """What is wrong with parameters that are each allowed, but not together; a message each."""
     dataset, model, n = params["dataset"], params["model"], params["n"]
     channels, training = choices.DATASETS[dataset].channels, params.get("cnn_training", "frozen")
+    if dataset == "folder":
+        yield from folder_contradictions(params)
+    for name, only in {"path": "", "image_size": names.LATER_PARAMETERS["image_size"]}.items():
+        if dataset != "folder" and params.get(name, only) != only:
+            yield f"{name}: {show(params[name])} is for the data set folder; allowed with {dataset}: {only!r}"
+    network = choices.MODELS[model]
     try:
         names.results_folder(params["results"])
     except ValueError as error:
         yield f"results: {show(params['results'])} is not a folder's path: {error}"
-    together, classes = params.get("tuples_per_batch"), choices.DATASETS[dataset].classes
-    if together and classes % together:
+    together, classes = params.get("tuples_per_batch"), data_set(params).classes
+    if together and classes % together and params.get("cnn_method") != "baseline":
         yield (
             f"tuples_per_batch: {together} is not allowed; batches cut the {classes} classes of {dataset} into equal parts, so it divides "
             f"{classes}; 0 is one tuple of every class"
         )
     if len(set(n)) < len(n):
         yield f"n: {show(n)} names a value twice"
-    if model == "resnet18" and channels != 3:
-        yield f"model: resnet18 reads 3 colour channels, and an image of {dataset} has {channels}; use fc, conv or wideresnet20"
-    if model in ("resnet18", "wideresnet20"):
-        in_tuples = together == 1 == params.get("tuple_size", params.get("train_n"))
-        for name in ("batch_size",) * (params.get("batch_size") == 1) + ("tuples_per_batch",) * in_tuples:
+    if channels and network.channels not in (None, channels):  # those of a folder are known once it is decoded
+        read, use = network.channels, choices.networks_for(channels)
+        yield f"model: {model} reads {read} colour channels, and an image of {dataset} has {channels}; use one of {use}"
+    one_image = [("batch_size", params.get("batch_size") == 1)]
+    one_image += [("tuples_per_batch", together == 1 == params.get("tuple_size", params.get("train_n")))]
+    for name, is_one in one_image:
+        if network.batch_norm and is_one:
             yield f"{name}: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
-    if training != "frozen" and model not in ("fc", "conv"):
-        yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, fc and conv; allowed for {model}: frozen"
+    if training != "frozen" and network.embedding != "logits":
+        others = " and ".join(name for name, each in choices.MODELS.items() if each.embedding == "logits")
+        yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, {others}; allowed for {model}: frozen"
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
         if training != "frozen" and params[name] != only:
             yield f"{name}: {params[name]!r} is for a frozen CNN; allowed with cnn_training {training}: {only!r}"
@@ -211,7 +261,7 @@ def prerequisite(method: str, params: dict) -> dict | None:
     known = defaults(before)
     run = known | {name: params[name] for name in known if name in params} | {"method": before, "revision": known["revision"]}
     if "cnn_method" in params:
-        run["n"] = [size for size in known["n"] if size <= choices.DATASETS[params["dataset"]].largest_tuple]
+        run["n"] = [size for size in known["n"] if size <= data_set(params).largest_tuple]
     return run
 
 
@@ -238,6 +288,12 @@ def of_record(recorded: dict) -> dict:
 
 
 def identity(method: str, params: dict) -> dict:
-    """The part of `params` that decides the result, `method` included, by the names that records have: a record's `params`."""
+    """The part of `params` that decides the result, `method` included, by the names that records have: a record's `params`.
+
+    A folder of one's own images is called by what is in it, not by where it is; scaled to another size it is another data set.
+    """
     left_out = {"method"} | RUNTIME_PARAMETERS | {name for name, value in later_values(params).items() if params.get(name) == value}
-    return {"method": method} | {names.RECORDED_AS.get(name, name): value for name, value in params.items() if name not in left_out}
+    found = {"method": method} | {names.RECORDED_AS.get(name, name): value for name, value in params.items() if name not in left_out}
+    if params["dataset"] == "folder":
+        found["dataset"] = f"folder-{folders.read(params['path']).identity}-{params['image_size']}px"
+    return found

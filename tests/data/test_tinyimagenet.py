@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sharedlabel import choices, data
-from sharedlabel.data import tinyimagenet
+from sharedlabel.data import decoded, tinyimagenet
 from sharedlabel.data.tinyimagenet import NAME, Edition
 
 CLASSES = ["n03", "n01", "n02"]  # as in wnids.txt, which is not sorted
@@ -160,18 +160,18 @@ def lose_the_stamp(file: Path) -> None:
 def test_a_damaged_cache_is_made_anew(cached, harm):
     file, before = cached
     harm(file)
-    assert tinyimagenet.read_cache(file, edition()) is None
+    assert decoded.read_cache(file, tinyimagenet.made_from(edition())) is None
     assert same(tinyimagenet.load_edition(file.parent, edition()), before)
-    assert tinyimagenet.read_cache(file, edition()) is not None
+    assert decoded.read_cache(file, tinyimagenet.made_from(edition())) is not None
 
 
 def test_a_cache_that_was_decoded_otherwise_or_from_another_zip_is_made_anew(cached, monkeypatch):
     file, before = cached
     another = replace(edition(), md5="another")
-    assert tinyimagenet.read_cache(file, another) is None
+    assert decoded.read_cache(file, tinyimagenet.made_from(another)) is None
     monkeypatch.setattr(tinyimagenet, "DECODING", "another")
     assert same(tinyimagenet.load_edition(file.parent, another), before)
-    assert tinyimagenet.read_cache(file, another) is not None
+    assert decoded.read_cache(file, tinyimagenet.made_from(another)) is not None
 
 
 # ---- the download
