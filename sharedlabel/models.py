@@ -3,7 +3,6 @@ import contextlib
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from sharedlabel import choices
 
@@ -24,6 +23,8 @@ def build(
         raise ValueError(f"initialisation: {initialisation!r} is unknown; allowed: {', '.join(choices.INITIALISATIONS)}")
     with initialised_by(generator):
         if model == "resnet18":
+            from torchvision.models import resnet18  # whose import takes as long as torch's
+
             network = resnet18(num_classes=classes)  # torchvision's own: 7x7 stride-2 stem, max-pool; for 3 channels
         else:
             network = {"fc": fc, "conv": conv, "wideresnet20": WideResNet20}[model](shape, classes)

@@ -1,12 +1,12 @@
-"""MNIST, CIFAR-10 and CIFAR-100, read by torchvision: downloaded where they are missing, and checked by their md5 sums."""
+"""MNIST, CIFAR-10 and CIFAR-100, read by torchvision: downloaded where they are missing, and checked by their md5 sums.
+
+torchvision is imported when one of them is loaded: that takes as long as torch's own import, and a prediction needs none of them.
+"""
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.datasets import CIFAR10, CIFAR100, MNIST
-from torchvision.datasets.mnist import read_image_file, read_label_file
-from torchvision.datasets.utils import check_integrity
 
 from sharedlabel.data.location import DataError, root
 from sharedlabel.runtime import exclusive_lock
@@ -25,6 +25,9 @@ def mnist() -> list[tuple[Tensor, Tensor]]:
 
     The files that were checked are read: the class MNIST would prefer `MNIST/processed/*.pt`, which have no published checksum.
     """
+    from torchvision.datasets import MNIST
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
     folder = root() / "MNIST" / "raw"
     check_files("mnist", folder, MNIST_MD5, lambda: MNIST(root(), download=True))
     images, labels = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
@@ -34,15 +37,18 @@ def mnist() -> list[tuple[Tensor, Tensor]]:
 
 def cifar10() -> list[tuple[Tensor, Tensor]]:
     """[(pixels, labels)] of training and test images: uint8 [N, 3, 32, 32], int64 [N]; DataError as in `check_files`."""
-    return read_cifar("cifar10", CIFAR10)
+    return read_cifar("cifar10", "CIFAR10")
 
 
 def cifar100() -> list[tuple[Tensor, Tensor]]:
     """As `cifar10`, with the hundred fine labels."""
-    return read_cifar("cifar100", CIFAR100)
+    return read_cifar("cifar100", "CIFAR100")
 
 
-def read_cifar(name: str, kind: type[CIFAR10]) -> list[tuple[Tensor, Tensor]]:
+def read_cifar(name: str, class_name: str) -> list[tuple[Tensor, Tensor]]:
+    from torchvision import datasets
+
+    kind = getattr(datasets, class_name)
     files = dict((*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])))
     check_files(name, root() / kind.base_folder, files, lambda: kind(root(), download=True))
     checked = type(kind.__name__, (kind,), {"_check_integrity": lambda self: True})  # it would check all files again, twice
@@ -52,6 +58,8 @@ def read_cifar(name: str, kind: type[CIFAR10]) -> list[tuple[Tensor, Tensor]]:
 
 def check_files(name: str, folder: Path, md5: dict[str, str], download: Callable[[], object]) -> None:
     """Raise DataError unless all files of a data set are in its folder, downloaded if need be, and have these md5 sums."""
+    from torchvision.datasets.utils import check_integrity
+
     files = {folder / file: value for file, value in md5.items()}
     with exclusive_lock(root() / f"{folder.relative_to(root()).parts[0]}.lock"):
         if not all(file.exists() for file in files):

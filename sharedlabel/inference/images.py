@@ -27,7 +27,7 @@ def as_pixels(images, facts: Facts) -> Tensor:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The images in a folder by name, hidden files left out; DataError, which names it, on another kind of file, and where there is none."""
+    """The images in a folder by name, without hidden files; DataError, which names it, on another kind of file, and where there is none."""
     files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     other = next((file for file in files if not file.is_file() or file.suffix.lower() not in pictures.SUFFIXES), None)
     if other is not None:

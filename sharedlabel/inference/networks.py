@@ -45,7 +45,7 @@ class Mean(nn.Module):
 
 
 class Embedder(nn.Module):
-    """What a frozen CNN gives a head: images [N, C * H * W] -> rows [N, d + 1] of embedding and confidence, as `embeddings.compute` has them.
+    """What a frozen CNN gives a head: images [N, C * H * W] -> rows [N, d + 1] of embedding and confidence (`embeddings.compute`).
 
     The confidence is the largest logit: of the embedding itself, by `classifier`, or where `whole` is given by this other network.
     """
@@ -86,10 +86,7 @@ def build(file: Path, params: dict, facts: Facts) -> Stages:
     }
     if params["method"] not in builders:
         raise ValueError(f"{file}: networks of method {params['method']} cannot be loaded yet; allowed: {', '.join(builders)}")
-    if params["method"] == "readout" and params["readout"] == "averaged":
-        tensors = {}  # it has none of its own
-    else:
-        tensors = checkpoints.load(file)
+    tensors = {} if params.get("readout") == "averaged" else checkpoints.load(file)  # averaging logits has none of its own
     stages = builders[params["method"]](params, facts, tensors)
     for stage in stages[:2]:
         stage.eval().requires_grad_(False)
@@ -156,7 +153,7 @@ def frozen_embedder(params: dict, facts: Facts) -> tuple[nn.Module, int]:
     network = models.embedder(network)
     embed = live.build(network, facts.shape)
     std, mean = standardisation(network, params) if params["standardised"] else (None, None)
-    features = embed(torch.zeros(1, len(embed.columns))).flatten(1).shape[1]
+    features = embed.eval()(torch.zeros(1, len(embed.columns))).flatten(1).shape[1]
     return Embedder(on_images(embed), classifier, on_images(whole) if apart else None, std, mean), features
 
 
@@ -188,7 +185,7 @@ def graph(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     if not joined:
         predictors.add_message_passing(cnn, n, params["message_weight"])
         return Stages(Columns(cnn.columns), predictors.MessagePassingNetwork(cnn, n), n)
-    width = cnn(torch.zeros(1, len(cnn.columns))).shape[1]
+    width = cnn.eval()(torch.zeros(1, len(cnn.columns))).shape[1]
     classifier = heads.second_classifier(n * width, len(facts.classes))
     small = checkpoints.restore_network(classifier, (n, 1, width), part(tensors, "head."))
     return Stages(Columns(cnn.columns), predictors.JointClassifier(cnn, small, n), n)

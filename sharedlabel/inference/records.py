@@ -28,7 +28,7 @@ def find(record: str | Path, results: str | Path = "results") -> Path:
     where = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
     if fitting and name:
         shown = ", ".join(fitting[:SHOWN]) + (", ..." if len(fitting) > SHOWN else "")
-        raise ParameterError(f"record: {len(fitting)} names in {where} begin with {show(name)}: {shown}; write more of the one that is meant")
+        raise ParameterError(f"record: {len(fitting)} names in {where} begin with {show(name)}: {shown}; write more of it")
     near = difflib.get_close_matches(name[:80], files, n=SHOWN, cutoff=0.7)
     raise ParameterError(
         f"record: {show(name)} is no record's name in {where}, nor the beginning of one, nor the path of a .json"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 MODULES = {  # the kind of a step, by the module that computes it
     nn.Conv2d: "convolution", nn.Linear: "linear", nn.BatchNorm2d: "batchnorm", nn.ReLU: "relu", nn.Identity: "same",
@@ -49,6 +48,16 @@ def dense(module: nn.Module, attribute: str = "weight") -> nn.Parameter:
     return getattr(module, f"{attribute}_orig" if hasattr(module, f"{attribute}_mask") else attribute)
 
 
+class Shapes(fx.Interpreter):
+    """Runs a graph and notes every activation's shape, as `ShapeProp` does, whose first use imports sympy for a second."""
+
+    def run_node(self, node: fx.Node):
+        result = super().run_node(node)
+        if isinstance(result, Tensor):  # an LSTM gives a tuple, x.size(0) a number
+            node.meta["shape"] = tuple(result.shape[1:])
+        return result
+
+
 def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
     """The network's fx graph without what no output reads; every node has its activation's shape, for one image, in meta["shape"].
 
@@ -61,7 +70,7 @@ def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
         traced = fx.symbolic_trace(network)
         traced.graph.eliminate_dead_code()
         with torch.no_grad():
-            ShapeProp(traced.eval()).propagate(parameter.new_zeros(1, *shape))  # in evaluation mode no statistic moves
+            Shapes(traced.eval()).run(parameter.new_zeros(1, *shape))  # in evaluation mode no statistic moves
     finally:
         for module, attributes, dictionaries in before:
             pruned = {name: value for name, value in vars(module).items() if f"{name}_mask" in module._buffers}  # made anew in every pass
@@ -70,9 +79,6 @@ def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
             for name, content in dictionaries.items():
                 vars(module)[name].clear()
                 vars(module)[name].update(content)
-    for node in traced.graph.nodes:
-        if hasattr(node.meta.get("tensor_meta"), "shape"):  # an LSTM gives a tuple, x.size(0) a number
-            node.meta["shape"] = tuple(node.meta["tensor_meta"].shape[1:])
     return traced.graph
 
 

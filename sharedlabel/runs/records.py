@@ -19,7 +19,7 @@ from sharedlabel.runs.files import remove_stale_parts, write_atomically
 
 
 def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None, facts: str = "") -> Path:
-    """Write the record, and before it `tensors` as its checkpoint (`checkpoints.save`), each whole or not at all; returns the record's path.
+    """Write the record, and before it `tensors` and `facts` as its checkpoint, each whole or not at all; returns the record's path.
 
     The checkpoint's sha256 goes into the record's `provenance`. The progress of its training (`runs.resume`) is deleted.
     """
