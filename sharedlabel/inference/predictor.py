@@ -106,6 +106,19 @@ class Predictor:
         except ValueError as error:
             raise ValueError(f"group {folder.name}: {error}") from error
 
+    def export(self, file: str | Path) -> None:
+        """Write the network to one ONNX file: `pixels`, uint8 [n, C, H, W] of one tuple -> `probabilities` [1, l], as `predict` has them.
+
+        Normalisation, readout or head, and the mean over the tuple are in it; n is free, but for a graph network. The pixels have the
+        network's own size. The names of the classes are in its metadata, `classes`, as JSON. ImportError without the extra `export`;
+        ValueError on a head that averages over random permutations.
+        """
+        try:
+            from sharedlabel.inference import export
+        except ModuleNotFoundError as error:
+            raise ImportError(f"an export needs {error.name}, which is not installed: pip install 'sharedlabel[export]'") from error
+        export.write(self, file)
+
     @torch.no_grad()
     def embed(self, pixels: Tensor) -> Tensor:
         """What a tuple needs of each image (`networks`): uint8 [N, C, H, W] -> [N, d]."""
