@@ -214,7 +214,8 @@ class LiveNetwork(nn.Module):
 
     def tensors(self) -> dict[str, Tensor]:
         """Every layer's tensors, by "LAYER.NAME", as functions of the parameters, which may hold those of others, too (`sharing`)."""
-        placed = {f"{layer.name}.{name}": (layer.places[name], size) for layer in self.layers.values() for name, size in layer.sizes.items()}
+        layers = self.layers.values()
+        placed = {f"{layer.name}.{name}": (layer.places[name], size) for layer in layers for name, size in layer.sizes.items()}
         whole = torch.cat([self.learning, self.fixed])
         cuts = sorted({0, len(whole)}.union(*((place, place + size) for place, size in placed.values())))
         parts = dict(zip(cuts, whole.split([end - start for start, end in zip(cuts, cuts[1:])])))
