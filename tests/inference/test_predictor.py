@@ -224,9 +224,9 @@ def test_images_that_cannot_be_used_are_refused_in_a_line(images, message):
 
 
 def png_header(width: int, height: int) -> bytes:
-    """The beginning of a PNG that says how large it is."""
+    """A PNG that says how large it is, and ends where its pixels begin."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">II", zlib.crc32(chunk), 1000) + b"IDAT"
 
 
 @pytest.mark.parametrize("name, content, message", [
