@@ -88,7 +88,8 @@ def one_of_each_configuration() -> list[Path]:
 
 
 def write(table: pd.DataFrame) -> None:
-    table.sort_values(["network", "n"]).to_csv(CSV, index=False, float_format="%.3g", lineterminator="\n")
+    table = table.sort_values(["network", "n"]).astype({"n": int, "bytes": "Int64"})
+    table.to_csv(CSV, index=False, float_format="%.3g", lineterminator="\n")
 
 
 def report(table: pd.DataFrame) -> str:

@@ -166,8 +166,9 @@ def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[F
     for variant, rows in shown.groupby(shown["variant"].where(shown["method"] != "readout", "readout")):
         colour = plots.COLOURS.get(variant, plots.PALETTE[8])
         for predicted, own in rows.groupby("predicted"):
-            ax.scatter(own[wish.cost], scale * own["mean"], s=22, color=colour, facecolors="none" if predicted else colour, linewidths=1,
-                       label=plots.TITLES.get(variant, variant) if not predicted or rows["predicted"].all() else None)
+            label = plots.TITLES.get(variant, variant) if not predicted or rows["predicted"].all() else None
+            ax.scatter(own[wish.cost], scale * own["mean"], s=22, marker="s" if variant == "readout" else "o", linewidths=1, color=colour,
+                       facecolors="none" if predicted else colour, label=label)
     front = shown.sort_values([wish.cost, "mean"], ascending=[True, False])
     front = front[front["mean"] > front["mean"].cummax().shift(fill_value=-1)]
     ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=0)

@@ -177,9 +177,11 @@ def weighted(network: live.LiveNetwork, graph: Graph, step: Step, own: dict, x: 
     weight = torch.zeros(torch.Size(kernel).numel()).scatter(0, own["at"], tensors[f"{step.name}.values"]).view(kernel)
     bias = tensors.get(f"{step.name}.bias", torch.zeros(len(weight))) * torch.as_tensor(layer.bias_places >= 0)
     if step.kind == "linear":
-        used = (weight != 0).any(0).nonzero().flatten()
+        x, used = graph.add("Flatten", x), (weight != 0).any(0).nonzero().flatten()
+        if len(used) == weight.shape[1]:
+            return graph.linear(x, weight, bias)
         used = used if len(used) else torch.zeros(1, dtype=torch.int64)
-        return graph.linear(graph.gather(graph.add("Flatten", x), used), weight[:, used], bias)
+        return graph.linear(graph.gather(x, used), weight[:, used], bias)
     geometry = {name: list(terms.pair(getattr(step.module, short))) for name, short in (("strides", "stride"), ("dilations", "dilation"))}
     pads = 2 * list(terms.pair(step.module.padding))
     return graph.add("Conv", x, graph.constant(weight), graph.constant(bias), kernel_shape=list(kernel[2:]), pads=pads, **geometry)
