@@ -89,6 +89,16 @@ def _(module: nn.Flatten, graph: Graph, x: str) -> str:
 
 
 @of_images.register
+def _(module: nn.Unflatten, graph: Graph, x: str) -> str:
+    return graph.reshape(x, -1, *module.unflattened_size)
+
+
+@of_images.register
+def _(module: nn.AvgPool2d, graph: Graph, x: str) -> str:
+    return graph.add("AveragePool", x, kernel_shape=[module.kernel_size] * 2, strides=[module.stride] * 2)
+
+
+@of_images.register
 def _(module: nn.Linear, graph: Graph, x: str) -> str:
     return graph.linear(x, module.weight, module.bias)
 

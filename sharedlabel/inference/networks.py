@@ -4,6 +4,7 @@ Every network is two stages. `image`: normalised images [N, C * H * W] -> what a
 [T, n, d] -> outputs [T, l]. For an averaging method the first gives outputs and the second is their mean.
 """
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ def build(file: Path, params: dict, facts: Facts) -> Stages:
     """
     builders = {
         "baseline": averaging, "balanced": averaging, "freeze_retrain": averaging, "readout": readout, "cnn_lstm": head,
-        "head_control": head, "graph": graph,
+        "head_control": head, "graph": graph, "small_dense": pooling,
     }
     if params["method"] not in builders:
         raise ValueError(f"{file}: networks of method {params['method']} cannot be loaded yet; allowed: {', '.join(builders)}")
@@ -95,7 +96,8 @@ def build(file: Path, params: dict, facts: Facts) -> Stages:
 
 def restore_cnn(params: dict, facts: Facts, tensors: dict[str, Tensor], embedder: bool = False) -> tuple[nn.Module, live.LiveNetwork]:
     """The masked network and its live part of a sparse checkpoint; with `embedder` without its classifier, which the checkpoint lacks."""
-    network = models.build(params["model"], facts.shape, len(facts.classes), torch.Generator())  # every live value is the checkpoint's
+    width = {"width": params["width"]} if "width" in params else {}
+    network = models.build(params["model"], facts.shape, len(facts.classes), torch.Generator(), **width)  # whose weights are replaced
     network = models.embedder(network) if embedder else network
     return network, checkpoints.restore_network(network, facts.shape, tensors)
 
@@ -113,6 +115,14 @@ def on_images(cnn: live.LiveNetwork) -> nn.Sequential:
 def averaging(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     """Baseline, balanced, freeze-and-retrain: logits of each image, and their mean."""
     return Stages(on_images(restore_cnn(params, facts, tensors)[1]), Mean())
+
+
+def pooling(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
+    """A network that reads the means of squares of `pool` x `pool` pixels, and the mean of its logits."""
+    channels, height, width = facts.shape
+    pool = [nn.Unflatten(1, facts.shape), nn.AvgPool2d(params["pool"]), nn.Flatten()]
+    image, together, _ = averaging(params, replace(facts, shape=(channels, height // params["pool"], width // params["pool"])), tensors)
+    return Stages(nn.Sequential(*pool, *image), together)
 
 
 def readout(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:

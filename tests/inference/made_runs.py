@@ -32,6 +32,9 @@ RUNS = {  # by what is said of them: a method and its parameters
     "graph of neurons": ("graph", {"train_n": 5, "n": [5]}),
     "graph of embeddings": ("graph", {"train_n": 5, "n": [5], "architecture": "embedding", "head_rho": 1.0}),
 }
+if "small_dense" in parameters.method_names():
+    RUNS["pooled pixels"] = ("small_dense", {"model": "mlp", "width": 20, "pool": 2, "rho": 0.0})
+    RUNS["LDA of pooled pixels"] = ("small_dense", {"model": "lda", "pool": 4, "rho": 0.0})
 
 
 def make(what: str, results: Path) -> Path:
