@@ -13,7 +13,7 @@ KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "c
 
 
 def load_runs(results: str = "results") -> pd.DataFrame:
-    """Everything measured of random tuples, a row a run and n: KEPT, the record's measures and `configuration`, a number."""
+    """Everything measured of random tuples, a row a run and n: KEPT, the record's measures, `macs`, and `configuration`, a number."""
     runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout"))
     optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding"]
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
@@ -21,7 +21,7 @@ def load_runs(results: str = "results") -> pd.DataFrame:
     runs = runs.assign(variant=plots.name_variants(runs))
     names = {name for method in parameters.method_names() for name in parameters.defaults(method)} - {"n", "seed"}
     key = sorted((names | {"method"}) & set(runs.columns))
-    return runs.assign(configuration=runs.groupby(key, dropna=False).ngroup())
+    return runs.assign(configuration=runs.groupby(key, dropna=False).ngroup(), macs=runs["macs_live"])
 
 
 def configurations(results: str = "results") -> pd.DataFrame:
@@ -37,7 +37,7 @@ def summarise(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
     odd = runs["seed"] % 2 == 1
     found = intervals.summary(runs[odd], value, by)
     found = found.merge(runs[~odd].groupby(by)[value].agg(chosen_by="mean", chosen_seeds="count").reset_index(), on=by)
-    costs = runs.groupby(by).agg(macs=("macs_live", "mean"), weights=("params_remaining", "mean")).reset_index()
+    costs = runs.groupby(by).agg(macs=("macs", "mean"), weights=("params_remaining", "mean")).reset_index()
     described = runs.drop_duplicates(by)[["configuration", *KEPT]]
     found = found.merge(costs, on=by).merge(described, on=by)
     return found[found["seeds"] + found["chosen_seeds"] > 2].drop(columns="chosen_seeds")

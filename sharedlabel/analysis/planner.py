@@ -109,7 +109,7 @@ def fill_in(runs: pd.DataFrame, laws: pd.DataFrame, n: int) -> pd.DataFrame:
             ]
     filled = missing.drop_duplicates("run").set_index("digest").loc[list(found)].reset_index(drop=True)
     values = pd.DataFrame(list(found.values()), columns=list(VALUES))
-    return filled.assign(n=n, macs_live=n * filled["macs_live_image"], **{name: values[name] for name in VALUES})
+    return filled.assign(n=n, macs=filled["macs"] / filled["n"] * n, **{name: values[name] for name in VALUES})
 
 
 def milliseconds(found: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
