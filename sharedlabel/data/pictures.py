@@ -37,12 +37,13 @@ def read_file(file: str | Path, shape: tuple[int, int, int]) -> Tensor:
 def from_picture(picture: Image.Image, shape: tuple[int, int, int]) -> Tensor:
     """A Pillow image as uint8 of `shape` (C, H, W): turned as its EXIF says, made gray or RGB, and squeezed into H x W (`resized`).
 
-    ValueError on an image of more than 8 bits a channel, which Pillow would clip.
+    Of a JPEG far larger than that, fewer pixels are decoded, but never fewer than twice as many a side. ValueError on an image of more than 8 bits a channel, which Pillow would clip.
     """
     from PIL import ImageOps
 
     if picture.mode not in EIGHT_BITS:
         raise ValueError(f"its pixels are of Pillow's mode {picture.mode!r}; allowed are 8 bits a channel: {', '.join(EIGHT_BITS)}")
+    picture.draft(None, (2 * shape[2], 2 * shape[1]))
     return resized(ImageOps.exif_transpose(picture).convert(MODES[shape[0]]), shape)
 
 

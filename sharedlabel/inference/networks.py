@@ -15,7 +15,7 @@ from torch.nn.utils import prune
 from sharedlabel import data, embeddings, heads, live, models, predictors, pruning, readouts
 from sharedlabel.data.facts import Facts
 from sharedlabel.live import lstm
-from sharedlabel.runs import checkpoints, names, parameters
+from sharedlabel.runs import checkpoints, parameters
 from sharedlabel.runtime import random_stream
 
 
@@ -70,7 +70,7 @@ class Embedder(nn.Module):
 
 def complete_parameters(file: Path) -> dict:
     """All parameters of a record by the names that they have now, `method` and `results` among them."""
-    recorded = names.parameters_of(json.loads(file.read_text())["params"])
+    recorded = parameters.of_record(json.loads(file.read_text())["params"])
     method, results = recorded.pop("method"), str(file.resolve().parent.parent.parent)
     return {"method": method} | parameters.check(method, recorded | {"results": results}, str(file))
 
