@@ -34,19 +34,23 @@ class Facts:
             raise ValueError("shape, scale, shift and classes do not fit together")
 
 
-def of_data(name: str) -> Facts:
-    """The facts of a data set, from the data; errors as in `data.load`."""
+def of_data(name: str, **where) -> Facts:
+    """The facts of a data set, from the data; arguments and errors as in `data.load`."""
     from sharedlabel import data
 
-    train, _ = data.load(name)
+    train, _ = data.load(name, **where)
     scale, shift = (each.flatten().tolist() for each in (train.scale, train.shift))
-    return Facts(train.shape, scale, shift, class_names(name, train.classes), WHITE.get(name, 255))
+    return Facts(train.shape, scale, shift, class_names(name, train.classes, **where), WHITE.get(name, 255))
 
 
-def class_names(name: str, classes: int) -> list[str]:
-    """The names of a data set's classes, where its files have any; else their numbers."""
+def class_names(name: str, classes: int, path: str = "", **_) -> list[str]:
+    """The names of a data set's classes, where its files or a folder's sub-folders are called by any; else their numbers."""
     from sharedlabel.data import location, tinyimagenet
 
+    if name == "folder":
+        from sharedlabel import folders
+
+        return list(folders.read(path).classes)
     if name in ("cifar10", "cifar100"):
         from torchvision.datasets import CIFAR10, CIFAR100
 
@@ -58,10 +62,12 @@ def class_names(name: str, classes: int) -> list[str]:
     return [str(label) for label in range(classes)]
 
 
-def find(name: str) -> Facts:
-    """The facts of a data set: those that are committed, or, where there are none, from the data."""
-    file = FOLDER / f"{name}.json"
-    return loads(file.read_text()) if file.exists() else of_data(name)
+def find(params: dict) -> Facts:
+    """The facts of the data set of a run's parameters: those that are committed, or, where there are none, from the data."""
+    file = FOLDER / f"{params['dataset']}.json"
+    if file.exists():
+        return loads(file.read_text())
+    return of_data(params["dataset"], **{name: params[name] for name in ("path", "image_size") if name in params})
 
 
 def dumps(facts: Facts) -> str:

@@ -37,7 +37,8 @@ def read_file(file: str | Path, shape: tuple[int, int, int]) -> Tensor:
 def from_picture(picture: Image.Image, shape: tuple[int, int, int]) -> Tensor:
     """A Pillow image as uint8 of `shape` (C, H, W): turned as its EXIF says, made gray or RGB, and squeezed into H x W (`resized`).
 
-    Of a JPEG far larger than that, fewer pixels are decoded, but never fewer than twice as many a side. ValueError on an image of more than 8 bits a channel, which Pillow would clip.
+    Of a JPEG far larger than that, fewer pixels are decoded, but never fewer than twice as many a side. ValueError on an image of more
+    than 8 bits a channel, which Pillow would clip.
     """
     from PIL import ImageOps
 

@@ -70,16 +70,30 @@ class Embedder(nn.Module):
 
 def complete_parameters(file: Path) -> dict:
     """All parameters of a record by the names that they have now, `method` and `results` among them."""
-    recorded = parameters.of_record(json.loads(file.read_text())["params"])
-    method, results = recorded.pop("method"), str(file.resolve().parent.parent.parent)
-    return {"method": method} | parameters.check(method, recorded | {"results": results}, str(file))
+    return parameters.of_record(json.loads(file.read_text())["params"]) | {"results": str(file.resolve().parent.parent.parent)}
+
+
+def cnn_record(file: Path, params: dict) -> Path | None:
+    """The record of the CNN that a head's or a readout's run starts from, None where its own checkpoint has all of it.
+
+    It lies beside it, and has the same parameters, as far as both have them; FileNotFoundError where there is none. (Which n it was
+    measured at does not matter, as it does to `parameters.prerequisite`, which names a run that need not be there.)
+    """
+    method = params.get("cnn_method")
+    if method is None or params.get("cnn_training", "frozen") != "frozen":
+        return None
+    for other in sorted(file.parent.glob(f"*-{method}-*.json")):
+        found = complete_parameters(other)
+        if found["method"] == method and all(params[name] == found[name] for name in (found.keys() & params) - {"method", "n", "revision"}):
+            return other
+    raise FileNotFoundError(f"{file.name} starts from a CNN that {method} trained, and beside it lies no record of it")
 
 
 def build(file: Path, params: dict, facts: Facts) -> Stages:
     """The network of the record in `file`, in evaluation mode.
 
-    params: its `complete_parameters`. FileNotFoundError where a checkpoint is missing; ValueError where one is damaged or another
-    network's, or where nobody has said here how a network of its method is built.
+    params: its `complete_parameters`. FileNotFoundError where its checkpoint or its CNN's is missing; ValueError where one is damaged or
+    another network's, or where nobody has said here how a network of its method is built.
     """
     builders = {
         "baseline": averaging, "balanced": averaging, "freeze_retrain": averaging, "readout": readout, "cnn_lstm": head,
@@ -88,6 +102,9 @@ def build(file: Path, params: dict, facts: Facts) -> Stages:
     if params["method"] not in builders:
         raise ValueError(f"{file}: networks of method {params['method']} cannot be loaded yet; allowed: {', '.join(builders)}")
     tensors = {} if params.get("readout") == "averaged" else checkpoints.load(file)  # averaging logits has none of its own
+    cnn = cnn_record(file, params)
+    if cnn is not None:
+        tensors |= {f"cnn.{name}": tensor for name, tensor in checkpoints.load(cnn).items()}
     stages = builders[params["method"]](params, facts, tensors)
     for stage in stages[:2]:
         stage.eval().requires_grad_(False)
@@ -127,10 +144,9 @@ def pooling(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
 
 def readout(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     """A readout of each image's embedding, and the mean of its outputs."""
-    cnn = restore_cnn(params, facts, checkpoints.load_prerequisite("readout", params))[1]
-    if not tensors:
+    cnn, state = restore_cnn(params, facts, part(tensors, "cnn."))[1], part(tensors, "readout.")
+    if not state:
         return Stages(on_images(cnn), Mean())
-    state = part(tensors, "readout.")
     columns = state.pop("columns").long()
     reader = readouts.build(params["readout"], len(columns), len(facts.classes), params["hidden_units"])
     reader.load_state_dict(state)
@@ -141,7 +157,7 @@ def readout(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
 def head(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     """An LSTM head: in the CNN-LSTM it reads the tuple, in its control (`head_control`) each image alone."""
     if params.get("cnn_training", "frozen") == "frozen":
-        image, features = frozen_embedder(params, facts)
+        image, features = frozen_embedder(params, facts, part(tensors, "cnn."))
         cnn = predictors.StoredEmbeddings()
     else:
         small = restore_cnn(params, facts, part(tensors, "cnn."))[1]
@@ -154,9 +170,9 @@ def head(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     return Stages(image, together)
 
 
-def frozen_embedder(params: dict, facts: Facts) -> tuple[nn.Module, int]:
-    """The `Embedder` of the CNN that a head's run starts from, and its embeddings' width; DataError as in `standardisation`."""
-    network, whole = restore_cnn(params, facts, checkpoints.load_prerequisite(params["method"], params))
+def frozen_embedder(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> tuple[nn.Module, int]:
+    """The `Embedder` of the CNN with this checkpoint, and its embeddings' width; DataError as in `standardisation`."""
+    network, whole = restore_cnn(params, facts, tensors)
     classifier, apart = getattr(network, "fc", None), embeddings.quarters_overlap(network, facts.shape)
     if classifier is not None:
         prune.remove(classifier, "weight")

@@ -11,7 +11,7 @@ from sharedlabel.data.facts import Facts
 from sharedlabel.data.location import DataError
 from sharedlabel.inference import images as given_images
 from sharedlabel.inference import networks, records
-from sharedlabel.runs import checkpoints, parameters
+from sharedlabel.runs import checkpoints
 from sharedlabel.runs.errors import ParameterError
 from sharedlabel.runs.files import read_record
 
@@ -42,10 +42,9 @@ def load(record: str | Path, results: str | Path = "results") -> "Predictor":
 
 def find_facts(file: Path, params: dict) -> Facts:
     """Of the data that a record's network was trained on: from its checkpoint, that of the run it starts from, or what is committed."""
-    before = parameters.prerequisite(params["method"], params)
-    files = [file] if before is None else [file, checkpoints.prerequisite_path(params["method"], params)]
+    files = filter(None, (file, networks.cnn_record(file, params)))
     text = next(filter(None, map(checkpoints.load_facts, files)), "")
-    return data_facts.loads(text) if text else data_facts.find(params["dataset"])
+    return data_facts.loads(text) if text else data_facts.find(params)
 
 
 class Predictor:

@@ -109,4 +109,4 @@ def save(run: Run, tensors: dict[str, Tensor] | None = None, **outcome: str) -> 
     """Write the run's record, with `outcome` in place of status "ok"; returns its path."""
     record = {"params": parameters.identity(run.method, run.params), "status": "ok", "network": run.network, "epochs": run.epochs}
     record |= {"measures": run.measures, "provenance": records.provenance(run.device, run.resumable.seconds())} | outcome
-    return records.save(record, run.params["results"], tensors, facts.dumps(facts.find(run.params["dataset"])) if tensors else "")
+    return records.save(record, run.params["results"], tensors, facts.dumps(facts.find(run.params)) if tensors else "")

@@ -96,7 +96,7 @@ def test_a_new_checkpoint_carries_what_a_prediction_needs(results, monkeypatch):
 
 def test_an_old_checkpoint_is_read_with_the_data_sets_facts():
     net = sharedlabel.load(MNIST)
-    assert checkpoints.load_facts(net.record) == "" and net.facts == facts.find("mnist")
+    assert checkpoints.load_facts(net.record) == "" and net.facts == facts.find({"dataset": "mnist"})
 
 
 def test_no_data_set_is_needed(monkeypatch, tmp_path):
