@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(1))'
 BIN = $(call quoted,$(VENV))/bin/python -m
 SNAKEMAKE = $(BIN) snakemake $(if $(CORES),--cores $(CORES)) $(if $(FORCE),--forceall) $(FLAGS)
 DIGITS = runs/digits-study
-EXECUTED = notebooks/overview.ipynb notebooks/sections/*.ipynb
+EXECUTED = notebooks/overview.ipynb notebooks/planner.ipynb notebooks/sections/*.ipynb
 # This checkout's code, also where checkouts share an environment. (A comment behind a value would add its spaces to it.)
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 # Jupyter, snakemake and numba write to HOME; where nobody may, they get a home in this checkout.
@@ -49,7 +49,8 @@ named:
 	@test -n $(call quoted,$(STUDY)) || { echo "make grid STUDY=NAME, where NAME is one of: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }
 
 sections: venv
-	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(EXECUTED)
+	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.store_widget_state=False $(EXECUTED)
 	@# what a cell printed in pieces is made one; nbconvert would do so before it executes
 	$(BIN) nbconvert --log-level WARN --to notebook --inplace --coalesce-streams $(EXECUTED)
 	$(BIN) sharedlabel.analysis.notebooks shrink $(EXECUTED)

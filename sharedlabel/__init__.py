@@ -1,7 +1,8 @@
 """Shared-label pruning: the thin package behind the notebooks.
 
 The rooms follow one measurement, each standing only on those above it: `choices`, `folders`, `runtime` -> `data` -> `tuples` ->
-`models`, `heads` -> `pruning` -> `live` -> `losses`, `training`, `embeddings`, `predictors`, `metrics`, `costs` -> `runs` -> `analysis`.
+`models`, `heads` -> `pruning` -> `live` -> `losses`, `training`, `embeddings`, `predictors`, `metrics`, `costs` -> `runs` ->
+`inference` -> `analysis`.
 Every path is anchored here, because papermill, nbval and JupyterLab each start in a different folder.
 """
 import atexit
@@ -23,6 +24,21 @@ def keep_compiled_code() -> None:
         folder = tempfile.TemporaryDirectory(prefix="sharedlabel-numba-")
         atexit.register(folder.cleanup)
         os.environ.setdefault("NUMBA_CACHE_DIR", folder.name)
+
+
+def load(record: str | Path, results: str | Path = "results"):
+    """The trained network of a record, ready to predict (`inference.Predictor`); it is trained on nothing, and needs no data set.
+
+        net = sharedlabel.load("mnist-conv-baseline-synflow-rho3.5-seed0")
+        net.predict(["a.png", "b.png", "c.png"])        # images that share a label
+        net.predict_groups("folder")                    # a sub-folder each such group
+
+    record: a record's name, the beginning of it that only one has, or the path of its .json. results: the folder of records to look in,
+    from the repository's root. ParameterError (a ValueError) where there is no such record, FileNotFoundError where it has no checkpoint.
+    """
+    from sharedlabel import inference  # and torch with it, without which studies are read quickly
+
+    return inference.load(record, results)
 
 
 keep_compiled_code()

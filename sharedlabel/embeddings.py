@@ -17,9 +17,7 @@ def compute(
     """
     shape = sets[0].shape
     need, classifier = live.live_activations(network, shape), getattr(network, "fc", None)
-    # quarters of a map with an odd side overlap, so that the mean over the map is not the mean over its quarters
-    apart = isinstance(network, models.WideResNet20) and any(side % 8 for side in shape[1:])
-    logits = pruned_outputs(network, sets, where, precision) if apart else None
+    logits = pruned_outputs(network, sets, where, precision) if quarters_overlap(network, shape) else None
     embedder = models.embedder(network)
     kept = pruning.masks(embedder)
     for name, more in live.live_activations(embedder, shape).items():  # channels that no logit needs may be alive here
@@ -29,10 +27,21 @@ def compute(
     if logits is None:
         logits = found if classifier is None else [classify(each, classifier.to(where)) for each in found]
     if standardised:
-        std, mean = torch.std_mean(found[0], 0)
-        found = [(each - mean) / std.clamp(min=1e-6) for each in found]
+        std, mean = deviation_and_mean(found[0])
+        found = [(each - mean) / std for each in found]
     rows = [torch.cat([each, out.amax(1, keepdim=True)], 1) for each, out in zip(found, logits)]
     return [as_images(each, images.labels.to(where)) for each, images in zip(rows, sets)], need
+
+
+def quarters_overlap(network: nn.Module, shape: tuple[int, int, int]) -> bool:
+    """Whether an embedding's quarters of the last map overlap, as those of an odd side do: then their mean is not the mean over the map."""
+    return isinstance(network, models.WideResNet20) and any(side % 8 for side in shape[1:])
+
+
+def deviation_and_mean(embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """What standardises embeddings [N, d]: the deviation, at least 1e-6, and the mean of each column, [d] each."""
+    std, mean = torch.std_mean(embeddings, 0)
+    return std.clamp(min=1e-6), mean
 
 
 @torch.no_grad()

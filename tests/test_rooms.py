@@ -10,7 +10,7 @@ from sharedlabel import ROOT
 
 PACKAGE = ROOT / "sharedlabel"
 ROOMS = ["choices", "folders", "runtime", "data", "tuples", "models", "heads", "pruning", "live", "losses", "training", "embeddings",
-         "predictors", "moments", "readouts", "metrics", "costs", "runs", "analysis"]  # from the ground up
+         "predictors", "moments", "readouts", "metrics", "costs", "runs", "inference", "analysis"]  # from the ground up
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -45,11 +45,16 @@ def test_every_module_is_in_a_room():
     assert {room(name) for name in MODULES} - {""} == set(ROOMS)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+@pytest.mark.parametrize("file", [file for file in FILES if file != PACKAGE / "__init__.py"], ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_a_room_stands_only_on_those_above_it(file):
     own = room(module_name(file))
     for name in imports(file, top_level=False) - {"sharedlabel"}:
         assert own and ROOMS.index(room(name)) <= ROOMS.index(own), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_the_front_door_leads_to_one_room_and_loads_nothing_before_it_is_opened():
+    assert imports(PACKAGE / "__init__.py", top_level=True) == set()
+    assert imports(PACKAGE / "__init__.py", top_level=False) - {"sharedlabel"} == {"sharedlabel.inference"}
 
 
 def test_no_import_runs_in_a_circle():
@@ -65,6 +70,18 @@ def test_no_import_runs_in_a_circle():
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_file_is_longer_than_350_lines(file):
     assert file.read_text().count("\n") <= 350
+
+
+def test_a_prediction_needs_none_of_the_slow_imports(tmp_path):
+    """torchvision's takes as long as torch's. (SciPy is numba's.)"""
+    script = """
+import sys, numpy, sharedlabel
+assert "torch" not in sys.modules
+net = sharedlabel.load("mnist-conv-baseline-synflow-rho3.5-seed0")
+net.predict(numpy.zeros((2, 28, 28), numpy.uint8))
+print({"torchvision", "sympy", "sklearn", "matplotlib", "pandas", "IPython", "ptflops"} & set(sys.modules))
+"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "set()\n"
 
 
 def test_a_study_is_read_without_torch_or_pandas():

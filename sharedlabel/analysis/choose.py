@@ -12,10 +12,8 @@ from sharedlabel.runs import parameters
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "n"]
 
 
-def configurations(results: str = "results") -> pd.DataFrame:
-    """A row a configuration and n, with at least three seeds: KEPT, `chosen_by` (mean n-accuracy of seeds 0, 2, ...), and of the other
-    seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple and `weights`, means over all seeds. Random tuples.
-    """
+def load_runs(results: str = "results") -> pd.DataFrame:
+    """Everything measured of random tuples, a row a run and n: KEPT, the record's measures, `macs`, and `configuration`, a number."""
     runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout"))
     optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding"]
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
@@ -23,12 +21,23 @@ def configurations(results: str = "results") -> pd.DataFrame:
     runs = runs.assign(variant=plots.name_variants(runs))
     names = {name for method in parameters.method_names() for name in parameters.defaults(method)} - {"n", "seed"}
     key = sorted((names | {"method"}) & set(runs.columns))
-    runs = runs.assign(configuration=runs.groupby(key, dropna=False).ngroup())
+    return runs.assign(configuration=runs.groupby(key, dropna=False).ngroup(), macs=runs["macs_live"])
+
+
+def configurations(results: str = "results") -> pd.DataFrame:
+    """`summarise` of `load_runs`."""
+    return summarise(load_runs(results))
+
+
+def summarise(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
+    """A row a configuration and n, with at least three seeds: KEPT, `chosen_by` (mean `value` of seeds 0, 2, ...), and of the other
+    seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple and `weights`, means over all seeds.
+    """
     by = ["configuration", "n"]
     odd = runs["seed"] % 2 == 1
-    found = intervals.summary(runs[odd], "n_accuracy", by)
-    found = found.merge(runs[~odd].groupby(by)["n_accuracy"].agg(chosen_by="mean", chosen_seeds="count").reset_index(), on=by)
-    costs = runs.groupby(by).agg(macs=("macs_live", "mean"), weights=("params_remaining", "mean")).reset_index()
+    found = intervals.summary(runs[odd], value, by)
+    found = found.merge(runs[~odd].groupby(by)[value].agg(chosen_by="mean", chosen_seeds="count").reset_index(), on=by)
+    costs = runs.groupby(by).agg(macs=("macs", "mean"), weights=("params_remaining", "mean")).reset_index()
     described = runs.drop_duplicates(by)[["configuration", *KEPT]]
     found = found.merge(costs, on=by).merge(described, on=by)
     return found[found["seeds"] + found["chosen_seeds"] > 2].drop(columns="chosen_seeds")

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from sharedlabel import ROOT, choices, data, embeddings, heads, metrics, models, moments, predictors, pruning, readouts, training
+from sharedlabel import ROOT, choices, data, embeddings, metrics, models, moments, predictors, readouts, training
 from sharedlabel.data import Images
-from sharedlabel.live import lstm
+from sharedlabel.inference.networks import complete_parameters, restore_head
 from sharedlabel.runs import checkpoints, names, parameters
 from sharedlabel.runtime import random_stream, select_device
 
@@ -73,13 +73,6 @@ def run_outputs(file: Path) -> list[tuple[Tensor, Tensor]]:
     return [(each, images.labels) for each, images in zip(found, sets)]
 
 
-def complete_parameters(file: Path) -> dict:
-    """All parameters of a record by the names that they have now, `method` and `results` among them."""
-    recorded = parameters.of_record(json.loads(file.read_text())["params"])
-    method, results = recorded.pop("method"), str(file.parents[2])
-    return {"method": method} | parameters.check(method, recorded | {"results": results}, str(file))
-
-
 def head_outputs(file: Path, params: dict, sets: tuple[Images, Images]) -> list[Tensor]:
     """The outputs of a head that reads every image by itself, after the CNN that its run starts from."""
     cnn = checkpoints.prerequisite_path("head_control", params)
@@ -117,19 +110,6 @@ def stored_embeddings(cnn: Path, standardised: bool) -> list[Images]:
     network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
     checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
     return embeddings.compute(network, list(sets), torch.device("cpu"), params["precision"], standardised)[0]
-
-
-@torch.no_grad()
-def restore_head(tensors: dict[str, Tensor], features: int, classes: int) -> lstm.LiveHead:
-    """The live part of the LSTM head with this sparse checkpoint (`checkpoints.live_tensors` with the prefix "head.")."""
-    head, masks = heads.LSTMHead(features, classes), {}
-    for name, parameter in head.named_parameters():
-        index = tensors[f"head.{name}.index"].long()
-        parameter.zero_().view(-1)[index] = tensors[f"head.{name}.values"]
-        masks[name] = torch.zeros_like(parameter, dtype=torch.bool)
-        masks[name].view(-1)[index] = True
-    pruning.apply_masks(head, masks)
-    return lstm.build(head)
 
 
 def predict(outputs: Tensor, labels: Tensor, ns: list[float], generator: torch.Generator) -> list[tuple[float, float]]:

@@ -92,6 +92,8 @@ def read_cifar(name: str, kind: type) -> list[tuple[Tensor, Tensor]]:
 
 def check_files(name: str, folder: Path, md5: dict[str, str], download: Callable[[], object]) -> None:
     """Raise DataError unless all files of a data set are in its folder, downloaded if need be, and have these md5 sums."""
+    from torchvision.datasets.utils import check_integrity
+
     files = {folder / file: value for file, value in md5.items()}
     with exclusive_lock(root() / f"{folder.relative_to(root()).parts[0]}.lock"):
         if not all(file.exists() for file in files):
@@ -112,4 +114,4 @@ def md5_of(file: Path) -> str | None:
     if not file.is_file():
         return None
     with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "md5").hexdigest()
+        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -48,6 +48,16 @@ def dense(module: nn.Module, attribute: str = "weight") -> nn.Parameter:
     return getattr(module, f"{attribute}_orig" if hasattr(module, f"{attribute}_mask") else attribute)
 
 
+class Shapes(fx.Interpreter):
+    """Runs a graph and notes every activation's shape, as `ShapeProp` does, whose first use imports sympy for a second."""
+
+    def run_node(self, node: fx.Node):
+        result = super().run_node(node)
+        if isinstance(result, Tensor):  # an LSTM gives a tuple, x.size(0) a number
+            node.meta["shape"] = tuple(result.shape[1:])
+        return result
+
+
 def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
     """The network's fx graph without what no output reads; every node has its activation's shape, for one image, in meta["shape"].
 

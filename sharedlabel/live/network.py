@@ -239,11 +239,13 @@ class LiveNetwork(LiveModule):
         return step.kind == "batchnorm" and not self.layers[step.name].frozen
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every layer's tensors, by "LAYER.NAME", as functions of the parameters."""
+        """Every layer's tensors, by "LAYER.NAME", as functions of the parameters, which may hold those of others, too (`sharing`)."""
         layers = self.layers.values()
-        placed = sorted((layer.places[name], layer.sizes[name], f"{layer.name}.{name}") for layer in layers for name in layer.sizes)
-        parts = torch.cat([self.learning, self.fixed]).split([size for _, size, _ in placed])
-        return {name: part for (_, _, name), part in zip(placed, parts)}
+        placed = {f"{layer.name}.{name}": (layer.places[name], size) for layer in layers for name, size in layer.sizes.items()}
+        whole = torch.cat([self.learning, self.fixed])
+        cuts = sorted({0, len(whole)}.union(*((place, place + size) for place, size in placed.values())))
+        parts = dict(zip(cuts, whole.split([end - start for start, end in zip(cuts, cuts[1:])])))
+        return {name: parts[place] if size else whole[:0] for name, (place, size) in placed.items()}
 
 
 def is_dense(steps: list[Step], layers: dict[str, Layer]) -> bool:

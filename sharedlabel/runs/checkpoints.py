@@ -3,7 +3,7 @@ import hashlib
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
@@ -50,13 +50,37 @@ def restore_network(network: nn.Module, shape: tuple[int, int, int], tensors: di
     return small
 
 
-def save(tensors: dict[str, Tensor], record_path: Path) -> str:
-    """Write the checkpoint of a record and return its sha256: NAME.safetensors, or NAME.large.safetensors beyond `COMMITTED_BYTES`."""
-    content, (small, large) = safetensors.save(tensors), names.checkpoint_paths(record_path)  # save_file would let nobody else read it
+def save(tensors: dict[str, Tensor], record_path: Path, facts: str = "") -> str:
+    """Write the checkpoint of a record and return its sha256: NAME.safetensors, or NAME.large.safetensors beyond `COMMITTED_BYTES`.
+
+    facts: of the data (`data.facts.dumps`), which go into its metadata, as the one entry, because the order of several is not fixed.
+    """
+    content = safetensors.save(tensors, {"data": facts} if facts else None)  # save_file would let nobody else read it
+    small, large = names.checkpoint_paths(record_path)
     chosen, other = (small, large) if len(content) <= COMMITTED_BYTES else (large, small)
     write_atomically(chosen, content)
     other.unlink(missing_ok=True)
     return hashlib.sha256(content).hexdigest()
+
+
+def find(record_path: Path) -> Path | None:
+    """The file of a record's checkpoint, None where there is none."""
+    return next(filter(Path.exists, names.checkpoint_paths(record_path)), None)
+
+
+def load_facts(record_path: Path) -> str:
+    """The `facts` that a record's checkpoint was saved with; "" where it has none, as the first ones that were committed, or is not there.
+
+    ValueError, which names the file, where it is damaged.
+    """
+    file = find(record_path)
+    if file is None:
+        return ""
+    try:
+        with safe_open(file, "pt") as content:
+            return (content.metadata() or {}).get("data", "")
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged ({error}); delete it and its record, and they are made again") from error
 
 
 def load(record_path: Path) -> dict[str, Tensor]:
@@ -65,7 +89,7 @@ def load(record_path: Path) -> dict[str, Tensor]:
     FileNotFoundError where there is none; ValueError, which names the file, where it is damaged or not the one whose sha256 the
     record names (older records name none).
     """
-    file = next(filter(Path.exists, names.checkpoint_paths(record_path)), None)
+    file = find(record_path)
     if file is None:
         raise FileNotFoundError(
             f"{record_path} has lost its checkpoint; put the .safetensors back (no large one is committed), or delete the record, "

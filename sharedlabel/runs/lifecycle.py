@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sharedlabel import ROOT, folders, live, pruning, runtime
+from sharedlabel.data import facts
 from sharedlabel.runs import checkpoints, names, parameters, records
 from sharedlabel.runs.files import check_writable
 from sharedlabel.runs.resume import Resumable
@@ -110,4 +111,4 @@ def save(run: Run, tensors: dict[str, Tensor] | None = None, **outcome: str) -> 
     """Write the run's record, with `outcome` in place of status "ok"; returns its path."""
     record = {"params": parameters.identity(run.method, run.params), "status": "ok", "network": run.network, "epochs": run.epochs}
     record |= {"measures": run.measures, "provenance": records.provenance(run.device, run.resumable.seconds())} | outcome
-    return records.save(record, run.params["results"], tensors)
+    return records.save(record, run.params["results"], tensors, facts.dumps(facts.find(run.params)) if tensors else "")

@@ -18,14 +18,14 @@ from sharedlabel.runs import checkpoints, names
 from sharedlabel.runs.files import remove_stale_parts, write_atomically
 
 
-def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None) -> Path:
-    """Write the record, and before it `tensors` as its checkpoint, each whole or not at all; returns the record's path.
+def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None, facts: str = "") -> Path:
+    """Write the record, and before it `tensors` and `facts` as its checkpoint, each whole or not at all; returns the record's path.
 
     The checkpoint's sha256 goes into the record's `provenance`. The progress of its training (`runs.resume`) is deleted.
     """
     target = names.record_path(record["params"], results)
     if tensors:
-        made = record.get("provenance", {}) | {"checkpoint_sha256": checkpoints.save(tensors, target)}
+        made = record.get("provenance", {}) | {"checkpoint_sha256": checkpoints.save(tensors, target, facts)}
         record = record | {"provenance": made}
     write_atomically(target, dumps(record).encode())
     progress = names.progress_path(target)

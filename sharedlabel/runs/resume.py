@@ -93,9 +93,10 @@ class Resumable:
 
 
 def code_digest() -> str:
-    """A digest of what runs are made of: the package without `analysis`, and the code of the method notebooks without their parameters."""
+    """A digest of what runs are made of: the package without what only reads them, and the method notebooks' code without parameters."""
     package = ROOT / "sharedlabel"
-    parts = [file.read_text() for file in sorted(package.rglob("*.py")) if not file.is_relative_to(package / "analysis")]
+    files = (file for file in sorted(package.rglob("*.py")) if file.relative_to(package).parts[0] not in ("inference", "analysis"))
+    parts = [file.read_text() for file in files]
     for file in sorted((ROOT / "notebooks" / "methods").glob("*.ipynb")):
         cells = json.loads(file.read_text())["cells"]
         parts += ["".join(c["source"]) for c in cells if c["cell_type"] == "code" and "parameters" not in c["metadata"].get("tags", [])]

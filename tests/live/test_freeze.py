@@ -77,10 +77,12 @@ def test_only_the_free_layers_learn(name, free, learning):
     assert changed == {key for key in before if key.startswith(learning) and key.endswith((".values", ".bias"))}
 
 
+@pytest.mark.parametrize("by_maps", [False, True])
 @pytest.mark.parametrize("name", ("fc", "conv", "wideresnet20"))
-def test_what_is_frozen_can_be_computed_once_and_the_rest_learns_as_the_whole_does(name):
+def test_what_is_frozen_can_be_computed_once_and_the_rest_learns_as_the_whole_does(name, by_maps):
     for free in range(1, 7 if name == "fc" else 4):
         whole, parted = pruned(name).double(), pruned(name).double()
+        whole.by_maps = parted.by_maps = by_maps  # as on a GPU
         live.freeze(whole, free)
         frozen, rest = live.freeze(parted, free)
         images, labels = labelled()

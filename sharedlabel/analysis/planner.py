@@ -1,0 +1,239 @@
+"""What `notebooks/planner.ipynb` does: of everything in a folder of records the cheapest choice that reaches what is wanted.
+
+Chosen on one half of the seeds, reported on the other (`choose`). Sizes of tuples that nobody measured are filled in by the law of
+large tuples, and marked. Milliseconds are those of benchmarks/latency.csv.
+"""
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sharedlabel import ROOT
+from sharedlabel.analysis import choose, law, plots, report
+from sharedlabel.inference import networks
+from sharedlabel.runs import names, parameters
+from sharedlabel.runs.errors import ParameterError, show
+
+VALUES = {"n_accuracy": "training_accuracy", "information_gain": "training_information"}  # and what the law's table calls them
+COSTS = {"flops": "FLOPs a tuple", "weights": "weights", "ms": "milliseconds a tuple"}
+LATENCY = ROOT / "benchmarks" / "latency.csv"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of a prediction. None: anything.
+
+    n: images that share a label. accuracy: a fraction of tuples. information: bits. cost: what is to be small, one of COSTS.
+    flops, weights, ms: the most that a tuple may cost. Without accuracy and information the best that fits is chosen.
+    """
+
+    dataset: str
+    n: int | None = None
+    accuracy: float | None = None
+    information: float | None = None
+    cost: str = "flops"
+    flops: float | None = None
+    weights: float | None = None
+    ms: float | None = None
+
+    def __post_init__(self):
+        if self.cost not in COSTS:
+            raise ParameterError(f"cost: {show(self.cost)} is unknown; allowed: {', '.join(COSTS)}")
+        if self.accuracy is not None and self.information is not None:
+            raise ParameterError("accuracy and information: one of them is wanted, the other is None")
+        for name, least, most in (("n", 1, 10**6), ("accuracy", 0, 1), ("information", 0, 64), *((cost, 0, np.inf) for cost in COSTS)):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, float)) and least <= value <= most):
+                raise ParameterError(f"{name}: {show(value)} is not allowed; it is None or a number from {least} to {most}")
+
+    @property
+    def value(self) -> str:
+        """What is reached, one of VALUES."""
+        return "information_gain" if self.information is not None else "n_accuracy"
+
+    @property
+    def target(self) -> float | None:
+        return self.accuracy if self.information is None else self.information
+
+
+@lru_cache(maxsize=2)
+def load(results: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`choose.load_runs` and the law's rows, read once a session."""
+    return choose.load_runs(results), law.read_all(0, results)
+
+
+def options(wish: Wish, results: str = "results") -> pd.DataFrame:
+    """Every configuration of the wish's data set, a row each n: `choose.summarise` with `flops`, `ms`, and `predicted`.
+
+    At a size that a configuration did not measure the law fills it in, where it has that configuration. ParameterError where
+    nothing is known of the data set.
+    """
+    runs, laws = load(results)
+    known = sorted(set(runs["dataset"]))
+    if wish.dataset not in known:
+        raise ParameterError(f"dataset: {show(wish.dataset)} has no records in {results}; there are some of {', '.join(known)}")
+    runs = runs[runs["dataset"] == wish.dataset]
+    measured = choose.summarise(runs, wish.value).assign(predicted=False)
+    found = measured
+    if wish.n is not None:
+        filled = fill_in(runs, laws, wish.n)
+        found = measured[measured["n"] == wish.n]
+        if len(filled):
+            predicted = choose.summarise(filled, wish.value).assign(predicted=True)
+            found = pd.concat([found, predicted[~predicted["configuration"].isin(found["configuration"])]])
+    return found.assign(flops=2 * found["macs"], ms=milliseconds(found, runs))
+
+
+def fill_in(runs: pd.DataFrame, laws: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Rows at n of the runs that have none, but smaller ones: the law's value, less how far off it was where the run was measured.
+
+    Both are taken at the nearest smaller and larger n, linear in 1 / sqrt(n); the law's largest n is infinity, an error beyond the last
+    measured n is that at the last.
+    """
+    missing = runs[~runs["run"].isin(runs[runs["n"] == n]["run"])]
+    missing = missing.assign(digest=missing["run"].map(law.digest))
+    measured = missing[["digest", "n", *VALUES]].astype({"n": float}).rename(columns={"digest": "run"})
+    both = laws.merge(measured, how="left", on=["run", "n"]).sort_values(["run", "n"], ascending=[True, False])
+    found, numbers = {}, both[["n", *VALUES, *VALUES.values()]].to_numpy(float)
+    for own in np.split(np.arange(len(both)), np.flatnonzero(both["run"].to_numpy()[1:] != both["run"].to_numpy()[:-1]) + 1):
+        x, (measures, laws_own) = numbers[own, 0] ** -0.5, np.split(numbers[own, 1:].T, 2)
+        at = ~np.isnan(measures[0])
+        if at.any() and x[at].max() > n**-0.5:
+            found[both["run"].iloc[own[0]]] = [
+                np.interp(n**-0.5, x, predicted) + np.interp(n**-0.5, x[at], (value - predicted)[at])
+                for value, predicted in zip(measures, laws_own)
+            ]
+    filled = missing.drop_duplicates("run").set_index("digest").loc[list(found)].reset_index(drop=True)
+    values = pd.DataFrame(list(found.values()), columns=list(VALUES))
+    return filled.assign(n=n, macs=filled["macs"] / filled["n"] * n, **{name: values[name] for name in VALUES})
+
+
+def milliseconds(found: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
+    """Of every row: measured at its n, or on the line through the two sizes that were measured; nan where its configuration was not."""
+    if not LATENCY.exists():
+        return [np.nan] * len(found)
+    measured = pd.read_csv(LATENCY).rename(columns={"network": "run"})
+    measured = measured.merge(runs[["run", "configuration"]].drop_duplicates(), on="run")
+    lines = {configuration: rows.set_index("n")["torch"] for configuration, rows in measured.groupby("configuration")}
+    ms = []
+    for configuration, n in zip(found["configuration"], found["n"]):
+        line = lines.get(configuration, pd.Series(dtype=float))
+        if n in line.index:
+            ms.append(float(line[n]))
+        elif len(line) > 1:
+            ms.append(line.iloc[0] + (line.iloc[-1] - line.iloc[0]) * (n - line.index[0]) / (line.index[-1] - line.index[0]))
+        else:
+            ms.append(np.nan)
+    return ms
+
+
+def plan(found: pd.DataFrame, wish: Wish) -> pd.DataFrame:
+    """The choice and its runner-up, another configuration; rows of `options`, fewer where fewer fit.
+
+    With a target the cheapest whose choosing seeds reach it; without one the best that fits, the cheaper of equals.
+    """
+    for cost in COSTS:
+        most = getattr(wish, cost)
+        found = found if most is None else found[found[cost] <= most]
+    found = found[found[wish.cost].notna()]
+    if wish.target is None:
+        found = found.sort_values(["chosen_by", wish.cost], ascending=[False, True], kind="stable")
+    else:
+        found = found[found["chosen_by"] >= wish.target].sort_values(wish.cost, kind="stable")
+    return found.drop_duplicates("configuration").head(2)
+
+
+def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
+    """`plan` in words and numbers to read."""
+    scale = 100 if wish.value == "n_accuracy" else 1
+    reached = "n-accuracy (%)" if scale == 100 else "information (bits)"
+    return pd.DataFrame([{
+        "": place, "network": choose.describe(row), "n": row["n"],
+        reached: report.format_estimate(*(scale * row[name] for name in ("mean", "low", "high"))), "seeds": row["seeds"],
+        "known by": "the law" if row["predicted"] else "measuring", "FLOPs a tuple": f"{row['flops']:,.0f}",
+        "weights": f"{row['weights']:,.0f}", "ms a tuple": "-" if np.isnan(row["ms"]) else f"{row['ms']:.2g}",
+    } for place, (_, row) in zip(("choice", "runner-up"), chosen.iterrows())])
+
+
+def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[Figure, str]:
+    """Every option by its cost and by what the reporting seeds reached; the front, of what nothing cheaper surpasses, as a line."""
+    figure, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    shown, scale = found[found[wish.cost].notna()], 100 if wish.value == "n_accuracy" else 1
+    for variant, rows in shown.groupby(shown["variant"].where(shown["method"] != "readout", "readout")):
+        colour = plots.COLOURS.get(variant, plots.PALETTE[8])
+        for predicted, own in rows.groupby("predicted"):
+            label = plots.TITLES.get(variant, variant) if not predicted or rows["predicted"].all() else None
+            ax.scatter(own[wish.cost], scale * own["mean"], s=22, marker="s" if variant == "readout" else "o", linewidths=1, color=colour,
+                       facecolors="none" if predicted else colour, label=label)
+    front = shown.sort_values([wish.cost, "mean"], ascending=[True, False])
+    front = front[front["mean"] > front["mean"].cummax().shift(fill_value=-1)]
+    ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=0)
+    for (_, row), marker in zip(chosen.iterrows(), ("*", "X")):
+        ax.plot(row[wish.cost], scale * row["mean"], marker, markersize=15, markerfacecolor="none", markeredgecolor="crimson")
+    if wish.target is not None:
+        ax.axhline(scale * wish.target, color="crimson", linewidth=1, linestyle=":")
+    size = "any n" if wish.n is None else f"n = {wish.n}"
+    ax.set(xscale="log", xlabel=COSTS[wish.cost], ylabel=plots.LABELS["per_cent" if scale == 100 else "information_gain"],
+           title=f"{plots.TITLES.get(wish.dataset, wish.dataset)}, {size}: star, the choice; cross, the runner-up; open, by the law")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")
+    return figure, (
+        f"{len(shown)} options for {wish.dataset} at {size}, by {COSTS[wish.cost]} on a logarithmic axis, and what they reach; a line is "
+        f"the front of {len(front)} that nothing cheaper surpasses."
+    )
+
+
+def commands(chosen: pd.DataFrame, results: str = "results") -> str:
+    """How to load the choice, where its network is committed, and how to train it: the commands, what it starts from before it."""
+    if chosen.empty:
+        return "nothing that is known reaches it; ask for less, or for more images"
+    runs, _ = load(results)
+    own = runs[runs["configuration"] == chosen.iloc[0]["configuration"]].sort_values("seed")
+    file = next(iter(names.results_folder(results).glob(f"*/*/{own.iloc[0]['run']}.json")))
+    params = networks.complete_parameters(file) | {"results": parameters.default("results")}
+    before = parameters.prerequisite(params["method"], params)
+    lines = [f'sharedlabel.load("{file.stem}")'] if file.with_suffix(".safetensors").exists() else []
+    return "\n".join(lines + [parameters.papermill_command(run) for run in (before, params) if run is not None])
+
+
+def errors_of_the_law(results: str | Path, dataset: str) -> pd.DataFrame:
+    """How far `fill_in` is from what was measured, where it may not look at that n: a row an n, of a data set's runs that the law has.
+
+    Points of n-accuracy: the mean error (filled in less measured), the mean absolute one, and what nine tenths of runs are within.
+    """
+    (runs, laws), rows = load(results), []
+    runs = runs[runs["dataset"] == dataset]
+    for n in sorted(set(runs["n"])):
+        own = runs[runs["n"] == n].set_index("run")["n_accuracy"]
+        filled = fill_in(runs[runs["n"] != n], laws[laws["n"] != n], n).set_index("run")["n_accuracy"]
+        error = 100 * (filled - own).dropna()
+        if len(error):
+            rows.append({"n": n, "runs": len(error), "mean error": error.mean(), "mean absolute error": error.abs().mean(),
+                         "nine tenths within": error.abs().quantile(0.9)})
+    return pd.DataFrame(rows)
+
+
+def sliders(wish: Wish, results: str = "results"):
+    """Widgets that plan anew when they are moved, in JupyterLab; without ipywidgets a sentence that says how to go on."""
+    try:
+        import ipywidgets
+    except ImportError:
+        return "Sliders need ipywidgets (pip install ipywidgets). Without it, change the parameters cell and run the cells below it again."
+    datasets = sorted(set(load(results)[0]["dataset"]), key=list(plots.TITLES).index)
+
+    def again(dataset: str, n: int, accuracy: float, cost: str) -> None:
+        asked = Wish(dataset, n, accuracy / 100, cost=cost)
+        found = options(asked, results)
+        chosen = plan(found, asked)
+        report.show_table(plan_table(chosen, asked), "The choice")
+        report.show_figure(*draw_front(found, chosen, asked))
+        print(commands(chosen, results))
+
+    late, wanted = {"continuous_update": False}, 100 * (wish.accuracy or 0.9)
+    return ipywidgets.interactive(
+        again, dataset=ipywidgets.Dropdown(options=datasets, value=wish.dataset), n=ipywidgets.IntSlider(wish.n or 5, 1, 200, **late),
+        accuracy=ipywidgets.FloatSlider(wanted, min=10, max=100, **late), cost=ipywidgets.Dropdown(options=list(COSTS), value=wish.cost),
+    )

@@ -1,0 +1,77 @@
+"""Whatever somebody has for images -> the pixels of one tuple."""
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sharedlabel.data import pictures
+from sharedlabel.data.facts import Facts
+from sharedlabel.data.location import DataError
+
+
+def as_pixels(images, facts: Facts) -> Tensor:
+    """One tuple's images as uint8 [n, C, H, W]; what `images` may be, and the errors, are said in `Predictor.predict`."""
+    if isinstance(images, (str, Path)):
+        images = files_in(Path(images)) if Path(images).is_dir() else [images]
+    elif isinstance(images, Image.Image):
+        images = [images]
+    elif not isinstance(images, Iterable):
+        raise ValueError(f"images: {type(images).__name__} is not allowed; images are pictures, arrays, tensors or paths, as a list")
+    found = [as_image(each, facts, i) for i, each in enumerate(images)]
+    if not found:
+        raise ValueError("images: there are none; a prediction needs at least one")
+    return torch.stack(found)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The images in a folder by name, without hidden files; DataError, which names it, on another kind of file, and where there is none."""
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    other = next((file for file in files if not file.is_file() or file.suffix.lower() not in pictures.SUFFIXES), None)
+    if other is not None:
+        raise DataError(f"{other} is no image; a group's folder holds nothing but {', '.join(pictures.SUFFIXES)}, and hidden files")
+    if not files:
+        raise DataError(f"{folder} holds no image")
+    return files
+
+
+def as_image(image, facts: Facts, number: int) -> Tensor:
+    """One image as uint8 [C, H, W]; errors name its `number` in the tuple, or its file."""
+    if isinstance(image, (str, Path)):
+        return darker(pictures.read_file(image, facts.shape), facts)
+    try:
+        if isinstance(image, Image.Image):
+            return darker(pictures.from_picture(image, facts.shape), facts)
+        if isinstance(image, Tensor):
+            image = image.detach().cpu()
+            return from_array((image.movedim(0, -1) if image.dim() == 3 else image).numpy(), facts)
+        return from_array(np.asarray(image), facts)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"images: number {number}: {error}") from error
+
+
+def darker(pixels: Tensor, facts: Facts) -> Tensor:
+    """Pixels from 0 to 255 as pixels from 0 to `facts.white`."""
+    return pixels if facts.white == 255 else (pixels.float() * (facts.white / 255)).round().to(torch.uint8)
+
+
+def from_array(values: np.ndarray, facts: Facts) -> Tensor:
+    """An array [H, W] or [H, W, C] as uint8 [C, H, W]: uint8 are pixels as the data set has them, floats from 0 (black) to 1 (white)."""
+    channels, white = facts.shape[0], facts.white
+    gray = values.ndim == 2 or (values.ndim == 3 and values.shape[2] == 1)
+    if values.ndim not in (2, 3) or min(values.shape[:2]) < pictures.SMALLEST:
+        sizes = "H x W, or with channels H x W x C of an array and C x H x W of a tensor"
+        raise ValueError(f"{values.shape} is the shape of no image; allowed: {sizes}, at least {pictures.SMALLEST} pixels a side")
+    found = 1 if gray else values.shape[2]
+    if found != channels:
+        raise ValueError(f"{found} channel{'s' * (found != 1)}; this network reads {channels}")
+    if values.dtype.kind == "f":
+        if not ((values >= 0) & (values <= 1)).all():  # nan is neither
+            raise ValueError("a float outside of 0 to 1; pixels are floats from 0 (black) to 1 (white), or uint8")
+        values = np.round(values * white).astype(np.uint8)
+    elif values.dtype != np.uint8 or values.max() > white:
+        what = values.dtype if values.dtype != np.uint8 else f"a value of {values.max()}"
+        raise ValueError(f"{what}; pixels are uint8 from 0 to {white}, or floats from 0 (black) to 1 (white)")
+    return pictures.resized(Image.fromarray(values.squeeze(2) if gray and values.ndim == 3 else np.ascontiguousarray(values)), facts.shape)

@@ -1,0 +1,130 @@
+"""A trained network that names the label of images that share it."""
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sharedlabel import runtime
+from sharedlabel.data import facts as data_facts
+from sharedlabel.data.facts import Facts
+from sharedlabel.data.location import DataError
+from sharedlabel.inference import images as given_images
+from sharedlabel.inference import networks, records
+from sharedlabel.runs import checkpoints
+from sharedlabel.runs.errors import ParameterError
+from sharedlabel.runs.files import read_record
+
+AT_ONCE = 64  # images or tuples that are computed together, as in training.outputs
+
+
+class Prediction(NamedTuple):
+    """What a network says of one tuple of n images: the likeliest class and the next, by name, each with its probability."""
+
+    label: str
+    probability: float
+    runner_up: str
+    runner_up_probability: float
+    n: int
+
+
+def load(record: str | Path, results: str | Path = "results") -> "Predictor":
+    """`sharedlabel.load`."""
+    runtime.select_device("cpu")
+    file = records.find(record, results)
+    found = read_record(file)
+    if found["status"] != "ok":
+        raise ParameterError(f"record: {file.stem} has no network ({found['status']}: {found.get('collapse', '')}); take another")
+    params = networks.complete_parameters(file)
+    facts = find_facts(file, params)
+    return Predictor(file, params, facts, networks.build(file, params, facts))
+
+
+def find_facts(file: Path, params: dict) -> Facts:
+    """Of the data that a record's network was trained on: from its checkpoint, that of the run it starts from, or what is committed."""
+    files = filter(None, (file, networks.cnn_record(file, params)))
+    text = next(filter(None, map(checkpoints.load_facts, files)), "")
+    return data_facts.loads(text) if text else data_facts.find(params)
+
+
+class Predictor:
+    """The network of a record (`sharedlabel.load`). It computes on the CPU, by the record's live weights alone.
+
+    record: the record's path. params: its parameters. classes: the names of the classes.
+    """
+
+    def __init__(self, record: Path, params: dict, facts: Facts, stages: networks.Stages):
+        self.record, self.params, self.facts, self.stages = record, params, facts, stages
+        self.scale, self.shift = (torch.tensor(each)[:, None, None] for each in (facts.scale, facts.shift))
+
+    @property
+    def classes(self) -> list[str]:
+        return self.facts.classes
+
+    def __repr__(self) -> str:
+        size = "any n" if self.stages.n is None else f"n = {self.stages.n}"
+        return f"Predictor({self.record.stem}: {len(self.classes)} classes, images {self.facts.shape}, {size})"
+
+    def predict(self, images) -> Prediction:
+        """The label of one tuple: `images` that all show the same class.
+
+        images: a list of pictures (Pillow), arrays [H, W] or [H, W, C], tensors [H, W] or [C, H, W], or paths; one array or tensor
+        with all of them, [n, ...]; one picture or path; or the path of a folder of images. Arrays are uint8 as the data set has its
+        pixels, or floats from 0 (black) to 1 (white). Any size: each image is squeezed to the size that the network was trained on,
+        without keeping its proportions (`data.pictures`), so cut it first to show what the training images show. Files and pictures are
+        made gray or RGB as the network needs it; arrays and tensors have as many channels as it reads.
+        The probability is the softmax of the tuple's output. The network was trained to be right, not to know how often it is.
+        ValueError on images that cannot be used, DataError, which names the file, on a file that is no JPEG, PNG or WebP.
+        """
+        pixels = given_images.as_pixels(images, self.facts)
+        (one, two), (label, next_one) = self.combine(self.embed(pixels)[None])[0].softmax(0).topk(2)
+        return Prediction(self.classes[label], float(one), self.classes[next_one], float(two), len(pixels))
+
+    def predict_groups(self, folder: str | Path):
+        """The label of each sub-folder of images, whose images share one: a DataFrame of group (its name), n, label, probability,
+        runner_up and runner_up_probability, a row a sub-folder, in the order of their names. Images as in `predict`.
+
+        DataError, which names the file, where a folder holds no images or others than JPEG, PNG or WebP; ValueError, which names the
+        group, where a graph network was built for another number of images.
+        """
+        import pandas as pd
+
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise DataError(f"{folder} is no folder; a folder with a sub-folder for each group is wanted")
+        groups = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+        if not groups:
+            raise DataError(f"{folder} has no sub-folder; it wants one for each group of images (`predict` takes one group)")
+        rows = [{"group": group.name} | self.predict_group(group)._asdict() for group in groups]
+        return pd.DataFrame(rows)[["group", "n", *(name for name in Prediction._fields if name != "n")]]
+
+    def predict_group(self, folder: Path) -> Prediction:
+        """`predict` of a folder, which every error names."""
+        try:
+            return self.predict(folder)
+        except ValueError as error:
+            raise ValueError(f"group {folder.name}: {error}") from error
+
+    def export(self, file: str | Path) -> None:
+        """Write the network to one ONNX file: `pixels`, uint8 [n, C, H, W] of one tuple -> `probabilities` [1, l], as `predict` has them.
+
+        Normalisation, readout or head, and the mean over the tuple are in it; n is free, but for a graph network. The pixels have the
+        network's own size. The names of the classes are in its metadata, `classes`, as JSON. ImportError without the extra `export`;
+        ValueError on a head that averages over random permutations.
+        """
+        try:
+            from sharedlabel.inference import export
+        except ModuleNotFoundError as error:
+            raise ImportError(f"an export needs {error.name}, which is not installed: pip install 'sharedlabel[export]'") from error
+        export.write(self, file)
+
+    @torch.no_grad()
+    def embed(self, pixels: Tensor) -> Tensor:
+        """What a tuple needs of each image (`networks`): uint8 [N, C, H, W] -> [N, d]."""
+        batches = (torch.addcmul(self.shift, part.float(), self.scale).flatten(1) for part in pixels.split(AT_ONCE))
+        return torch.cat([self.stages.image(batch) for batch in batches])
+
+    @torch.no_grad()
+    def combine(self, rows: Tensor) -> Tensor:
+        """Rows of `embed`, n a tuple, [T, n, d] -> outputs [T, l]. ValueError where a graph network was built for another n."""
+        return torch.cat([self.stages.together(part) for part in rows.split(AT_ONCE)])

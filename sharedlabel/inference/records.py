@@ -1,0 +1,36 @@
+"""A record found by its name, or by the beginning of it."""
+import difflib
+from pathlib import Path
+
+from sharedlabel import ROOT
+from sharedlabel.runs import names
+from sharedlabel.runs.errors import ParameterError, show
+
+SHOWN = 4  # names in an error message
+
+
+def find(record: str | Path, results: str | Path = "results") -> Path:
+    """The file of a record: `record` is its path, its name, or what only one name in the folder `results` begins with.
+
+    ParameterError, which says what is near, where there is none or more than one.
+    """
+    path = Path(record).expanduser()
+    if path.suffix in (".json", ".safetensors"):
+        path = path.with_name(path.name.removesuffix(".safetensors").removesuffix(".large").removesuffix(".json") + ".json")
+        if not path.is_file():
+            raise ParameterError(f"record: there is no file {path}")
+        return path
+    folder, name = names.results_folder(results), str(record)
+    files = {file.stem: file for file in sorted(folder.glob("*/*/*.json"))}
+    fitting = [name] if name in files else [each for each in files if each.startswith(name)]
+    if len(fitting) == 1:
+        return files[fitting[0]]
+    where = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
+    if fitting and name:
+        shown = ", ".join(fitting[:SHOWN]) + (", ..." if len(fitting) > SHOWN else "")
+        raise ParameterError(f"record: {len(fitting)} names in {where} begin with {show(name)}: {shown}; write more of it")
+    near = difflib.get_close_matches(name[:80], files, n=SHOWN, cutoff=0.7)
+    raise ParameterError(
+        f"record: {show(name)} is no record's name in {where}, nor the beginning of one, nor the path of a .json"
+        + (f"; did you mean {', '.join(near)}?" if near else "")
+    )

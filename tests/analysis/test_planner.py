@@ -1,0 +1,119 @@
+"""The planner names the cheapest network that reaches what is wanted, and fills sizes in that nobody measured."""
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_records import write_run
+
+import sharedlabel
+from sharedlabel import ROOT
+from sharedlabel.analysis import law, planner
+from sharedlabel.analysis.planner import Wish
+from sharedlabel.runs.errors import ParameterError
+
+
+@pytest.fixture
+def results(tmp_path) -> str:
+    """Three networks over four seeds, the dearer the better; with a law of the cheapest."""
+    for seed in range(4):
+        common = {"dataset": "mnist", "model": "conv", "seed": seed, "n": [1, 5, 25]}
+        for rho, macs, accuracy in ((4.0, 10, 50), (3.0, 100, 80), (2.0, 1000, 95)):
+            write_run(tmp_path, {1: accuracy - 20, 5: accuracy, 25: accuracy + 4 + 0.1 * seed}, rho=rho, macs=macs, **common)
+    runs = [law.digest(file.stem) for file in tmp_path.rglob("*rho4-*.json")]
+    rows = [{"run": run, "n": n, "training_accuracy": value, "training_information": 1.0}
+            for run in runs for n, value in ((1, 0.3), (5, 0.51), (25, 0.53), (np.inf, 0.55))]
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame(rows).to_csv(law.table_files("mnist", "conv", tmp_path)[0], index=False)
+    return str(tmp_path)
+
+
+def rhos(wish: Wish, results: str) -> list[float]:
+    return planner.plan(planner.options(wish, results), wish)["rho"].tolist()
+
+
+def test_the_cheapest_that_reaches_it_and_the_next(results):
+    assert rhos(Wish("mnist", 5, 0.7), results) == [3.0, 2.0]
+    assert rhos(Wish("mnist", 5, 0.9), results) == [2.0]
+    assert rhos(Wish("mnist", 5, 0.7, weights=500), results) == [3.0]
+    assert rhos(Wish("mnist", accuracy=0.83, cost="weights"), results) == [3.0, 2.0]
+    assert rhos(Wish("mnist", 5, 0.7, flops=500), results) == rhos(Wish("mnist", 5, 0.99), results) == []
+
+
+def test_without_a_target_the_best_that_a_budget_allows(results):
+    assert rhos(Wish("mnist", 5, flops=1000), results) == [3.0, 4.0]
+    assert rhos(Wish("mnist", 5), results) == [2.0, 3.0]
+
+
+def test_a_choice_is_reported_by_the_other_seeds_and_told_in_words(results):
+    wish = Wish("mnist", 25, 0.8)
+    table = planner.plan_table(planner.plan(planner.options(wish, results), wish), wish)
+    assert table["network"].tolist() == ["Conv, baseline, ρ = 3", "Conv, baseline, ρ = 2"] and table["seeds"].tolist() == [2, 2]
+    assert table["n-accuracy (%)"][0].startswith("84.2 ±")  # seeds 1 and 3: 84.1, 84.3
+    assert table["FLOPs a tuple"][0] == "5,000" and table["known by"][0] == "measuring"
+
+
+def test_a_size_that_nobody_measured_is_filled_in_by_the_law_and_marked(results):
+    found = planner.options(Wish("mnist", 100, 0.5), results)
+    assert found["predicted"].all() and set(found["rho"]) == {4.0}  # the others have no law
+    row, = (row for _, row in found.iterrows())
+    between = np.interp(0.1, [0, 0.2], [0.55, 0.53])  # 100 ** -0.5 is halfway from infinity to 25
+    assert row["mean"] == pytest.approx(between + np.mean([0.541, 0.543]) - 0.53) and row["flops"] == 2 * 100 * 10
+    measured = planner.options(Wish("mnist", 5, 0.5), results)
+    assert not measured["predicted"].any() and len(measured) == 3
+
+
+def test_what_is_filled_in_is_compared_with_what_was_measured(results):
+    table = planner.errors_of_the_law(results, "mnist").set_index("n")
+    assert list(table.index) == [5, 25] and table["runs"].tolist() == [4, 4]
+    # at 25 from 5 and infinity: the law between them, less what it was off by at 5
+    guess = np.interp(0.2, [0, 5**-0.5], [0.55, 0.51]) + 0.50 - 0.51
+    assert table.loc[25, "mean error"] == pytest.approx(100 * (guess - 0.5415))
+
+
+def test_milliseconds_are_those_that_were_measured_or_on_their_line(results, monkeypatch, tmp_path):
+    run = next(file.stem for file in tmp_path.rglob("*rho3-*.json"))
+    pd.DataFrame({"network": [run] * 2, "n": [1, 10], "torch": [1.0, 2.8]}).to_csv(tmp_path / "latency.csv")
+    monkeypatch.setattr(planner, "LATENCY", tmp_path / "latency.csv")
+    found = planner.options(Wish("mnist", 5, 0.5), results).set_index("rho")["ms"]
+    assert found[3.0] == pytest.approx(1.8) and np.isnan(found[4.0])
+    assert rhos(Wish("mnist", 5, 0.3, cost="ms"), results) == [3.0] and rhos(Wish("mnist", 5, 0.3, ms=1.7), results) == []
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ({"cost": "euros"}, "cost: 'euros' is unknown; allowed: flops, weights, ms"), ({"accuracy": 90}, "accuracy: 90 is not allowed"),
+    ({"n": 0}, "n: 0 is not allowed"), ({"accuracy": 0.5, "information": 1.0}, "one of them is wanted"),
+    ({"n": "5"}, "n: '5' is not allowed"),
+])
+def test_a_wish_that_makes_no_sense_is_refused(wrong, message):
+    with pytest.raises(ParameterError, match=message):
+        Wish("mnist", **wrong)
+
+
+def test_a_data_set_without_records_is_named(results):
+    with pytest.raises(ParameterError, match="dataset: 'cifar10' has no records in .*; there are some of mnist"):
+        planner.options(Wish("cifar10"), results)
+
+
+def test_the_commands_name_what_the_choice_starts_from():
+    wish = Wish("mnist", 12, 0.9)
+    text = planner.commands(planner.plan(planner.options(wish), wish))
+    name = re.search(r'sharedlabel.load\("(.+?)"\)', text)[1]
+    assert sharedlabel.load(name).record.is_relative_to(ROOT / "results")
+    assert "papermill notebooks/methods/" in text
+    assert planner.commands(pd.DataFrame()) == "nothing that is known reaches it; ask for less, or for more images"
+
+
+def test_the_front_is_drawn_and_told(results):
+    wish = Wish("mnist", 5, 0.7)
+    found = planner.options(wish, results)
+    figure, text = planner.draw_front(found, planner.plan(found, wish), wish)
+    assert len(figure.axes) == 1 and "3 options for mnist at n = 5" in text and "front of 3" in text
+
+
+def test_sliders_plan_anew_and_are_not_needed(results, monkeypatch):
+    widget = planner.sliders(Wish("mnist", 5, 0.7), results)
+    assert [child.description for child in widget.children[:4]] == ["dataset", "n", "accuracy", "cost"]
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert "pip install ipywidgets" in planner.sliders(Wish("mnist", 5, 0.7), results)

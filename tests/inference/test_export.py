@@ -1,0 +1,67 @@
+"""An exported network computes in onnxruntime what the predictor computes in PyTorch."""
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from made_runs import RUNS, make
+
+import sharedlabel
+
+onnx = pytest.importorskip("onnx", reason="needs the extra `export`, which requirements.lock has")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `export`, which requirements.lock has")
+NOT_EXPORTED = "LSTM that averages orders"
+COMMITTED = (
+    "mnist-conv-baseline-synflow-rho3.5-seed0", "cifar10-resnet18-baseline-synflow-rho4.5-seed0",
+    "cifar100-wideresnet20-balanced-synflow-rho2-seed0", "cifar10-resnet18-cnn_lstm-synflow-rho4.5-n15-seed0-0132dab2",
+    "cifar10-resnet18-head_control-synflow-rho4.5-n1-seed0-01e2a537",
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+def check_export(net, file) -> None:
+    net.export(file)
+    session = onnxruntime.InferenceSession(file)
+    for n in (1, 2, 10, 40) if net.stages.n is None else (net.stages.n,):
+        pixels = torch.randint(net.facts.white + 1, (n, *net.facts.shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(n))
+        expected = net.combine(net.embed(pixels)[None]).softmax(1).numpy()
+        np.testing.assert_allclose(session.run(["probabilities"], {"pixels": pixels.numpy()})[0], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", [what for what in RUNS if what != NOT_EXPORTED])
+def test_every_method_on_digits(what, results, tmp_path):
+    check_export(sharedlabel.load(make(what, results)), tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_networks(name, tmp_path):
+    check_export(sharedlabel.load(name), tmp_path / "net.onnx")
+
+
+def test_the_file_names_its_classes_and_record_and_is_small(tmp_path):
+    net = sharedlabel.load(COMMITTED[0])
+    net.export(tmp_path / "net.onnx")
+    properties = {each.key: each.value for each in onnx.load(tmp_path / "net.onnx").metadata_props}
+    assert json.loads(properties["classes"]) == net.classes and properties["record"] == net.record.stem
+    assert (tmp_path / "net.onnx").stat().st_size < 20_000  # the dense network's weights are 1 MB
+
+
+def test_random_permutations_are_refused(results, tmp_path):
+    with pytest.raises(ValueError, match="order: a head that averages over random permutations is not exported"):
+        sharedlabel.load(make(NOT_EXPORTED, results)).export(tmp_path / "net.onnx")
+    assert not (tmp_path / "net.onnx").exists()
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch, tmp_path):
+    net = sharedlabel.load(COMMITTED[0])
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "sharedlabel.inference.export", raising=False)
+    monkeypatch.delattr("sharedlabel.inference.export", raising=False)
+    with pytest.raises(ImportError, match=r"an export needs onnx, .*pip install 'sharedlabel\[export\]'"):
+        net.export(tmp_path / "net.onnx")

@@ -1,0 +1,271 @@
+"""`sharedlabel.load`: a record's network says of new images what it said of the test images; what cannot be used is one clear line."""
+import json
+import re
+import shutil
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from conftest import run_notebook
+from made_runs import CNN, RUNS, make, measured_again
+from PIL import Image
+
+import sharedlabel
+from sharedlabel import ROOT, data
+from sharedlabel.data import DataError, facts
+from sharedlabel.runs import checkpoints
+from sharedlabel.runs.errors import ParameterError
+
+MNIST = "mnist-conv-baseline-synflow-rho3.5-seed0"  # the beginning of a committed record's name
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+# ---- the same network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", RUNS)
+def test_a_run_on_digits_predicts_what_it_measured(what, results):
+    net = sharedlabel.load(make(what, results))
+    again = measured_again(net, data.load("digits")[1])
+    assert {row["n"] for row, _ in again} == set(net.params["n"]) and max(row["n_accuracy"] for row, _ in again) > 0.3
+    for row, reached in again:
+        assert reached == pytest.approx(row["n_accuracy"], abs=1e-6), row
+
+
+def one_of_each_kind(dataset: str) -> list:
+    """A committed record with a checkpoint of each network, method and variant on a data set."""
+    found = {}
+    for file in sorted((ROOT / "results" / dataset).glob("*/*.json")):
+        record = json.loads(file.read_text())
+        params = record["params"]
+        kind = (params["model"], params["method"], *map(params.get, ("architecture", "readout", "embedding", "cnn_training", "order")))
+        if record["status"] == "ok" and (file.with_suffix(".safetensors").exists() or params.get("readout") == "averaged"):
+            found.setdefault(kind, file)
+    return list(found.values())
+
+
+def check_committed(dataset: str, test_set, within: float) -> None:
+    kinds = one_of_each_kind(dataset)
+    assert {json.loads(file.read_text())["params"]["method"] for file in kinds} >= {"baseline", "balanced", "freeze_retrain"}
+    for file in kinds:
+        for row, reached in measured_again(sharedlabel.load(file), test_set):
+            assert reached == pytest.approx(row["n_accuracy"], abs=within), (file.stem, row)
+
+
+@pytest.mark.slow
+def test_committed_networks_of_mnist_predict_what_they_measured(mnist):
+    check_committed("mnist", mnist[1], within=0.001)  # another machine may round a tie the other way
+
+
+@pytest.mark.slow
+def test_committed_networks_of_cifar_predict_what_they_measured(cifar):
+    name, _, test_set = cifar
+    check_committed(name, test_set, within=0.005 if name == "cifar10" else 0.001)  # Conv's were measured in bfloat16
+
+
+def test_a_prediction_is_the_mean_of_the_logits_by_name(mnist):
+    net, test_set = sharedlabel.load(MNIST), mnist[1]
+    index = (test_set.labels == 7).nonzero().flatten()[:10]
+    found = net.predict(test_set.pixels[index])
+    mean = torch.cat([net.combine(net.embed(test_set.pixels[i : i + 1])[None]) for i in index]).mean(0).softmax(0)
+    assert (found.label, found.n) == (net.classes[mean.argmax()], 10)
+    (one, two), (_, second) = mean.topk(2)
+    assert (found.probability, found.runner_up_probability) == (pytest.approx(float(one)), pytest.approx(float(two)))
+    assert found.runner_up == net.classes[second]
+
+
+# ---- what it knows of its data
+
+
+def test_a_new_checkpoint_carries_what_a_prediction_needs(results, monkeypatch):
+    file = make("LDA", results)
+    written = facts.loads(checkpoints.load_facts(file))
+    train_set = data.load("digits")[0]
+    assert written.shape == train_set.shape and written.classes == [str(i) for i in range(10)] and written.white == 16
+    assert torch.equal(torch.tensor(written.scale), train_set.scale.flatten())
+    monkeypatch.setattr(facts, "find", None)  # nothing else is asked
+    assert sharedlabel.load(file).facts == sharedlabel.load(make("averaged logits", results)).facts == written
+
+
+def test_an_old_checkpoint_is_read_with_the_data_sets_facts():
+    net = sharedlabel.load(MNIST)
+    assert checkpoints.load_facts(net.record) == "" and net.facts == facts.find({"dataset": "mnist"})
+
+
+def test_no_data_set_is_needed(monkeypatch, tmp_path):
+    monkeypatch.setenv("SHAREDLABEL_DATA", str(tmp_path / "nothing"))
+    assert sharedlabel.load(MNIST).predict(np.zeros((3, 28, 28), np.uint8)).n == 3
+
+
+# ---- names
+
+
+def test_a_record_is_known_by_its_name_the_beginning_of_it_and_its_path(tmp_path, monkeypatch):
+    net = sharedlabel.load(MNIST)
+    file = net.record
+    assert file.stem in repr(net) and "10 classes" in repr(net)
+    assert {sharedlabel.load(name).record for name in (file.stem, str(file), file, file.with_suffix(".safetensors"))} == {file}
+    for each in (file, file.with_suffix(".safetensors")):
+        shutil.copy(each, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert sharedlabel.load(file.name).predict(np.zeros((1, 28, 28))) == net.predict(np.zeros((1, 28, 28)))
+
+
+@pytest.mark.parametrize("name, message", [
+    ("mnist-conv-baseline-synflow-rho3.5-", r"\d+ names in results begin with .*: mnist-conv-baseline-synflow-rho3.5-seed0-.*write more"),
+    ("mnist-conv-baselin-synflow-rho3.5-seed0", "no record's name in results.*did you mean .*mnist-conv-baseline-synflow-rho3.5-seed0-"),
+    ("", "'' is no record's name"), ("\n" * 500, "no record's name"), ("nothing/of/that.json", "there is no file nothing/of/that.json"),
+])
+def test_a_name_that_fits_none_or_several_is_refused_in_a_line(name, message):
+    with pytest.raises(ParameterError, match=message) as refused:
+        sharedlabel.load(name)
+    assert len(str(refused.value)) < 700
+
+
+def test_a_collapsed_run_and_a_lost_checkpoint_have_no_network(tmp_path, results):
+    file = make("baseline", results)
+    shutil.copy(file, tmp_path)
+    with pytest.raises(FileNotFoundError, match="has lost its checkpoint"):
+        sharedlabel.load(tmp_path / file.name)
+    record = json.loads(file.read_text()) | {"status": "layer_collapse", "collapse": "no path"}
+    (tmp_path / file.name).write_text(json.dumps(record))
+    with pytest.raises(ParameterError, match="has no network .layer_collapse: no path."):
+        sharedlabel.load(tmp_path / file.name)
+
+
+def test_a_graph_network_takes_the_n_that_it_was_built_for(results, tmp_path):
+    net = sharedlabel.load(make("graph of neurons", results))
+    digits = data.load("digits")[1]
+    assert net.predict(digits.pixels[:5]).n == 5 and "n = 5" in repr(net)
+    with pytest.raises(ValueError, match="n: tuples of 3 images; this graph network was built for 5"):
+        net.predict(digits.pixels[:3])
+    save_group(tmp_path / "three", digits.pixels[:3] * 15)
+    with pytest.raises(ValueError, match="group three: n: tuples of 3 images; this graph network was built for 5"):
+        net.predict_groups(tmp_path)
+
+
+# ---- images
+
+
+def save_group(folder, pixels, suffix: str = "png") -> None:
+    folder.mkdir(parents=True)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image.squeeze(0).numpy()).save(folder / f"{i}.{suffix}")
+
+
+def test_pictures_arrays_tensors_paths_and_folders_say_the_same(mnist, tmp_path):
+    net, pixels = sharedlabel.load(MNIST), mnist[1].pixels[:3]
+    save_group(tmp_path / "group", pixels)
+    files = sorted((tmp_path / "group").iterdir())
+    arrays = pixels[:, 0].numpy()
+    given = [
+        pixels, list(pixels), pixels[:, 0], pixels.float() / 255, arrays, list(arrays), arrays[..., None], arrays / 255, files,
+        [str(file) for file in files], tmp_path / "group", str(tmp_path / "group"), [Image.open(file) for file in files],
+        (Image.open(file).convert("RGB") for file in files), [files[0], arrays[1], pixels[2]],
+    ]
+    assert {net.predict(each) for each in given} == {net.predict(pixels)}
+    assert net.predict(files[0]) == net.predict(Image.open(files[0])) == net.predict(pixels[:1])
+
+
+def test_images_of_another_size_are_squeezed_as_in_training_and_turned_upright(mnist, tmp_path):
+    net, pixels = sharedlabel.load(MNIST), mnist[1].pixels[:1]
+    large = Image.fromarray(pixels[0, 0].numpy()).resize((56, 84), Image.Resampling.NEAREST)
+    again = torch.from_numpy(np.array(large.resize((28, 28), Image.Resampling.BILINEAR)))
+    assert net.predict(large) == net.predict([np.array(large)]) == net.predict(again[None])
+    exif = Image.Exif()
+    exif[274] = 6  # the camera was held on its side
+    large.rotate(90, expand=True).save(tmp_path / "turned.png", exif=exif)
+    assert net.predict(tmp_path / "turned.png") == net.predict(large)
+
+
+def test_pictures_of_255_levels_become_the_16_of_digits(results):
+    net, pixels = sharedlabel.load(make("baseline", results)), data.load("digits")[1].pixels[:4]
+    assert net.predict(pixels) == net.predict([Image.fromarray((each[0].numpy() * 255.0 / 16).round().astype(np.uint8)) for each in pixels])
+    with pytest.raises(ValueError, match="number 0: a value of 255; pixels are uint8 from 0 to 16, or floats"):
+        net.predict(np.full((1, 8, 8), 255, np.uint8))
+
+
+def test_groups_of_any_size_are_a_table(mnist, tmp_path):
+    net, test_set = sharedlabel.load(MNIST), mnist[1]
+    members = data.by_class(test_set.labels)
+    for label, size in ((0, 5), (1, 12), (6, 1)):
+        save_group(tmp_path / f"group of {label}", test_set.pixels[members[label][:size]], "webp" if label == 1 else "png")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "group of 0" / ".DS_Store").write_bytes(b"what a file manager leaves")
+    table = net.predict_groups(tmp_path)
+    assert list(table.columns) == ["group", "n", "label", "probability", "runner_up", "runner_up_probability"]
+    assert table["group"].tolist() == ["group of 0", "group of 1", "group of 6"] and table["n"].tolist() == [5, 12, 1]
+    expected = net.predict(test_set.pixels[members[0][:5]])
+    assert tuple(table.iloc[0])[2:] == tuple(expected)[:4]
+
+
+@pytest.mark.parametrize("images, message", [
+    ([], "images: there are none"), (np.zeros((0, 28, 28)), "images: there are none"), (3, "images: int is not allowed"),
+    (np.zeros((2, 28, 28, 3)), "number 0: 3 channels; this network reads 1"),
+    (torch.zeros(2, 3, 28, 28), "number 0: 3 channels; this network reads 1"),
+    ([np.zeros((28, 28)), np.zeros(28)], r"number 1: \(28,\) is the shape of no image"),
+    (np.zeros((28, 28, 1)), r"number 0: \(28, 1\) is the shape of no image.*at least 4 pixels a side"),
+    (np.full((1, 28, 28), 2.0), "number 0: a float outside of 0 to 1"), (np.full((1, 28, 28), np.nan), "number 0: a float outside"),
+    (np.zeros((1, 28, 28), np.int64), "number 0: int64; pixels are uint8 from 0 to 255, or floats"),
+    ([Image.new("I;16", (28, 28))], "number 0: its pixels are of Pillow's mode 'I;16'; allowed are 8 bits a channel"),
+    ([None], "number 0"), (["no such file.png"], "no such file.png: there is no such file"),
+])
+def test_images_that_cannot_be_used_are_refused_in_a_line(images, message):
+    with pytest.raises((ValueError, DataError), match=message) as refused:
+        sharedlabel.load(MNIST).predict(images)
+    assert "\n" not in str(refused.value)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is, and ends where its pixels begin."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">II", zlib.crc32(chunk), 1000) + b"IDAT"
+
+
+@pytest.mark.parametrize("name, content, message", [
+    ("eps.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n", "is no image that is read here; allowed: JPEG, PNG, WebP"),
+    ("gif.png", b"GIF89a", "is no image that is read here"), ("empty.png", b"", "is no image that is read here"),
+    ("bomb.png", png_header(60_000, 60_000), "cannot be read: .*decompression bomb"),
+    ("large.png", png_header(10_000, 10_000), "cannot be read: .*decompression bomb"),
+    ("cut.png", png_header(28, 28), "cannot be read"),
+    ("notes.txt", b"two images are blurred", "is no image; a group's folder holds nothing"),
+])
+def test_files_that_cannot_be_read_are_named(tmp_path, monkeypatch, name, content, message):
+    def no_program(*_, **__):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen", no_program)
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group" / name).write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(str(tmp_path / "group" / name)) + ".*" + message):
+        sharedlabel.load(MNIST).predict_groups(tmp_path)
+
+
+def test_a_folder_without_groups_and_a_group_without_images_are_named(tmp_path):
+    net = sharedlabel.load(MNIST)
+    with pytest.raises(DataError, match="has no sub-folder"):
+        net.predict_groups(tmp_path)
+    with pytest.raises(DataError, match="nothing is no folder"):
+        net.predict_groups(tmp_path / "nothing")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="none holds no image"):
+        net.predict_groups(tmp_path)
+
+
+def test_damaged_facts_are_refused(tmp_path):
+    run_notebook("baseline", CNN | {"max_epochs": 1, "n": [1]}, tmp_path)
+    file, = tmp_path.rglob("*.json")
+    tensors, record = checkpoints.load(file), json.loads(file.read_text())
+    del record["provenance"]["checkpoint_sha256"]
+    file.write_text(json.dumps(record))
+    for text in ("{}", "no JSON", '{"shape": [1, 8, 8], "scale": [], "shift": [0.0], "classes": ["a"]}'):
+        checkpoints.save(tensors, file, text)
+        with pytest.raises(ValueError, match="facts of no data set: "):
+            sharedlabel.load(file)
