@@ -18,6 +18,7 @@ DATASETS = {
     "tinyimagenet": DataSet("Tiny ImageNet", 3, 50),
 }
 MODELS = {"fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20"}
+SMALL_MODELS = {"linear": "logistic regression", "lda": "LDA", "mlp": "one hidden layer"}  # of pooled pixels, for the small_dense method
 PRUNERS = {"random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}
 INITIALISATIONS = ("pytorch", "he")
 AUGMENTATIONS = ("none", "crop_flip")

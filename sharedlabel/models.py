@@ -1,32 +1,38 @@
-"""The paper's networks (Appendix C.1), with exactly their prunable parameter counts."""
+"""The paper's networks (Appendix C.1), with exactly their prunable parameter counts; the same made narrow; and smaller ones."""
 import contextlib
+import math
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torchvision.models import ResNet, resnet18
+from torchvision.models import resnet as torchvision_resnet
 
 from sharedlabel import choices
 
 
+WIDTHS = {"fc": 100, "conv": 32, "resnet18": 64, "wideresnet20": 32, "mlp": 100}  # hidden units, or channels of the first convolution
+
+
 def build(
-    model: str, shape: tuple[int, int, int], classes: int, generator: torch.Generator, initialisation: str = "pytorch"
+    model: str, shape: tuple[int, int, int], classes: int, generator: torch.Generator, initialisation: str = "pytorch", width: int = 0
 ) -> nn.Module:
     """A dense network for images of `shape` (C, H, W), with PyTorch's default initialisation or He's (`he_normal`).
 
-    The weights are drawn from `generator`'s stream alone and on the CPU, so that they do not depend
+    `width`: hidden units, or channels of the first convolution, which all other layers widen with; 0 is the one of WIDTHS, for the
+    paper's networks the paper's. The weights are drawn from `generator`'s stream alone and on the CPU, so that they do not depend
     on what ran before or on the device.
     """
-    if model not in choices.MODELS:
-        raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(choices.MODELS)}")
+    builders = {"fc": fc, "conv": conv, "wideresnet20": WideResNet20, "resnet18": narrow_resnet18, "mlp": mlp, "linear": linear, "lda": linear}
+    if model not in builders:
+        raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(choices.MODELS | choices.SMALL_MODELS)}")
     if model == "resnet18" and shape[0] != 3:
         raise ValueError(f"model: resnet18 is torchvision's own and reads 3 colour channels, not {shape[0]}; use fc, conv or wideresnet20")
+    if width and model not in WIDTHS:
+        raise ValueError(f"width: {width} is for networks with hidden units; allowed with {model}: 0")
     if initialisation not in choices.INITIALISATIONS:
         raise ValueError(f"initialisation: {initialisation!r} is unknown; allowed: {', '.join(choices.INITIALISATIONS)}")
     with initialised_by(generator):
-        if model == "resnet18":
-            network = resnet18(num_classes=classes)  # torchvision's own: 7x7 stride-2 stem, max-pool; for 3 channels
-        else:
-            network = {"fc": fc, "conv": conv, "wideresnet20": WideResNet20}[model](shape, classes)
+        network = builders[model](shape, classes, **({"width": width or WIDTHS[model]} if model in WIDTHS else {}))
         return he_normal(network) if initialisation == "he" else network
 
 
@@ -48,26 +54,54 @@ def initialised_by(generator: torch.Generator):
         yield
 
 
-def fc(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+def linear(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+    """One linear layer: logistic regression, or linear discriminant analysis, by how it is fitted."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), classes))
+
+
+def mlp(shape: tuple[int, int, int], classes: int, width: int) -> nn.Sequential:
+    """One hidden layer of `width` units."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), width), nn.ReLU(), nn.Linear(width, classes))
+
+
+def fc(shape: tuple[int, int, int], classes: int, width: int = 100) -> nn.Sequential:
     """FC: five hidden layers of 100 units; 119,400 weights on MNIST.
 
     The paper prints a ReLU on the logits too; it is read as a slip.
     """
-    layers, width = [nn.Flatten()], shape[0] * shape[1] * shape[2]
+    layers, inputs = [nn.Flatten()], math.prod(shape)
     for _ in range(5):
-        layers += [nn.Linear(width, 100), nn.ReLU()]
-        width = 100
+        layers += [nn.Linear(inputs, width), nn.ReLU()]
+        inputs = width
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
-def conv(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
+def conv(shape: tuple[int, int, int], classes: int, width: int = 32) -> nn.Sequential:
     """Conv: two 3x3 convolutions of 32 channels, no pooling, one linear layer; 260,384 weights on MNIST."""
-    channels, height, width = shape
+    channels, rows, columns = shape
     return nn.Sequential(
-        nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(32 * height * width, classes),
+        nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(width * rows * columns, classes),
     )
+
+
+def narrow_resnet18(shape: tuple[int, int, int], classes: int, width: int = 64) -> ResNet:
+    """torchvision's ResNet-18 (7x7 stride-2 stem, max-pool; 3 channels), its four stages `width`, 2, 4 and 8 times `width` wide.
+
+    torchvision has no argument for it, so its own layers are put in, initialised as it does.
+    """
+    network = resnet18(num_classes=classes)
+    if width != 64:
+        network.conv1, network.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
+        network.inplanes = width
+        for i, stride in enumerate((1, 2, 2, 2)):
+            setattr(network, f"layer{i + 1}", network._make_layer(torchvision_resnet.BasicBlock, width * 2**i, 2, stride))
+        network.fc = nn.Linear(8 * width, classes)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return network
 
 
 class BasicBlock(nn.Module):
@@ -99,19 +133,19 @@ class WideResNet20(nn.Module):
     the 128 globally pooled features.
     """
 
-    def __init__(self, shape: tuple[int, int, int], classes: int):
+    def __init__(self, shape: tuple[int, int, int], classes: int, width: int = 32):
         super().__init__()
-        self.conv1 = nn.Conv2d(shape[0], 32, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(32)
+        self.conv1 = nn.Conv2d(shape[0], width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
-        widths = ((32, 32, 1), (32, 64, 2), (64, 128, 2))
+        widths = ((width, width, 1), (width, 2 * width, 2), (2 * width, 4 * width, 2))
         self.blocks = nn.Sequential(*(
-            BasicBlock(width_in if i == 0 else width, width, stride if i == 0 else 1)
-            for width_in, width, stride in widths for i in range(3)
+            BasicBlock(width_in if i == 0 else width_out, width_out, stride if i == 0 else 1)
+            for width_in, width_out, stride in widths for i in range(3)
         ))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.fc = nn.Linear(128, classes)
+        self.fc = nn.Linear(4 * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.relu(self.bn1(self.conv1(x))))

@@ -6,12 +6,12 @@ import torch
 
 from sharedlabel import choices
 from sharedlabel.data import digits, tinyimagenet, torchvision_sets
-from sharedlabel.data.images import Images, RandomCropFlip, augmented
+from sharedlabel.data.images import Images, RandomCropFlip, augmented, average_pooled
 from sharedlabel.data.location import DataError, root
 from sharedlabel.data.splits import by_class, check_tuple_size, gather_columns, sample_each_class, split
 from sharedlabel.runtime import random_stream
 
-__all__ = ["DataError", "Images", "RandomCropFlip", "augmented", "by_class", "check_tuple_size", "gather_columns", "load", "load_splits",
+__all__ = ["DataError", "Images", "RandomCropFlip", "augmented", "average_pooled", "by_class", "check_tuple_size", "gather_columns", "load", "load_splits",
            "root", "sample_each_class", "split"]
 
 READERS = {

@@ -29,9 +29,9 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 # Every parameter and what it may be. A float may be written as a whole number; nothing else is converted. A parameter that a
 # new method has and this table lacks is of its default's type.
 TYPES = {
-    "dataset": Literal[*choices.DATASETS], "model": Literal[*choices.MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
-    "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0, lt=2**63)],
-    "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
+    "dataset": Literal[*choices.DATASETS], "model": Literal[*choices.MODELS, *choices.SMALL_MODELS],
+    "initialisation": Literal[*choices.INITIALISATIONS], "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count,
+    "seed": Annotated[int, Field(ge=0, lt=2**63)], "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
     "batch_size": Count, "tuple_size": Count, "tuples_per_batch": Count, "standard_weight": Share, "free_layers": Count,
     "learning_rate": LearningRate, "max_epochs": Count, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
     "held_out": Annotated[float, Field(gt=0, le=0.5)], "augment": Literal[*choices.AUGMENTATIONS],
@@ -41,6 +41,7 @@ TYPES = {
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
     "head_batch_size": Count, "head_learning_rate": LearningRate, "head_max_epochs": Count,
     "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
+    "width": Annotated[int, Field(ge=0, le=10_000)], "pool": Count,
     "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],
 }
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -143,6 +144,13 @@ def contradictions(params: dict):
         yield f"model: resnet18 reads 3 colour channels, and an image of {dataset} has {channels}; use fc, conv or wideresnet20"
     if model in ("resnet18", "wideresnet20") and params.get("batch_size") == 1:
         yield f"batch_size: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
+    if model in choices.SMALL_MODELS:
+        if "pool" not in params:
+            yield f"model: {model!r} is for the method small_dense; allowed: {', '.join(choices.MODELS)}"
+        elif params["width"] and model != "mlp":
+            yield f"width: {params['width']} is for networks with hidden units; allowed with model {model}: 0"
+        elif params["rho"] and model == "lda":
+            yield f"rho: {params['rho']:g} is for networks that are trained; allowed with model lda: 0"
     if training != "frozen" and model not in ("fc", "conv"):
         yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, fc and conv; allowed for {model}: frozen"
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
