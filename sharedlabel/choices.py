@@ -20,6 +20,7 @@ DATASETS = {
 MODELS = {"fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20"}
 SMALL_MODELS = {"linear": "logistic regression", "lda": "LDA", "mlp": "one hidden layer"}  # of pooled pixels, for the small_dense method
 PRUNERS = {"random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}
+SANITY_CHECKS = {"shuffled": "masks shuffled in layers", "reinitialised": "weights drawn anew", "trained_first": "pruned after training"}
 INITIALISATIONS = ("pytorch", "he")
 AUGMENTATIONS = ("none", "crop_flip")
 PRECISIONS = ("float32", "bfloat16")

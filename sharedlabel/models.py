@@ -9,7 +9,6 @@ from torchvision.models import resnet as torchvision_resnet
 
 from sharedlabel import choices
 
-
 WIDTHS = {"fc": 100, "conv": 32, "resnet18": 64, "wideresnet20": 32, "mlp": 100}  # hidden units, or channels of the first convolution
 
 
@@ -22,7 +21,8 @@ def build(
     paper's networks the paper's. The weights are drawn from `generator`'s stream alone and on the CPU, so that they do not depend
     on what ran before or on the device.
     """
-    builders = {"fc": fc, "conv": conv, "wideresnet20": WideResNet20, "resnet18": narrow_resnet18, "mlp": mlp, "linear": linear, "lda": linear}
+    builders = {"fc": fc, "conv": conv, "resnet18": narrow_resnet18, "wideresnet20": WideResNet20}
+    builders |= {"linear": linear, "lda": linear, "mlp": mlp}
     if model not in builders:
         raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(choices.MODELS | choices.SMALL_MODELS)}")
     if model == "resnet18" and shape[0] != 3:

@@ -11,8 +11,8 @@ from sharedlabel.data.location import DataError, root
 from sharedlabel.data.splits import by_class, check_tuple_size, gather_columns, sample_each_class, split
 from sharedlabel.runtime import random_stream
 
-__all__ = ["DataError", "Images", "RandomCropFlip", "augmented", "average_pooled", "by_class", "check_tuple_size", "gather_columns", "load", "load_splits",
-           "root", "sample_each_class", "split"]
+__all__ = ["DataError", "Images", "RandomCropFlip", "augmented", "average_pooled", "by_class", "check_tuple_size", "gather_columns", "load",
+           "load_splits", "root", "sample_each_class", "split"]
 
 READERS = {
     "digits": digits.load, "mnist": torchvision_sets.mnist, "cifar10": torchvision_sets.cifar10, "cifar100": torchvision_sets.cifar100,

@@ -29,6 +29,7 @@ def run_name(params: dict) -> str:
     parts = [params["dataset"], params["model"], params["method"]]
     parts += [f"pool{params['pool']}", f"width{params['width']}"] if "pool" in params else []
     parts += [params["pruner"], f"rho{params['rho']:g}"] if params["rho"] or "pool" not in params else []
+    parts += [params["check"]] if "check" in params else []
     parts += [f"n{params['train_n']}"] if "train_n" in params else []
     parts += [params["readout"] + (f"{params['hidden_units']}" if params["readout"] == "mlp" else "")] if "readout" in params else []
     return "-".join((*parts, f"seed{params['seed']}", digest))

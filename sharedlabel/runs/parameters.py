@@ -31,8 +31,9 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 TYPES = {
     "dataset": Literal[*choices.DATASETS], "model": Literal[*choices.MODELS, *choices.SMALL_MODELS],
     "initialisation": Literal[*choices.INITIALISATIONS], "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count,
-    "seed": Annotated[int, Field(ge=0, lt=2**63)], "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
-    "batch_size": Count, "tuple_size": Count, "tuples_per_batch": Count, "standard_weight": Share, "free_layers": Count,
+    "seed": Annotated[int, Field(ge=0, lt=2**63)], "n": Annotated[list[Count], Field(min_length=1)],
+    "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)], "batch_size": Count, "tuple_size": Count, "tuples_per_batch": Count,
+    "standard_weight": Share, "free_layers": Count,
     "learning_rate": LearningRate, "max_epochs": Count, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
     "held_out": Annotated[float, Field(gt=0, le=0.5)], "augment": Literal[*choices.AUGMENTATIONS],
     "precision": Literal[*choices.PRECISIONS], "architecture": Literal[*choices.ARCHITECTURES], "message_weight": Share,
@@ -41,7 +42,7 @@ TYPES = {
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
     "head_batch_size": Count, "head_learning_rate": LearningRate, "head_max_epochs": Count,
     "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
-    "width": Annotated[int, Field(ge=0, le=10_000)], "pool": Count,
+    "width": Annotated[int, Field(ge=0, le=10_000)], "pool": Count, "check": Literal[*choices.SANITY_CHECKS], "dense_max_epochs": Count,
     "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],
 }
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -151,6 +152,8 @@ def contradictions(params: dict):
             yield f"width: {params['width']} is for networks with hidden units; allowed with model {model}: 0"
         elif params["rho"] and model == "lda":
             yield f"rho: {params['rho']:g} is for networks that are trained; allowed with model lda: 0"
+    if params.get("pool", 1) > 1 and params["augment"] != "none":
+        yield f"augment: {params['augment']!r} moves whole pixels; allowed with pool {params['pool']}: none"
     if training != "frozen" and model not in ("fc", "conv"):
         yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, fc and conv; allowed for {model}: frozen"
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
