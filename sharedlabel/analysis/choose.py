@@ -7,7 +7,6 @@ import pandas as pd
 
 from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, tables
-from sharedlabel.runs import parameters
 
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "n"]
 
@@ -21,9 +20,7 @@ def configurations(results: str = "results") -> pd.DataFrame:
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
     runs = runs.assign(variant=plots.name_variants(runs))
-    names = {name for method in parameters.method_names() for name in parameters.defaults(method)} - {"n", "seed"}
-    key = sorted((names | {"method"}) & set(runs.columns))
-    runs = runs.assign(configuration=runs.groupby(key, dropna=False).ngroup())
+    runs = runs.assign(configuration=tables.configurations(runs))
     by = ["configuration", "n"]
     odd = runs["seed"] % 2 == 1
     found = intervals.summary(runs[odd], "n_accuracy", by)
