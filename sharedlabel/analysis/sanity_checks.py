@@ -1,4 +1,4 @@
-"""Sanity checks of networks pruned before training (Frankle et al. 2021): each check minus the baseline run of the same network, rho and seed.
+"""Sanity checks of networks pruned before training (Frankle et al. 2021), each minus the baseline run of the same network, rho and seed.
 
 The runs are those of `small_dense.select_runs`. Where a check lost every path, its network names one class always: it counts with chance.
 """
@@ -28,7 +28,8 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
     baseline = baseline[[*PAIRED, "n", "accuracy", "chance"]].rename(columns={"accuracy": "baseline"})
     checks = select(runs, method="sanity_check")
     after = checks["check"] == "trained_first"
-    checks = checks.assign(kind=checks["check"].where(~after, checks["check"] + "_" + checks["pruner"]), collapsed=checks["accuracy"].isna())
+    kinds = checks["check"].where(~after, checks["check"] + "_" + checks["pruner"])
+    checks = checks.assign(kind=kinds, collapsed=checks["accuracy"].isna())
     checks = checks[checks["kind"].isin(list(KINDS))]
     whole = checks[checks["collapsed"]].drop(columns="n").merge(pd.DataFrame({"n": [float(n) for n in SHOWN_N]}), how="cross")
     checks = pd.concat([checks[~checks["collapsed"]], whole])[[*PAIRED, "n", "kind", "accuracy", "collapsed"]]
@@ -68,9 +69,11 @@ def claim_synflow(runs: pd.DataFrame) -> pd.DataFrame:
 CLAIMS = [
     Claim("shuffled-masks", "ours", "a mask needs its places: shuffled within its layers it recognises fewer tuples", "points",
           "the paired 95 % interval of shuffled minus the pruner's own lies below 0", claim_shuffled),
-    Claim("reinitialised-weights", "ours", f"a mask does not need its weights: drawn anew they change less than {LITTLE:g} points", "points",
+    Claim("reinitialised-weights", "ours", f"a mask does not need its weights: drawn anew they change less than {LITTLE:g} points",
+          "points",
           f"the paired 95 % interval of the difference lies within ±{LITTLE:g}", claim_reinitialised),
-    Claim("magnitude-after-training", "ours", "magnitude pruning after training to the same ρ recognises more than pruning before it", "points",
+    Claim("magnitude-after-training", "ours", "magnitude pruning after training to the same ρ recognises more than pruning before it",
+          "points",
           "the paired 95 % interval of the difference lies above 0", claim_magnitude),
     Claim("synflow-after-training", "ours", "SynFlow's score after training recognises more than before it", "points",
           "the paired 95 % interval of the difference lies above 0", claim_synflow),
@@ -87,8 +90,8 @@ def tabulate(runs: pd.DataFrame) -> pd.DataFrame:
             if part.empty:
                 continue
             by_n = intervals.summary(part, "difference", ["n"])
-            single = part[part["n"] == SHOWN_N[0]]
-            rows.append({"network": plots.case_title(case), "check": title, "lost every path": f"{single['collapsed'].sum()} of {len(single)}"}
+            lost = part.loc[part["n"] == SHOWN_N[0], "collapsed"]
+            rows.append({"network": plots.case_title(case), "check": title, "lost every path": f"{lost.sum()} of {len(lost)}"}
                         | {f"n = {n}": text for n, text in zip(by_n["n"], report.format_summary(by_n))})
     return pd.DataFrame(rows)
 

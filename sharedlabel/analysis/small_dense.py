@@ -1,9 +1,9 @@
 """Small dense networks beside pruned ones: who recognises more tuples at the same cost, and for how much less at the same accuracy.
 
 A configuration is all parameters of a run but its seed. Pruned are all methods of the study on a network pruned before training, with their
-heads and readouts; dense are the runs of the small_dense method. n-accuracies are in percent, tuples the `random` ones. FLOPs are of
-one image: 2 MACs, and the additions that pool its pixels. Weights are as in the paper's tables, those of convolutions and linear layers; of a
-head or a readout every parameter.
+heads and readouts; dense are the runs of the small_dense method. n-accuracies are in percent, tuples the `random` ones. FLOPs are
+of one image: 2 MACs, and the additions that pool its pixels. Weights are as in the paper's tables, those of convolutions and linear layers;
+of a head or a readout every parameter.
 """
 from pathlib import Path
 
@@ -117,8 +117,8 @@ def compare_with_front(runs: pd.DataFrame, cost: str, dense_models: tuple[str, .
         dense = select(found[found["dense"] & found["model"].isin(dense_models)], **wanted)
         for row in front(pruned, cost).to_dict("records") if len(dense) else ():
             affordable = dense[dense[cost] <= row[cost]]
-            case = {"dataset": row["dataset"], "case": f"{plots.TITLES[row['dataset']]}, {row['name']}", "n": row["n"], "pruned": row["name"],
-                    "pruned_cost": row[cost], "pruned_accuracy": row["mean"]}
+            case = {"dataset": row["dataset"], "case": f"{plots.TITLES[row['dataset']]}, {row['name']}", "n": row["n"],
+                    "pruned": row["name"], "pruned_cost": row[cost], "pruned_accuracy": row["mean"]}
             if len(affordable):
                 best = affordable.loc[affordable["mean"].idxmax()]
                 pairs = (values[best["configuration"], row["n"]] - values[row["configuration"], row["n"]]).dropna()
@@ -156,8 +156,8 @@ def claim_narrow_weights(runs: pd.DataFrame) -> pd.DataFrame:
     return claim_rows_of(compare_with_front(runs, "weights", tuple(choices.MODELS), same_network=True))
 
 
-RULE = ("the paired 95 % interval of the best dense network that costs no more, minus the pruned one, lies above 0; it fails where the difference "
-        "is negative and significant at 5 % among all cases (Holm)")
+RULE = ("the paired 95 % interval of the best dense network that costs no more, minus the pruned one, lies above 0; it fails where the "
+        "difference is negative and significant at 5 % among all cases (Holm)")
 CLAIMS = [
     Claim("dense-flops", "ours", "for no more FLOPs a small dense network recognises more tuples than any pruned one", "points", RULE,
           claim_flops),

@@ -32,8 +32,9 @@ def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
     figure.supylabel("n-accuracy (%)", fontsize=12)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return figure, (
-        f"n-accuracy against {small_dense.COSTS[cost]} on {plots.TITLES[dataset]}, four panels for n = 1, 5, 25 and 80, with the fronts of pruned "
-        f"and of small dense networks. Cost of the cheapest pruned network over that of the cheapest dense one: {'; '.join(told) or 'not comparable'}."
+        f"n-accuracy against {small_dense.COSTS[cost]} on {plots.TITLES[dataset]}, four panels for n = 1, 5, 25 and 80, with the fronts of "
+        "pruned and of small dense networks. Cost of the cheapest pruned network over that of the cheapest dense one: "
+        f"{'; '.join(told) or 'not comparable'}."
     )
 
 
@@ -46,8 +47,8 @@ def draw_area(ax, lines: dict[bool, pd.DataFrame], cost: str) -> None:
         place = np.searchsorted(line[cost], edges, side="right") - 1
         heights[kind] = np.where(place < 0, 0.0, line["mean"].to_numpy()[place])
     for kind, (_, colour, _) in KINDS.items():
-        ax.fill_between(edges, heights[kind], heights[not kind], where=heights[kind] > heights[not kind], step="post", color=colour, alpha=0.18,
-                        linewidth=0)
+        higher = heights[kind] > heights[not kind]
+        ax.fill_between(edges, heights[kind], heights[not kind], where=higher, step="post", color=colour, alpha=0.18, linewidth=0)
 
 
 def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
@@ -56,15 +57,17 @@ def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
         pruned, dense = (small_dense.cheapest(part[part["dense"] == kind], cost, accuracy) for kind in (False, True))
         if pruned is not None and dense is not None:
             factor = pruned[cost] / dense[cost]
-            ax.annotate("", (dense[cost], accuracy), (pruned[cost], accuracy), arrowprops={"arrowstyle": "->", "color": "0.15", "linewidth": 1.5})
-            ax.annotate(f"× {factor:.2g}", (np.sqrt(pruned[cost] * dense[cost]), accuracy - 2), ha="center", va="top", fontsize="medium")
+            arrow = {"arrowstyle": "->", "color": "0.15", "linewidth": 1.5}
+            ax.annotate("", (dense[cost], accuracy), (pruned[cost], accuracy), arrowprops=arrow)
+            ax.annotate(f"× {factor:.2g}", (np.sqrt(pruned[cost] * dense[cost]), accuracy - 2), ha="center", va="top")
             return [f"{factor:.2g} at {accuracy} per cent"]
     return []
 
 
 def draw_factors(found: pd.DataFrame, cost: str):
-    """How much more the cheapest pruned network costs than the cheapest dense one, against the n-accuracy that both reach; a panel a data set."""
-    datasets = [name for name in plots.TITLES if (found["dataset"] == name).any() and found[found["dataset"] == name]["dense"].nunique() == 2]
+    """How much more the cheapest pruned network costs than the cheapest dense one that reaches the same n-accuracy; a panel a data set."""
+    both = found.groupby("dataset")["dense"].nunique()
+    datasets = [name for name in plots.TITLES if both.get(name, 0) == 2]
     if not datasets:
         return None, ""
     figure, axes = plt.subplots(1, len(datasets), figsize=(3.4 * len(datasets), 4), layout="constrained", sharey=True, squeeze=False)
@@ -87,7 +90,7 @@ def draw_factors(found: pd.DataFrame, cost: str):
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     shown = factors[np.isfinite(factors["factor"]) & (factors["factor"] > 0)]
     return figure, (
-        f"{small_dense.COSTS[cost]} of the cheapest pruned network over that of the cheapest dense one, against the n-accuracy that both reach, one "
-        f"panel a data set, one curve an n. In {(shown['factor'] > 1).mean():.0%} of the points the dense one is cheaper; the median factor is "
-        f"{shown['factor'].median():.2g}."
+        f"{small_dense.COSTS[cost]} of the cheapest pruned network over that of the cheapest dense one, against the n-accuracy that both "
+        f"reach, one panel a data set, one curve an n. In {(shown['factor'] > 1).mean():.0%} of the points the dense one is cheaper; the "
+        f"median factor is {shown['factor'].median():.2g}."
     )

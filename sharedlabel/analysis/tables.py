@@ -13,8 +13,8 @@ def load_records(results: str | Path = "results", methods: Container[str] = choi
     """The records of `methods` below `results` as one tidy table: a row a run, n and protocol.
 
     Columns: `run`, `status`, every parameter (`names.LATER_PARAMETERS` filled in), the entries of `measures`, and of the network's parts
-    summed: `params_total`, `params_remaining`, `macs_dense` and `macs_live_image` (of one image;
-    `macs_live` is the tuple's), `additions` (that pool one image), `seconds`; of its training, `epochs` (how many), `best` and why it `stopped`. A run
+    summed: `params_total`, `params_remaining`, `macs_dense`, `macs_live_image` (of one image; `macs_live` is the tuple's) and
+    `additions` (that pool one image); `seconds`; of its training, `epochs` (how many), `best` and why it `stopped`. A run
     that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
     ValueError, which names the file, on one that is damaged.
     """
