@@ -2,6 +2,7 @@
 
 The runs are those of `small_dense.select_runs`. Where a check lost every path, its network names one class always: it counts with chance.
 """
+import numpy as np
 import pandas as pd
 
 from sharedlabel import choices
@@ -28,7 +29,7 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
     baseline = baseline[[*PAIRED, "n", "accuracy", "chance"]].rename(columns={"accuracy": "baseline"})
     checks = select(runs, method="sanity_check")
     after = checks["check"] == "trained_first"
-    kinds = checks["check"].where(~after, checks["check"] + "_" + checks["pruner"])
+    kinds = checks["check"].astype(str) + np.where(after, "_" + checks["pruner"].astype(str), "")
     checks = checks.assign(kind=kinds, collapsed=checks["accuracy"].isna())
     checks = checks[checks["kind"].isin(list(KINDS))]
     whole = checks[checks["collapsed"]].drop(columns="n").merge(pd.DataFrame({"n": [float(n) for n in SHOWN_N]}), how="cross")

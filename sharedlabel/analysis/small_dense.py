@@ -110,7 +110,7 @@ def compare_with_front(runs: pd.DataFrame, cost: str, dense_models: tuple[str, .
     COSTS of either. Where no dense configuration costs so little the estimate is nan. On both sides the best is that of the highest mean.
     """
     found, rows = configurations(runs), []
-    values = runs.set_index(["configuration", "n", "seed"])["accuracy"]
+    values = runs.set_index(["configuration", "n", "seed"])["accuracy"].sort_index()
     by = ["dataset", "n"] + (["model"] if same_network else [])
     for key, pruned in found[~found["dense"]].groupby(by):
         wanted = dict(zip(by, key))
@@ -127,7 +127,7 @@ def compare_with_front(runs: pd.DataFrame, cost: str, dense_models: tuple[str, .
             rows.append(case)
     columns = ["case", "n", "mean", "low", "high", "seeds", "dataset"]
     columns += [f"{kind}{what}" for kind in ("pruned", "dense") for what in ("", "_cost", "_accuracy")]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(["mean", "low", "high", "seeds"], float))
     return table.assign(verdict=judge_each(table)).rename(columns={"mean": "estimate"})
 
 
