@@ -6,26 +6,28 @@ promise is not the luck of the choice.
 import pandas as pd
 
 from sharedlabel import choices
-from sharedlabel.analysis import intervals, plots, report, tables
+from sharedlabel.analysis import intervals, plots, report, small_dense, tables
 
-KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "n"]
+KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
+        "pool", "n"]
 
 
 def configurations(results: str = "results") -> pd.DataFrame:
     """A row a configuration and n, with at least three seeds: KEPT, `chosen_by` (mean n-accuracy of seeds 0, 2, ...), and of the other
-    seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple and `weights`, means over all seeds. Random tuples.
+    seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple (two additions that pool pixels count as one) and `weights`, means over
+    all seeds. Random tuples.
     """
-    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout"))
-    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding"]
+    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout", "small_dense"))
+    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool"]
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
     runs = runs.assign(variant=plots.name_variants(runs))
-    runs = runs.assign(configuration=tables.configurations(runs))
+    runs = runs.assign(configuration=tables.configurations(runs), macs=runs["macs_live"] + runs["n"] * runs["additions"] / 2)
     by = ["configuration", "n"]
     odd = runs["seed"] % 2 == 1
     found = intervals.summary(runs[odd], "n_accuracy", by)
     found = found.merge(runs[~odd].groupby(by)["n_accuracy"].agg(chosen_by="mean", chosen_seeds="count").reset_index(), on=by)
-    costs = runs.groupby(by).agg(macs=("macs_live", "mean"), weights=("params_remaining", "mean")).reset_index()
+    costs = runs.groupby(by).agg(macs=("macs", "mean"), weights=("params_remaining", "mean")).reset_index()
     described = runs.drop_duplicates(by)[["configuration", *KEPT]]
     found = found.merge(costs, on=by).merge(described, on=by)
     return found[found["seeds"] + found["chosen_seeds"] > 2].drop(columns="chosen_seeds")
@@ -33,6 +35,8 @@ def configurations(results: str = "results") -> pd.DataFrame:
 
 def describe(row: pd.Series) -> str:
     """A configuration in words: "Conv, balanced, ρ = 2"."""
+    if row["method"] == "small_dense":
+        return small_dense.describe_dense(row["model"], int(row["width"]), int(row["pool"]))
     how = plots.TITLES.get(row["variant"])
     if row["method"] == "readout":
         units = f" of {row['hidden_units']:g} units" if row["readout"] == "mlp" else ""
