@@ -24,7 +24,8 @@ def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
         for kind, (label, colour, marker) in KINDS.items():
             points = part[part["dense"] == kind]
             ax.plot(points[cost], points["mean"], marker, color=colour, alpha=0.35, markersize=4, linestyle="")
-            ax.step(lines[kind][cost], lines[kind]["mean"], where="post", color=colour, linewidth=2)
+            costs, heights = [*lines[kind][cost], 1.5 * part[cost].max()], [*lines[kind]["mean"], lines[kind]["mean"].max()]
+            ax.step(costs, heights, where="post", color=colour, linewidth=2)
             ax.plot(lines[kind][cost], lines[kind]["mean"], marker, color=colour, markersize=6, linestyle="", label=label)
         told += [f"n = {n}: {words}" for words in draw_factor(ax, part, cost)]
         ax.set(title=f"n = {n}", xscale="log", ylim=(0, 103))
@@ -33,15 +34,14 @@ def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return figure, (
         f"n-accuracy against {small_dense.COSTS[cost]} on {plots.TITLES[dataset]}, four panels for n = 1, 5, 25 and 80, with the fronts of "
-        "pruned and of small dense networks. Cost of the cheapest pruned network over that of the cheapest dense one: "
-        f"{'; '.join(told) or 'not comparable'}."
+        f"pruned and of small dense networks. Of the cheapest that reach one accuracy, {'; '.join(told) or 'none can be compared'}."
     )
 
 
 def draw_area(ax, lines: dict[bool, pd.DataFrame], cost: str) -> None:
     """Shade what lies between the two fronts in the colour of the one that is higher, up to the largest cost."""
     edges = np.unique(np.concatenate([line[cost] for line in lines.values()]))
-    edges = np.append(edges, edges[-1] * 1.5)
+    edges = np.append(edges, edges[-1] * 1.5)  # as far as the lines go
     heights = {}
     for kind, line in lines.items():
         place = np.searchsorted(line[cost], edges, side="right") - 1
@@ -59,8 +59,9 @@ def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
             factor = pruned[cost] / dense[cost]
             arrow = {"arrowstyle": "->", "color": "0.15", "linewidth": 1.5}
             ax.annotate("", (dense[cost], accuracy), (pruned[cost], accuracy), arrowprops=arrow)
-            ax.annotate(f"× {factor:.2g}", (np.sqrt(pruned[cost] * dense[cost]), accuracy - 2), ha="center", va="top")
-            return [f"{factor:.2g} at {accuracy} per cent"]
+            words = f"{factor:.2g} × cheaper" if factor >= 1 else f"{1 / factor:.2g} × dearer"
+            ax.annotate(words, (np.sqrt(pruned[cost] * dense[cost]), accuracy - 2), ha="center", va="top")
+            return [f"the dense one is {words} at {accuracy} per cent"]
     return []
 
 
