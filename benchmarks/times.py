@@ -68,12 +68,13 @@ def step_seconds(network: nn.Module, x: Tensor, classes: int, precision: str = "
 
 @functools.cache
 def cnn_seconds(
-    dataset: str, model: str, pruner: str, rho: float, iterations: int, precision: str, batch_size: int, free: int
+    dataset: str, model: str, pruner: str, rho: float, iterations: int, precision: str, batch_size: int, free: int,
+    width: int = 0, pool: int = 1,
 ) -> tuple[float, float]:
     """(pruning, a step) of a CNN; with `free` layers that learn, what lies before them is computed once. No step where it collapses."""
     classes, side, _ = SETS[dataset]
-    shape = (choices.DATASETS[dataset].channels, side, side)
-    network = models.build(model, shape, classes, runtime.random_stream(0, "initialisation"))
+    shape = (choices.DATASETS[dataset].channels, side // pool, side // pool)
+    network = models.build(model, shape, classes, runtime.random_stream(0, "initialisation"), width=width)
     batch = torch.randn(classes, *shape), torch.arange(classes)
 
     def prune() -> None:
@@ -107,11 +108,10 @@ def run_seconds(run: dict) -> float:
     """What a run's training takes at most."""
     classes, side, images = SETS[run["dataset"]]
     images = images * (1 - run["held_out"])
-    baseline = run["method"] == "baseline"
-    batch_size = run["batch_size"] if baseline else run["tuples_per_batch"] * run.get("tuple_size", run.get("train_n"))
+    batch_size = run["batch_size"] if "tuples_per_batch" not in run else run["tuples_per_batch"] * run.get("tuple_size", run.get("train_n"))
     what = [run[name] for name in ("dataset", "model", "pruner", "rho", "prune_iterations", "precision")]
     if run["method"] not in ("cnn_lstm", "head_control"):
-        pruned, step = cnn_seconds(*what, batch_size, run["free_layers"] if run["method"] == "freeze_retrain" else 0)
+        pruned, step = cnn_seconds(*what, batch_size, run.get("free_layers", 0), run.get("width", 0), run.get("pool", 1))
         return pruned + step * images / batch_size * run["max_epochs"]
     shape = choices.DATASETS[run["dataset"]].channels, side, side
     embedder = models.embedder(models.build(run["model"], shape, classes, runtime.random_stream(0, "any")))

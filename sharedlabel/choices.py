@@ -88,6 +88,9 @@ def networks_for(channels: int) -> str:
 DATASETS = registered(DataSet, *sorted((PACKAGE / "data").glob("*.py")))
 DATASETS = dict(sorted(DATASETS.items(), key=lambda item: (pixels(item[1]), item[1].classes or 0)))
 MODELS = registered(Network, PACKAGE / "models.py")
+# Of pooled pixels, for the method small_dense.
+SMALL_MODELS = {"linear": Network("logistic regression"), "lda": Network("LDA"), "mlp": Network("one hidden layer")}
+SANITY_CHECKS = {"shuffled": "masks shuffled in layers", "reinitialised": "weights drawn anew", "trained_first": "pruned after training"}
 PRUNERS = registered(Pruner, *sorted((PACKAGE / "pruning").glob("*.py")))
 INITIALISATIONS = ("pytorch", "he")
 AUGMENTATIONS = ("none", "crop_flip")

@@ -1,4 +1,4 @@
-"""The cost of a prediction: multiply-accumulates (MACs) of weights, for one image. FLOPs are 2 MACs.
+"""The cost of a prediction: multiply-accumulates (MACs) of weights, for one image. FLOPs are 2 MACs, and the additions that pool pixels.
 
 A head's MACs, too, are for one image, one that follows others in the sequence. Biases, activations and averaging are not counted.
 """
@@ -97,6 +97,15 @@ def macs_head(alive: dict[str, Tensor], need: dict[str, Tensor], n: int) -> int:
     """
     recurrent = {name: mask for name, mask in alive.items() if name.endswith("weight_hh_l0")}
     return n * macs_live(alive, need) - macs_live(recurrent, need)
+
+
+def pooling_additions(shape: tuple[int, int, int], size: int) -> int:
+    """Additions of `data.average_pooled` for one image of `shape` (C, H, W), before pooling: size * size - 1 for every pixel that is left.
+
+    The division is a factor of the weights that read it, and costs nothing.
+    """
+    channels, height, width = shape
+    return channels * (height // size) * (width // size) * (size * size - 1)
 
 
 def joint_rho(network: dict[str, dict[str, int]]) -> float:

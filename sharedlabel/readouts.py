@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from sharedlabel import data, live, moments, training
+from sharedlabel import data, live, moments, pruning, training
 from sharedlabel.data import Images
 
 MOST_FEATURES = 512  # that an embedding may have
@@ -54,8 +54,9 @@ def fit_discriminant(readout: nn.Sequential, rows: Images, classes: int, shrinka
     """Give a linear readout the weights of linear discriminant analysis of `rows`, in one pass over batches of `at_once` images."""
     parts = torch.arange(len(rows), device=rows.labels.device).split(at_once)
     found = moments.pooled_moments(((rows.batch(part), rows.labels[part]) for part in parts), classes)
-    for parameter, value in zip(readout[0].parameters(), moments.linear_discriminant(found, shrinkage)):
-        parameter.copy_(value)
+    weight, bias = moments.linear_discriminant(found, shrinkage)
+    pruning.unmasked_parameter(readout[0]).copy_(weight)
+    readout[0].bias.copy_(bias)
 
 
 def part_costs(readout: nn.Sequential) -> dict[str, int]:

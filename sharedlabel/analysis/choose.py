@@ -6,22 +6,22 @@ promise is not the luck of the choice.
 import pandas as pd
 
 from sharedlabel import choices
-from sharedlabel.analysis import intervals, plots, report, tables
-from sharedlabel.runs import parameters
+from sharedlabel.analysis import intervals, plots, report, small_dense, tables
 
-KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "n"]
+KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
+        "pool", "n"]
 
 
 def load_runs(results: str = "results") -> pd.DataFrame:
-    """Everything measured of random tuples, a row a run and n: KEPT, the record's measures, `macs`, and `configuration`, a number."""
-    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout"))
-    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding"]
+    """Everything measured of random tuples, a row a run and n: KEPT, the record's measures, `configuration`, a number, and `macs` of the
+    tuple, two additions that pool pixels counted as one.
+    """
+    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout", "small_dense"))
+    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool"]
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
     runs = runs.assign(variant=plots.name_variants(runs))
-    names = {name for method in parameters.method_names() for name in parameters.defaults(method)} - {"n", "seed"}
-    key = sorted((names | {"method"}) & set(runs.columns))
-    return runs.assign(configuration=runs.groupby(key, dropna=False).ngroup(), macs=runs["macs_live"])
+    return runs.assign(configuration=tables.configurations(runs), macs=runs["macs_live"] + runs["n"] * runs["additions"] / 2)
 
 
 def configurations(results: str = "results") -> pd.DataFrame:
@@ -45,6 +45,8 @@ def summarise(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
 
 def describe(row: pd.Series) -> str:
     """A configuration in words: "Conv, balanced, ρ = 2"."""
+    if row["method"] == "small_dense":
+        return small_dense.describe_dense(row["model"], int(row["width"]), int(row["pool"]))
     how = plots.TITLES[row["variant"]]
     if row["method"] == "readout":
         units = f" of {row['hidden_units']:g} units" if row["readout"] == "mlp" else ""

@@ -19,9 +19,11 @@ from sharedlabel.analysis import (
     comparisons,
     readout,
     report,
+    sanity_checks,
     section_5_1,
     section_5_2,
     section_5_3,
+    small_dense,
     tables,
 )
 from sharedlabel.analysis.comparisons import Claim
@@ -46,6 +48,7 @@ SECTIONS = {
     "appendix_c_2": Section("C.2", appendix_c_2.CLAIMS, appendix_c_2.select_runs),
     "beyond_law": Section("the law", beyond_law.CLAIMS, beyond_law.select_runs),
     "beyond_readout": Section("readout", readout.CLAIMS, readout.select_runs),
+    "beyond_small_dense": Section("small dense networks", [*small_dense.CLAIMS, *sanity_checks.CLAIMS], small_dense.select_runs),
 }
 
 

@@ -13,12 +13,23 @@ def load_records(results: str | Path = "results", methods: Container[str] = choi
     """The records of `methods` below `results` as one tidy table: a row a run, n and protocol.
 
     Columns: `run`, `status`, every parameter (`names.LATER_PARAMETERS` filled in), the entries of `measures`, and of the network's parts
-    summed: `params_total`, `params_remaining`, `macs_dense` and `macs_live_image` (of one image;
-    `macs_live` is the tuple's), `seconds`; of its training, `epochs` (how many), `best` and why it `stopped`. A run
+    summed: `params_total`, `params_remaining`, `macs_dense`, `macs_live_image` (of one image; `macs_live` is the tuple's) and
+    `additions` (that pool one image); `seconds`; of its training, `epochs` (how many), `best` and why it `stopped`. A run
     that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
     ValueError, which names the file, on one that is damaged.
     """
     return gather(results, rows_of, methods)
+
+
+def every_method() -> list[str]:
+    """The methods that have a notebook; `load_records` without a choice has the paper's."""
+    return parameters.method_names()
+
+
+def configurations(table: pd.DataFrame) -> pd.Series:
+    """A number for each combination of all parameters but n and seed, which the rows of one combination share."""
+    names = {name for method in every_method() for name in parameters.defaults(method)} - {"n", "seed"}
+    return table.groupby(sorted((names | {"method"}) & set(table.columns)), dropna=False).ngroup()
 
 
 def check_distinct(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -58,6 +69,7 @@ def rows_of(record: dict, run: str) -> list[dict]:
     parts, trained = record["network"].values(), record["epochs"]
     network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
     network["macs_live_image"] = network.pop("macs_live")
+    network["additions"] = sum(part.get("additions", 0) for part in parts)
     epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None} | {key: trained.get(key) for key in ("best", "stopped")}
     everywhere = {name: names.LATER_PARAMETERS[name] for name in ("augment", "initialisation")}  # also of methods that cannot vary them
     base = {"run": run, "status": record["status"], **everywhere, **params, **network, **epochs}

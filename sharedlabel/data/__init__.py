@@ -5,13 +5,13 @@ A data set is small enough to lie in memory whole, so there are no loaders and n
 import torch
 
 from sharedlabel import choices
-from sharedlabel.data.images import Images, RandomCropFlip, augmented
+from sharedlabel.data.images import Images, RandomCropFlip, augmented, average_pooled
 from sharedlabel.data.location import DataError, root
 from sharedlabel.data.splits import by_class, check_tuple_size, gather_columns, sample_each_class, split
 from sharedlabel.runtime import random_stream
 
-__all__ = ["DataError", "Images", "RandomCropFlip", "augmented", "by_class", "check_tuple_size", "gather_columns", "load", "load_splits",
-           "root", "sample_each_class", "split"]
+__all__ = ["DataError", "Images", "RandomCropFlip", "augmented", "average_pooled", "by_class", "check_tuple_size", "gather_columns", "load",
+           "load_splits", "root", "sample_each_class", "split"]
 
 READERS = choices.functions(choices.DATASETS)
 

@@ -2,6 +2,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sharedlabel import choices
@@ -15,7 +16,7 @@ CROP_PADDING = 4  # pixels that a random crop may move by, as on CIFAR in He et 
 class Images:
     """Labelled images and the affine map that normalises them.
 
-    pixels: uint8 [N, C, H, W], or [N, D] once `gather` has picked columns for a live network.
+    pixels: uint8 [N, C, H, W] (float32 once pooled), or [N, D] once `gather` has picked columns for a live network.
     labels: int64 [N]. scale, shift: broadcast against one image; a batch is pixels * scale + shift,
     which has mean 0 and variance 1 a channel over the training set.
     """
@@ -91,6 +92,24 @@ class RandomCropFlip(Images):
 def reflect(position: Tensor, size: int) -> Tensor:
     """Positions up to size - 1 outside of 0 ... size - 1, reflect into it."""
     return size - 1 - (size - 1 - position.abs()).abs()
+
+
+def average_pooled(images: Images, size: int) -> Images:
+    """The images made small, [N, C, H / size, W / size]: the mean of every square of `size` x `size` pixels; 1 leaves them as they are.
+
+    ValueError unless `size` divides height and width.
+    """
+    _, height, width = images.shape
+    if height % size or width % size:
+        allowed = ", ".join(str(each) for each in range(1, min(height, width) + 1) if height % each == width % each == 0)
+        raise ValueError(
+            f"pool: {size} is not allowed; it divides an image's {height} x {width} pixels into squares, so it is one of {allowed} "
+            "(set in the parameters cell, papermill's -p or -y, or the study's YAML)"
+        )
+    if size == 1:
+        return images
+    with memory_guard("the data set"):
+        return replace(images, pixels=torch.cat([F.avg_pool2d(part.float(), size) for part in images.pixels.split(4096)]))
 
 
 def augmented(images: Images, augment: str, generator: torch.Generator) -> Images:

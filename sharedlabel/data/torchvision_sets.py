@@ -92,7 +92,6 @@ def read_cifar(name: str, kind: type) -> list[tuple[Tensor, Tensor]]:
 
 def check_files(name: str, folder: Path, md5: dict[str, str], download: Callable[[], object]) -> None:
     """Raise DataError unless all files of a data set are in its folder, downloaded if need be, and have these md5 sums."""
-    from torchvision.datasets.utils import check_integrity
 
     files = {folder / file: value for file, value in md5.items()}
     with exclusive_lock(root() / f"{folder.relative_to(root()).parts[0]}.lock"):

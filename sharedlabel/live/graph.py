@@ -49,7 +49,7 @@ def dense(module: nn.Module, attribute: str = "weight") -> nn.Parameter:
 
 
 class Shapes(fx.Interpreter):
-    """Runs a graph and notes every activation's shape, as `ShapeProp` does, whose first use imports sympy for a second."""
+    """Notes the shape of every activation as torch's ShapeProp does, which takes a third of a second to import."""
 
     def run_node(self, node: fx.Node):
         result = super().run_node(node)
@@ -80,16 +80,6 @@ def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
                 vars(module)[name].clear()
                 vars(module)[name].update(content)
     return traced.graph
-
-
-class Shapes(fx.Interpreter):
-    """Notes the shape of every activation as torch's ShapeProp does, which takes a third of a second to import."""
-
-    def run_node(self, node: fx.Node):
-        result = super().run_node(node)
-        if isinstance(result, Tensor):  # an LSTM gives a tuple, x.size(0) a number
-            node.meta["shape"] = tuple(result.shape[1:])
-        return result
 
 
 def layer_of(network: nn.Module, node: fx.Node) -> nn.Module | None:

@@ -51,7 +51,7 @@ def keep_top(scores: dict[str, Tensor], alive: dict[str, Tensor], count: int) ->
 
 def prune(
     network: nn.Module, pruner: str, rho: float, batch: Batch, iterations: int = 100, generator: torch.Generator | None = None,
-    keep_biases: bool = False,
+    keep_biases: bool = False, shuffled: bool = False,
 ) -> dict[str, Tensor]:
     """Prune `network` in place to exactly ceil(total / 10^rho) weights and return the masks.
 
@@ -59,7 +59,7 @@ def prune(
     after round i, total / 10^(rho i / iterations) weights are left, and the scores of all five pruners are
     computed anew (the paper runs "the pruning algorithm for 100 iterations"). The network is left in
     training mode. `generator` is for the random pruner. With `keep_biases` those of an LSTM head stay whole, and `total` counts
-    the others.
+    the others. `shuffled`: each layer keeps as many weights as the scores say, but random ones (a sanity check, Frankle et al. 2021).
     Raises ValueError on an unknown pruner, on no iteration, on a network that is pruned already and on a batch that the
     pruner cannot use (`scores.check_every_class`), FloatingPointError on a score that is not finite, and LayerCollapse (the network is then
     as it was) where rho leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
@@ -81,12 +81,14 @@ def prune(
     for i in range(1, iterations + 1) if rho > 0 else ():
         scores = PRUNERS[pruner](network, {name: w * alive[name] for name, w in original.items()}, batch, generator)
         alive = keep_top(scores, alive, remaining_weights(total, rho * i / iterations))
+    if shuffled:
+        alive = {name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask) for name, mask in alive.items()}
     alive = whole | alive
     network.train()
     if not connected(network, alive, batch[0].shape[1:]):
         empty = [name for name, mask in alive.items() if not mask.any()]
         raise LayerCollapse(
-            f"{pruner} at rho {rho} left no path from the input to an output: "
+            f"{pruner} at rho {rho}{' with shuffled masks' if shuffled else ''} left no path from the input to an output: "
             + (f"no weight is left in {', '.join(empty)}" if empty else "every layer keeps a weight, but they do not meet")
         )
     apply_masks(network, alive)

@@ -23,7 +23,10 @@ RECORDED_AS = {"standard_weight": "lam", "message_weight": "passing"}
 def run_name(params: dict) -> str:
     """A readable, unique name; params as in a record."""
     digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [params["dataset"], params["model"], params["method"], params["pruner"], f"rho{params['rho']:g}"]
+    parts = [params["dataset"], params["model"], params["method"]]
+    parts += [f"pool{params['pool']}", f"width{params['width']}"] if "pool" in params else []
+    parts += [params["pruner"], f"rho{params['rho']:g}"] if params["rho"] or "pool" not in params else []
+    parts += [params["check"]] if "check" in params else []
     parts += [f"n{params['train_n']}"] if "train_n" in params else []
     parts += [params["readout"] + (f"{params['hidden_units']}" if params["readout"] == "mlp" else "")] if "readout" in params else []
     return "-".join((*parts, f"seed{params['seed']}", digest))

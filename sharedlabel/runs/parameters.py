@@ -31,7 +31,7 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 # new method has and this table lacks is of its default's type.
 TYPES = {
     "dataset": Literal[*choices.DATASETS], "path": str, "image_size": Annotated[int, Field(ge=8, le=1024)],
-    "model": Literal[*choices.MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
+    "model": Literal[*choices.MODELS, *choices.SMALL_MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
     "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
     "batch_size": Count, "tuple_size": Count, "tuples_per_batch": CountOrAll, "standard_weight": Share, "free_layers": Count,
@@ -43,6 +43,7 @@ TYPES = {
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
     "head_score_n": CountOrAll, "head_batch_size": CountOrAll, "head_learning_rate": LearningRate, "head_max_epochs": Count,
     "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
+    "width": Annotated[int, Field(ge=0, le=10_000)], "pool": Count, "check": Literal[*choices.SANITY_CHECKS], "dense_max_epochs": Count,
     "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],
 }
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -193,7 +194,7 @@ def contradictions(params: dict):
     for name, only in {"path": "", "image_size": names.LATER_PARAMETERS["image_size"]}.items():
         if dataset != "folder" and params.get(name, only) != only:
             yield f"{name}: {show(params[name])} is for the data set folder; allowed with {dataset}: {only!r}"
-    network = choices.MODELS[model]
+    network = (choices.MODELS | choices.SMALL_MODELS)[model]
     try:
         names.results_folder(params["results"])
     except ValueError as error:
@@ -214,6 +215,15 @@ def contradictions(params: dict):
     for name, is_one in one_image:
         if network.batch_norm and is_one:
             yield f"{name}: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
+    if model in choices.SMALL_MODELS:
+        if "pool" not in params:
+            yield f"model: {model!r} is for the method small_dense; allowed: {', '.join(choices.MODELS)}"
+        elif params["width"] and model != "mlp":
+            yield f"width: {params['width']} is for networks with hidden units; allowed with model {model}: 0"
+        elif params["rho"] and model == "lda":
+            yield f"rho: {params['rho']:g} is for networks that are trained; allowed with model lda: 0"
+    if params.get("pool", 1) > 1 and params["augment"] != "none":
+        yield f"augment: {params['augment']!r} moves whole pixels; allowed with pool {params['pool']}: none"
     if training != "frozen" and network.embedding != "logits":
         others = " and ".join(name for name, each in choices.MODELS.items() if each.embedding == "logits")
         yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, {others}; allowed for {model}: frozen"

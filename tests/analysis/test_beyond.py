@@ -122,7 +122,7 @@ def test_the_example_names_classes_as_the_limit_does():
         assert [("wins" in text) for text in lead] == [int(w) != label for label, w in enumerate(winners)]
 
 
-@pytest.mark.parametrize("notebook", ["beyond_law", "beyond_readout"])
+@pytest.mark.parametrize("notebook", ["beyond_law", "beyond_readout", "beyond_small_dense"])
 def test_a_notebook_says_what_is_missing_where_there_is_one_run(notebook, tmp_path):
     run_notebook("baseline", {"dataset": "digits", "model": "fc", "rho": 1.0, "n": [1, 5], "max_epochs": 2, "prune_iterations": 5,
                               "tuples_per_class": 20, "device": "cpu"}, tmp_path)

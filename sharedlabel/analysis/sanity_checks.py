@@ -1,0 +1,106 @@
+"""Sanity checks of networks pruned before training (Frankle et al. 2021), each minus the baseline run of the same network, rho and seed.
+
+The runs are those of `small_dense.select_runs`. Where a check lost every path, its network names one class always: it counts with chance.
+"""
+import numpy as np
+import pandas as pd
+
+from sharedlabel import choices
+from sharedlabel.analysis import intervals, plots, report
+from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge, judge_negligible
+from sharedlabel.analysis.intervals import ROW
+from sharedlabel.analysis.small_dense import SHOWN_N, select
+
+LITTLE = 2.0  # points that count as no difference
+KINDS = {  # in the order of the table: a check, and for what is pruned after training the pruner
+    "shuffled": choices.SANITY_CHECKS["shuffled"], "reinitialised": choices.SANITY_CHECKS["reinitialised"],
+    "trained_first_magnitude": "pruned after training, magnitude", "trained_first_synflow": "pruned after training, SynFlow",
+}
+PAIRED = [*ROW, "seed", "max_epochs", "precision", "learning_rate", "batch_size"]
+
+
+def differences(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a check's run and n: PAIRED, `kind` (one of KINDS), `accuracy`, `baseline`, `difference`, `collapsed`.
+
+    The baseline is pruned by SynFlow in 100 rounds, and so are the masks that are shuffled or given other weights.
+    """
+    baseline = select(runs, method="baseline", pruner="synflow", prune_iterations=100, initialisation="pytorch", augment="none")
+    baseline = baseline.assign(chance=100 * baseline["tuples_per_class"] / baseline["tuples"])
+    baseline = baseline[[*PAIRED, "n", "accuracy", "chance"]].rename(columns={"accuracy": "baseline"})
+    checks = select(runs, method="sanity_check")
+    after = checks["check"] == "trained_first"
+    kinds = checks["check"].astype(str) + np.where(after, "_" + checks["pruner"].astype(str), "")
+    checks = checks.assign(kind=kinds, collapsed=checks["accuracy"].isna())
+    checks = checks[checks["kind"].isin(list(KINDS))]
+    whole = checks[checks["collapsed"]].drop(columns="n").merge(pd.DataFrame({"n": [float(n) for n in SHOWN_N]}), how="cross")
+    checks = pd.concat([checks[~checks["collapsed"]], whole])[[*PAIRED, "n", "kind", "accuracy", "collapsed"]]
+    found = checks.merge(baseline, on=[*PAIRED, "n"], validate="many_to_one").astype({"n": int})
+    found["accuracy"] = found["accuracy"].astype(float).fillna(found["chance"])
+    return found.assign(difference=found["accuracy"] - found["baseline"])
+
+
+def claim_difference(runs: pd.DataFrame, kind: str, decide) -> pd.DataFrame:
+    """The cases of a claim about one kind of check: a network and an n each; `decide(low, high)` gives the verdict."""
+    found = intervals.summary(select(differences(runs), kind=kind), "difference", [*ROW, "n"])
+    cases = [plots.case_title(case) for case in zip(*(found[name] for name in ROW))]
+    verdicts = [decide(low, high) for low, high in zip(found["low"], found["high"])]
+    return found.rename(columns={"mean": "estimate"}).assign(case=cases, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
+
+
+def claim_shuffled(runs: pd.DataFrame) -> pd.DataFrame:
+    """Shuffled masks minus the pruner's own; the claim holds where that is negative."""
+    return claim_difference(runs, "shuffled", lambda low, high: judge(-high, -low))
+
+
+def claim_reinitialised(runs: pd.DataFrame) -> pd.DataFrame:
+    """Weights drawn anew minus the weights that were scored."""
+    return claim_difference(runs, "reinitialised", lambda low, high: judge_negligible(low, high, LITTLE))
+
+
+def claim_magnitude(runs: pd.DataFrame) -> pd.DataFrame:
+    """Magnitude pruning after training minus pruning before it."""
+    return claim_difference(runs, "trained_first_magnitude", judge)
+
+
+def claim_synflow(runs: pd.DataFrame) -> pd.DataFrame:
+    """SynFlow's score after training minus before it."""
+    return claim_difference(runs, "trained_first_synflow", judge)
+
+
+CLAIMS = [
+    Claim("shuffled-masks", "ours", "a mask needs its places: shuffled within its layers it recognises fewer tuples", "points",
+          "the paired 95 % interval of shuffled minus the pruner's own lies below 0", claim_shuffled),
+    Claim("reinitialised-weights", "ours", f"a mask does not need its weights: drawn anew they change less than {LITTLE:g} points",
+          "points",
+          f"the paired 95 % interval of the difference lies within ±{LITTLE:g}", claim_reinitialised),
+    Claim("magnitude-after-training", "ours", "magnitude pruning after training to the same ρ recognises more than pruning before it",
+          "points",
+          "the paired 95 % interval of the difference lies above 0", claim_magnitude),
+    Claim("synflow-after-training", "ours", "SynFlow's score after training recognises more than before it", "points",
+          "the paired 95 % interval of the difference lies above 0", claim_synflow),
+]
+
+
+def tabulate(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a network and check: mean n-accuracy of the baseline, and the check minus it at SHOWN_N, with how many runs lost every path."""
+    found, rows = differences(runs), []
+    for case in plots.cases(found, ROW):
+        own = plots.select_case(found, case)
+        for kind, title in KINDS.items():
+            part = own[own["kind"] == kind]
+            if part.empty:
+                continue
+            by_n = intervals.summary(part, "difference", ["n"])
+            lost = part.loc[part["n"] == SHOWN_N[0], "collapsed"]
+            rows.append({"network": plots.case_title(case), "check": title, "lost every path": f"{lost.sum()} of {len(lost)}"}
+                        | {f"n = {n}": text for n, text in zip(by_n["n"], report.format_summary(by_n))})
+    return pd.DataFrame(rows)
+
+
+def tabulate_baselines(runs: pd.DataFrame) -> pd.DataFrame:
+    """n-accuracy of the networks that the checks stand beside, of the same seeds."""
+    found = differences(runs).drop_duplicates([*ROW, "seed", "n"])
+    means = intervals.summary(found, "baseline", [*ROW, "n"])
+    means = means.assign(text=report.format_summary(means)).pivot(index=ROW, columns="n", values="text").add_prefix("n = ").reset_index()
+    means.insert(0, "network", [plots.case_title(case) for case in zip(*(means[name] for name in ROW))])
+    return means.drop(columns=ROW).rename_axis(columns=None)

@@ -1,0 +1,97 @@
+"""Figures of small dense networks beside pruned ones; each function returns a figure and its alternative text."""
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from sharedlabel.analysis import plots, small_dense
+
+DENSE, PRUNED = plots.PALETTE[0], plots.PALETTE[1]
+KINDS = {True: ("small dense", DENSE, "o"), False: ("pruned before training", PRUNED, "^")}
+ARROW_AT = (90, 70, 50, 30)  # n-accuracies at which a cost factor is written, the first that both fronts reach
+
+
+def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
+    """n-accuracy of every configuration against its cost, a panel an n; lines are the fronts, the area between has the winner's colour."""
+    own = small_dense.select(found, dataset=dataset)
+    if own["dense"].nunique() < 2:
+        return None, ""
+    figure, axes = plt.subplots(2, 2, figsize=(9.2, 6.6), layout="constrained", sharex=True)
+    told = []
+    for ax, n in zip(axes.flat, small_dense.SHOWN_N):
+        part = small_dense.select(own, n=n)
+        lines = {kind: small_dense.front(part[part["dense"] == kind], cost) for kind in KINDS}
+        draw_area(ax, lines, cost)
+        for kind, (label, colour, marker) in KINDS.items():
+            points = part[part["dense"] == kind]
+            ax.plot(points[cost], points["mean"], marker, color=colour, alpha=0.35, markersize=4, linestyle="")
+            costs, heights = [*lines[kind][cost], 1.5 * part[cost].max()], [*lines[kind]["mean"], lines[kind]["mean"].max()]
+            ax.step(costs, heights, where="post", color=colour, linewidth=2)
+            ax.plot(lines[kind][cost], lines[kind]["mean"], marker, color=colour, markersize=6, linestyle="", label=label)
+        told += [f"n = {n}: {words}" for words in draw_factor(ax, part, cost)]
+        ax.set(title=f"n = {n}", xscale="log", ylim=(0, 103))
+    figure.supxlabel(small_dense.COSTS[cost], fontsize=12)
+    figure.supylabel("n-accuracy (%)", fontsize=12)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    return figure, (
+        f"n-accuracy against {small_dense.COSTS[cost]} on {plots.TITLES[dataset]}, four panels for n = 1, 5, 25 and 80, with the fronts of "
+        f"pruned and of small dense networks. Of the cheapest that reach one accuracy, {'; '.join(told) or 'none can be compared'}."
+    )
+
+
+def draw_area(ax, lines: dict[bool, pd.DataFrame], cost: str) -> None:
+    """Shade what lies between the two fronts in the colour of the one that is higher, up to the largest cost."""
+    edges = np.unique(np.concatenate([line[cost] for line in lines.values()]))
+    edges = np.append(edges, edges[-1] * 1.5)  # as far as the lines go
+    heights = {}
+    for kind, line in lines.items():
+        place = np.searchsorted(line[cost], edges, side="right") - 1
+        heights[kind] = np.where(place < 0, 0.0, line["mean"].to_numpy()[place])
+    for kind, (_, colour, _) in KINDS.items():
+        higher = heights[kind] > heights[not kind]
+        ax.fill_between(edges, heights[kind], heights[not kind], where=higher, step="post", color=colour, alpha=0.18, linewidth=0)
+
+
+def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
+    """An arrow from the pruned to the dense front at one accuracy that both reach, with the factor of their costs; it in words."""
+    for accuracy in ARROW_AT:
+        pruned, dense = (small_dense.cheapest(part[part["dense"] == kind], cost, accuracy) for kind in (False, True))
+        if pruned is not None and dense is not None:
+            factor = pruned[cost] / dense[cost]
+            arrow = {"arrowstyle": "->", "color": "0.15", "linewidth": 1.5}
+            ax.annotate("", (dense[cost], accuracy), (pruned[cost], accuracy), arrowprops=arrow)
+            words = f"{factor:.2g} × cheaper" if factor >= 1 else f"{1 / factor:.2g} × dearer"
+            ax.annotate(words, (np.sqrt(pruned[cost] * dense[cost]), accuracy - 2), ha="center", va="top")
+            return [f"the dense one is {words} at {accuracy} per cent"]
+    return []
+
+
+def draw_factors(found: pd.DataFrame, cost: str):
+    """How much more the cheapest pruned network costs than the cheapest dense one that reaches the same n-accuracy; a panel a data set."""
+    both = found.groupby("dataset")["dense"].nunique()
+    datasets = [name for name in plots.TITLES if both.get(name, 0) == 2]
+    if not datasets:
+        return None, ""
+    figure, axes = plt.subplots(1, len(datasets), figsize=(3.4 * len(datasets), 4), layout="constrained", sharey=True, squeeze=False)
+    targets = list(range(5, 100))
+    factors = small_dense.equal_accuracy(found, cost, targets)
+    for ax, dataset in zip(axes[0], datasets):
+        for colour, n in zip(plots.PALETTE, small_dense.SHOWN_N):
+            own = small_dense.select(factors, dataset=dataset, n=n)
+            own = own[np.isfinite(own["factor"]) & (own["factor"] > 0)]
+            ax.plot(own["target"], own["factor"], color=colour, linewidth=2, label=f"n = {n}")
+        ax.axhline(1, color="0.2", linewidth=1)
+        ax.set(title=plots.TITLES[dataset], yscale="log", xlim=(0, 100), xlabel="n-accuracy reached (%)")
+    low, high = axes[0, 0].get_ylim()
+    axes[0, 0].set(ylim=(min(low, 0.3), max(high, 3)), ylabel=f"{small_dense.COSTS[cost]}:\npruned / dense")
+    for ax in axes[0]:
+        ax.axhspan(1, ax.get_ylim()[1], color=DENSE, alpha=0.08, linewidth=0)
+        ax.axhspan(ax.get_ylim()[0], 1, color=PRUNED, alpha=0.08, linewidth=0)
+    axes[0, 0].text(3, axes[0, 0].get_ylim()[1] / 1.3, "dense is cheaper", color=DENSE, va="top", fontweight="bold")
+    axes[0, 0].text(3, axes[0, 0].get_ylim()[0] * 1.2, "pruned is cheaper", color=PRUNED, va="bottom", fontweight="bold")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    shown = factors[np.isfinite(factors["factor"]) & (factors["factor"] > 0)]
+    return figure, (
+        f"{small_dense.COSTS[cost]} of the cheapest pruned network over that of the cheapest dense one, against the n-accuracy that both "
+        f"reach, one panel a data set, one curve an n. In {(shown['factor'] > 1).mean():.0%} of the points the dense one is cheaper; the "
+        f"median factor is {shown['factor'].median():.2g}."
+    )
