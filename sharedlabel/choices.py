@@ -18,7 +18,12 @@ DATASETS = {
     "tinyimagenet": DataSet("Tiny ImageNet", 3, 50),
 }
 MODELS = {"fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20"}
-PRUNERS = {"random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}
+PRUNERS = {
+    "random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow",
+    "snip_tuple": "SNIP, tuple's loss", "snip_half": "SNIP, balanced loss",
+}
+PAPER_PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")  # what appendix C.2 compares
+BUDGETS = ("weights", "macs")  # what rho says how many are left of
 INITIALISATIONS = ("pytorch", "he")
 AUGMENTATIONS = ("none", "crop_flip")
 PRECISIONS = ("float32", "bfloat16")

@@ -20,7 +20,7 @@ def panels(found: pd.DataFrame) -> list[tuple]:
 def draw_accuracy(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     """n-accuracy against rho, a curve for each pruner in 100 rounds; runs that collapsed are left out, the dotted line is guessing."""
     found = appendix_c_2.measured(runs)
-    found = found[found["pruning"].isin(choices.PRUNERS)]
+    found = found[found["pruning"].isin(choices.PAPER_PRUNERS)]
     if found.empty:
         return None, ""
     drawn, text = panels(found), ["n-accuracy against ρ, a curve for each pruner in 100 rounds"]
@@ -63,7 +63,7 @@ def draw_prices(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     """n-accuracy at the least n against the FLOPs of one image, a curve for each pruner in 100 rounds, a point a rho."""
     least = min(appendix_c_2.SIZES)
     found = appendix_c_2.measured(runs)
-    found = found[found["pruning"].isin(choices.PRUNERS) & (found["n"] == least)]
+    found = found[found["pruning"].isin(choices.PAPER_PRUNERS) & (found["n"] == least)]
     if found.empty:
         return None, ""
     cases, text = plots.cases(found), [f"n-accuracy at n = {least} against the FLOPs of one image, a curve for each pruner in 100 rounds"]

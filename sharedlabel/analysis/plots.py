@@ -40,7 +40,7 @@ METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron",
             "head_per_image_balanced", "head_tuple_mean_balanced", "balanced_table_2",
             "head_per_image_baseline", "head_tuple_mean_baseline")  # what section 5.3 compares (`name_variants`)
-PRUNINGS = (*choices.PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
+PRUNINGS = (*choices.PAPER_PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
 CURVE_ORDER = {  # in the order of their colours
     "pruning": PRUNINGS, "method": METHODS, "variant": VARIANTS,
     "order": (*choices.READING_ORDERS, "head_per_image_balanced", "head_tuple_mean_balanced"),

@@ -10,7 +10,7 @@ from sharedlabel import ROOT
 
 # Parameters that methods got after the first records were committed, and the value that those records had without saying so.
 # With that value they are in no name and in no record, so that an old record keeps its name and is found as done.
-LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10}
+LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10, "budget": "weights"}
 
 # Parameters that have another name in records and in the hash of a run's name than in notebooks and studies: they were renamed
 # after the first records were committed.
@@ -26,7 +26,8 @@ def parameters_of(recorded: dict) -> dict:
 def run_name(params: dict) -> str:
     """A readable, unique name; params as in a record."""
     digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [params["dataset"], params["model"], params["method"], params["pruner"], f"rho{params['rho']:g}"]
+    parts = [params["dataset"], params["model"], params["method"], params["pruner"]]
+    parts += [("rho" if params.get("budget", "weights") == "weights" else "macs") + f"{params['rho']:g}"]
     parts += [f"n{params['train_n']}"] if "train_n" in params else []
     parts += [params["readout"] + (f"{params['hidden_units']}" if params["readout"] == "mlp" else "")] if "readout" in params else []
     return "-".join((*parts, f"seed{params['seed']}", digest))

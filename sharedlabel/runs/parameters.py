@@ -30,7 +30,8 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 # new method has and this table lacks is of its default's type.
 TYPES = {
     "dataset": Literal[*choices.DATASETS], "model": Literal[*choices.MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
-    "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0, lt=2**63)],
+    "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "budget": Literal[*choices.BUDGETS], "prune_iterations": Count,
+    "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
     "batch_size": Count, "tuple_size": Count, "tuples_per_batch": Count, "standard_weight": Share, "free_layers": Count,
     "learning_rate": LearningRate, "max_epochs": Count, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
