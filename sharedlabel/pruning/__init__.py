@@ -53,6 +53,7 @@ def keep_within(scores: dict[str, Tensor], macs: dict[str, Tensor], alive: dict[
     """Masks of the `alive` weights with the highest score per MAC, as many as cost no more than `budget` together (at least one).
 
     macs: what each weight costs, in the shape of its score; one that costs nothing counts as one MAC in its score. Ties as in `keep_top`.
+    A negative score (of `random`, `grasp`) is divided likewise.
     """
     per_mac = {name: score / macs[name].clamp(min=1) for name, score in scores.items()}
     flat, price = (torch.cat([each[name][alive[name]] for name in alive]) for each in (per_mac, macs))
