@@ -11,7 +11,7 @@ from sharedlabel import ROOT, choices
 from sharedlabel.analysis import intervals, plots, report, tables
 from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge_each
 from sharedlabel.analysis.intervals import ROW
-from sharedlabel.runs import studies
+from sharedlabel.runs import checkpoints, studies
 
 STUDY = "side_information"
 SIZES = [1, 5, 25]  # the n that are compared
@@ -160,6 +160,21 @@ def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
                                                                 order.index((table["budget"][i], table["pruner"][i]))))]
     table.insert(0, "pruning", [f"{pruning_title(b, p)}, ρ = {rho:g}" for b, rho, p in zip(table["budget"], table["rho"], table["pruner"])])
     return table.drop(columns=keys).rename(columns=READINGS).reset_index(drop=True)
+
+
+CONV_LAYERS = {"0": "first convolution", "2": "second convolution", "5": "linear layer"}  # of the network Conv, by the modules' names
+
+
+def tabulate_layers(runs: pd.DataFrame, dataset: str, results: str | Path = f"benchmarks/{STUDY}") -> pd.DataFrame:
+    """Where the live weights of Conv are: a row a pruning, a column a layer, means over seeds; from the checkpoints."""
+    part = runs[(runs["dataset"] == dataset) & (runs["model"] == "conv") & (runs["n"] == 1) & (runs["reading"] == "baseline")]
+    rows = []
+    for budget, pruner in prunings(part):
+        for run in part[(part["budget"] == budget) & (part["pruner"] == pruner) & ~part["collapsed"].astype(bool)].itertuples():
+            tensors = checkpoints.load(ROOT / results / dataset / "conv" / f"{run.run}.json")
+            counts = {title: len(tensors[f"{layer}.index"]) for layer, title in CONV_LAYERS.items()}
+            rows.append({"pruning": f"{pruning_title(budget, pruner)}, ρ = {run.rho:g}"} | counts)
+    return pd.DataFrame(rows).groupby("pruning", sort=False).mean().round() if rows else pd.DataFrame()
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:

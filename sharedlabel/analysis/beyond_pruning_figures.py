@@ -2,6 +2,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib import ticker
 
 from sharedlabel.analysis import beyond_pruning, intervals, plots
 from sharedlabel.analysis.beyond_pruning import SIZES, TOLD, USUAL
@@ -25,6 +26,9 @@ def draw_costs(runs: pd.DataFrame, case: tuple, reading: str = "baseline"):
                 ax.plot(same["macs"].mean(), same["accuracy"].mean(), markersize=10, markeredgecolor="black", **how)
             ax.plot([], [], label=beyond_pruning.pruning_title(budget, pruner), **how)
         ax.set(title=f"n = {n}", xscale="log", xlabel="MACs of an image", ylim=(0, 103))
+        ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.minorticks_off()
     axes[0].set_ylabel("n-accuracy (%)")
     figure.suptitle(f"{plots.case_title(case)}, {beyond_pruning.READINGS[reading]}", fontsize="medium")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4, frameon=False)
@@ -58,7 +62,7 @@ def draw_differences(runs: pd.DataFrame, other: str = "snip"):
         ax.set(title=f"n = {n}", xlabel=f"minus {plots.TITLES[other]} (points)")
     labels = [f"{beyond_pruning.budget_title(line[:3], line[3])}, {beyond_pruning.READINGS[line[4]]}" for line in lines]
     axes[0].set_yticks(range(len(lines)), labels=labels)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(lines) - 0.5, -0.5)
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncol=2, frameon=False)
     return figure, (
