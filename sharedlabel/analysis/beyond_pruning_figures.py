@@ -59,6 +59,8 @@ def draw_differences(runs: pd.DataFrame, other: str = "snip"):
                 ax.errorbar(mean, at, xerr=[mean - low, high - mean], fmt="o", color=COLOURS[one], markersize=5,
                             label=beyond_pruning.pruning_title("weights", one))
         ax.axvline(0, color="0.4", linewidth=1)
+        left, right = ax.get_xlim()
+        ax.set_xlim(max(left, -100), min(right, 100))  # of two seeds an interval may be wider than anything possible
         ax.set(title=f"n = {n}", xlabel=f"minus {plots.TITLES[other]} (points)")
     labels = [f"{beyond_pruning.budget_title(line[:3], line[3])}, {beyond_pruning.READINGS[line[4]]}" for line in lines]
     axes[0].set_yticks(range(len(lines)), labels=labels)
