@@ -5,6 +5,7 @@ A head's MACs, too, are for one image, one that follows others in the sequence. 
 import copy
 import math
 import sys
+from collections.abc import Callable
 
 from torch import Tensor, nn
 from torch.nn.utils.prune import is_pruned
@@ -80,13 +81,41 @@ def macs_live(alive: dict[str, Tensor], need: dict[str, Tensor]) -> int:
     weight is used once, if its output is live, and so is an LSTM's (its four gates live and die with their unit); a
     convolution's once for every live position of its output channel (padding included, as for the dense count).
     """
-    total = 0
-    for name, mask in alive.items():
-        layer = name.rpartition(".")[0]
-        if not pruning.is_bias(name):
-            used = need[layer].flatten(1).sum(1) if need[layer].dim() == 3 else need[layer].long()
-            total += int((mask.flatten(1).sum(1) * used.repeat(len(mask) // len(used))).sum())
-    return total
+    return sum(int((alive[name].flatten(1).sum(1) * used).sum()) for name, used in uses(alive, need).items())
+
+
+def after_pruning(alive: dict[str, Tensor], need: dict[str, Tensor], budget: str = "weights") -> dict[str, int]:
+    """What pruning adds to `part_costs` of a CNN: `macs_live`, and under a budget of MACs `params_remaining`, which rho does not tell."""
+    found = {"macs_live": macs_live(alive, need)}
+    return found if budget == "weights" else found | {"params_remaining": sum(int(mask.sum()) for mask in alive.values())}
+
+
+def uses(alive: dict[str, Tensor], need: dict[str, Tensor]) -> dict[str, Tensor]:
+    """How often each row of weights is used for one image, int64 [rows] by parameter name; arguments as in `macs_live`."""
+    found = {}
+    for name in (name for name in alive if not pruning.is_bias(name)):
+        live_entries = need[name.rpartition(".")[0]]
+        used = live_entries.flatten(1).sum(1) if live_entries.dim() == 3 else live_entries.long()
+        found[name] = used.repeat(len(alive[name]) // len(used))
+    return found
+
+
+def weight_macs(network: nn.Module, shape: tuple[int, ...]) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
+    """For `pruning.prune` under a budget of MACs: masks -> MACs of each weight for one image of `shape`, in the weight's shape.
+
+    They are those that it has, or would have, in the live network of these masks: a convolution's weight costs as much as positions of
+    its output channel are live. `network` is not pruned, and stays as it is.
+    """
+    masked = copy.deepcopy(network)
+    pruning.apply_masks(masked, pruning.masks(masked))
+
+    def macs(alive: dict[str, Tensor]) -> dict[str, Tensor]:
+        for name, (module, attribute) in pruning.prunable_tensors(masked).items():
+            getattr(module, f"{attribute}_mask").copy_(alive[name])
+        rows = uses(alive, live.live_activations(masked, shape))
+        return {name: used.view(-1, *[1] * (alive[name].dim() - 1)).expand_as(alive[name]) for name, used in rows.items()}
+
+    return macs
 
 
 def macs_head(alive: dict[str, Tensor], need: dict[str, Tensor], n: int) -> int:

@@ -15,8 +15,8 @@ def build(
     """A dense network for images of `shape` (C, H, W), with PyTorch's default initialisation or He's (`he_normal`).
 
     `width`: hidden units, or channels of the first convolution, which all other layers widen with; 0 is the one
-    of its function, for the paper's networks the paper's. The weights are drawn from `generator`'s stream alone and on the CPU, so that they do not depend
-    on what ran before or on the device.
+    of its function, for the paper's networks the paper's. The weights are drawn from `generator`'s stream alone and on the CPU,
+    so that they do not depend on what ran before or on the device.
     """
     if model not in BUILDERS:
         raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(BUILDERS)}")

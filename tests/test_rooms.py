@@ -9,7 +9,7 @@ import pytest
 from sharedlabel import ROOT
 
 PACKAGE = ROOT / "sharedlabel"
-ROOMS = ["choices", "folders", "runtime", "data", "tuples", "models", "heads", "pruning", "live", "losses", "training", "embeddings",
+ROOMS = ["choices", "folders", "runtime", "data", "tuples", "losses", "models", "heads", "pruning", "live", "training", "embeddings",
          "predictors", "moments", "readouts", "metrics", "costs", "runs", "inference", "analysis"]  # from the ground up
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -15,7 +15,9 @@ from IPython.display import display
 from sharedlabel.analysis import (
     appendix_a_3,
     appendix_c_2,
+    beyond_dependent,
     beyond_law,
+    beyond_pruning,
     comparisons,
     readout,
     report,
@@ -49,6 +51,8 @@ SECTIONS = {
     "beyond_law": Section("the law", beyond_law.CLAIMS, beyond_law.select_runs),
     "beyond_readout": Section("readout", readout.CLAIMS, readout.select_runs),
     "beyond_small_dense": Section("small dense networks", [*small_dense.CLAIMS, *sanity_checks.CLAIMS], small_dense.select_runs),
+    "beyond_pruning": Section("pruning", beyond_pruning.CLAIMS, lambda results: beyond_pruning.select_runs()),
+    "beyond_dependent": Section("views", beyond_dependent.CLAIMS, beyond_dependent.select_runs),
 }
 
 

@@ -63,26 +63,31 @@ class Images:
 
 @dataclass(frozen=True)
 class RandomCropFlip(Images):
-    """Images of which every batch shows new random crops, half of them mirrored left to right.
+    """Images of which every batch shows new random crops, half of them mirrored left to right unless `mirrors` is False.
 
-    A crop is the image shifted by up to `CROP_PADDING` pixels each way. The gap is filled with the image's own reflection. `pixels`
+    A crop is the image shifted by up to `padding` pixels each way. The gap is filled with the image's own reflection. `pixels`
     stay whole, because any pixel may move into the `columns` (int64, indices into the flattened image) that a batch returns:
     [C, H, W], or [D] after `gather`. Only those columns are looked up.
     """
 
     generator: torch.Generator
     columns: Tensor
+    mirrors: bool = True
+    padding: int = CROP_PADDING
 
     def batch(self, index: Tensor | slice) -> Tensor:
+        return torch.addcmul(self.shift, self.views(index).to(self.scale.dtype), self.scale)
+
+    def views(self, index: Tensor | slice) -> Tensor:
+        """Pixels of new random crops of the images `index`, in their own type: [B, C, H, W], or [B, D] after `gather`."""
         (_, height, width), device = self.shape, self.labels.device
         row = index if isinstance(index, Tensor) else torch.arange(len(self), device=device)[index]
         row = row.view(*row.shape, *[1] * self.columns.dim())
-        down, right = torch.randint(-CROP_PADDING, CROP_PADDING + 1, (2, *row.shape), generator=self.generator).to(device)
-        mirrored = torch.randint(2, row.shape, generator=self.generator).bool().to(device)
+        down, right = torch.randint(-self.padding, self.padding + 1, (2, *row.shape), generator=self.generator).to(device)
+        mirrored = torch.randint(2 if self.mirrors else 1, row.shape, generator=self.generator).bool().to(device)
         channel, y, x = self.columns // (height * width), self.columns // width % height, self.columns % width
         y, x = reflect(y + down, height), reflect(torch.where(mirrored, width - 1 - x, x) + right, width)
-        pixels = self.pixels.flatten(1)[row, (channel * height + y) * width + x]
-        return torch.addcmul(self.shift, pixels.to(self.scale.dtype), self.scale)
+        return self.pixels.flatten(1)[row, (channel * height + y) * width + x]
 
     def gather(self, columns: Tensor) -> "RandomCropFlip":
         scale, shift = (t.expand(self.shape).flatten()[columns] for t in (self.scale, self.shift))

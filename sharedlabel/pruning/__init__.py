@@ -2,9 +2,12 @@
 
 Prunable are the weights of convolutions and linear layers; biases and BatchNorm are neither counted
 nor pruned. Of an LSTM head every parameter is, biases included. (That alone gives the paper's totals.)
+What rho counts is weights, or the multiply-accumulates (MACs) of one image, and then scores are per MAC.
 Masks are put on the modules with `torch.nn.utils.prune`, so that a pruned network is an ordinary one of
 PyTorch's ecosystem.
 """
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
@@ -25,7 +28,7 @@ from sharedlabel.pruning.masks import (
 from sharedlabel.pruning.scores import Batch
 
 __all__ = ["LSTM_TENSORS", "PRUNERS", "Batch", "LayerCollapse", "apply_masks", "check_enough_weights", "connected", "format_masks",
-           "is_bias", "keep_top", "masks", "prunable_tensors", "prune", "remaining_weights",
+           "is_bias", "keep_top", "keep_within", "masks", "prunable_tensors", "prune", "remaining_weights",
            "shortest_path", "unmasked_parameter", "weights"]
 
 PRUNERS = choices.functions(choices.PRUNERS)
@@ -49,17 +52,32 @@ def keep_top(scores: dict[str, Tensor], alive: dict[str, Tensor], count: int) ->
     return kept
 
 
+def keep_within(scores: dict[str, Tensor], macs: dict[str, Tensor], alive: dict[str, Tensor], budget: int) -> dict[str, Tensor]:
+    """Masks of the `alive` weights with the highest score per MAC, as many as cost no more than `budget` together (at least one).
+
+    macs: what each weight costs, in the shape of its score; one that costs nothing counts as one MAC in its score. Ties as in `keep_top`.
+    A negative score (of `random`, `grasp`) is divided likewise.
+    """
+    per_mac = {name: score / macs[name].clamp(min=1) for name, score in scores.items()}
+    flat, price = (torch.cat([each[name][alive[name]] for name in alive]) for each in (per_mac, macs))
+    spent = price[flat.argsort(descending=True, stable=True)].cumsum(0)
+    return keep_top(per_mac, alive, max(1, int((spent <= budget).sum())))
+
+
 def prune(
     network: nn.Module, pruner: str, rho: float, batch: Batch, iterations: int = 100, generator: torch.Generator | None = None,
-    keep_biases: bool = False, shuffled: bool = False,
+    keep_biases: bool = False, shuffled: bool = False, macs: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
 ) -> dict[str, Tensor]:
     """Prune `network` in place to exactly ceil(total / 10^rho) weights and return the masks.
 
     `iterations` rounds of scoring and masking follow the exponential schedule of the SynFlow paper:
-    after round i, total / 10^(rho i / iterations) weights are left, and the scores of all five pruners are
+    after round i, total / 10^(rho i / iterations) weights are left, and the scores of all pruners are
     computed anew (the paper runs "the pruning algorithm for 100 iterations"). The network is left in
     training mode. `generator` is for the random pruner. With `keep_biases` those of an LSTM head stay whole, and `total` counts
     the others. `shuffled`: each layer keeps as many weights as the scores say, but random ones (a sanity check, Frankle et al. 2021).
+    With `macs` (masks -> what each weight costs under them, `costs.weight_macs`) rho counts MACs: the weights of the highest score per MAC
+    stay that cost at most total / 10^(rho i / iterations) together, and in the end none that costs nothing, as it is dead. How
+    many they are follows. As costs are those before a round's masking, the MACs left may be fewer.
     Raises ValueError on an unknown pruner, on no iteration, on a network that is pruned already and on a batch that the
     pruner cannot use (`scores.check_every_class`), FloatingPointError on a score that is not finite, and LayerCollapse (the network is then
     as it was) where rho leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
@@ -75,12 +93,15 @@ def prune(
         raise ValueError(f"the weights of {', '.join(zeros)} are all 0, and so are their scores by {pruner}: nothing tells them apart")
     whole = masks(network)
     alive = {name: mask for name, mask in whole.items() if not (keep_biases and is_bias(name))}
-    total = sum(mask.numel() for mask in alive.values())
-    check_enough_weights(network, total, rho)
+    total = sum(int(each.sum()) for each in (macs(whole) if macs else alive).values())
+    check_enough_weights(network, total, rho, "MACs" if macs else "weights")
     original = {name: w.detach() for name, w in weights(network).items() if name in alive}
     for i in range(1, iterations + 1) if rho > 0 else ():
         scores = PRUNERS[pruner](network, {name: w * alive[name] for name, w in original.items()}, batch, generator)
-        alive = keep_top(scores, alive, remaining_weights(total, rho * i / iterations))
+        left = remaining_weights(total, rho * i / iterations)
+        alive = keep_within(scores, macs(alive), alive, left) if macs else keep_top(scores, alive, left)
+    if macs:
+        alive = {name: alive[name] & (cost > 0) for name, cost in macs(alive).items()}
     if shuffled:
         alive = {name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask) for name, mask in alive.items()}
     alive = whole | alive

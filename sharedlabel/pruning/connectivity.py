@@ -24,13 +24,16 @@ def shortest_path(network: nn.Module) -> int:
     return length[node]
 
 
-def check_enough_weights(network: nn.Module, total: int, rho: float) -> None:
-    """Raise LayerCollapse where rho leaves fewer of `total` weights than the shortest path from input to output has."""
+def check_enough_weights(network: nn.Module, total: int, rho: float, unit: str = "weights") -> None:
+    """Raise LayerCollapse where rho leaves fewer of `total` weights than the shortest path from input to output has.
+
+    `unit`: what rho counts; a weight costs at least one MAC.
+    """
     left, needed = remaining_weights(total, rho), shortest_path(network)
     if left < needed:
         most = math.floor(1e4 * math.log10(total / needed)) / 1e4
         raise LayerCollapse(
-            f"rho: {rho} leaves {left} of {total} weights, and this network needs at least {needed} to connect "
+            f"rho: {rho} leaves {left} of {total} {unit}, and this network needs at least {needed} to connect "
             f"its input to an output; it bears rho <= {most}"
         )
 

@@ -1,16 +1,18 @@
-"""The five pruners, each one score.
+"""The pruners, each one score: the paper's five, and two that know of tuples.
 
 A score is a function of the network, its weights as masked so far (by parameter name), a batch and a
 random stream, and gives one tensor a weight tensor: the higher, the sooner kept. To add a pruner, write
 such a function under a decorator `choices.Pruner`. Scores by loss or flow set the network's mode for their pass; `prune`
 leaves it training.
 """
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from sharedlabel import choices
+from sharedlabel import choices, losses
 from sharedlabel.heads import LinearisedLSTMHead, LSTMHead
 from sharedlabel.pruning.masks import is_bias
 from sharedlabel.pruning.masks import weights as weights_of
@@ -32,15 +34,36 @@ def magnitude(network: nn.Module, weights: dict[str, Tensor], batch: Batch, gene
 
 @choices.Pruner("SNIP")
 def snip(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-    """Connection sensitivity |theta * dL/dtheta| (Lee et al. 2019), L the cross entropy of the batch.
+    """Connection sensitivity |theta * dL/dtheta| (Lee et al. 2019), L the cross entropy of the batch (`sensitivity`)."""
+    return sensitivity(network, weights, batch, losses.standard)
+
+
+@choices.Pruner("SNIP, tuple's loss")
+def snip_tuple(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """SNIP that knows of tuples: L is the cross entropy of each class's mean output, a batch being one tuple of every class.
+
+    Ours; it is the paper's closing question. The loss is that of section 4.2 (`losses.average_same_label`).
+    """
+    return sensitivity(network, weights, batch, losses.average_same_label)
+
+
+@choices.Pruner("SNIP, balanced loss")
+def snip_half(network: nn.Module, weights: dict[str, Tensor], batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """SNIP on the balanced loss: half that of `snip`, half that of `snip_tuple` (`losses.balanced` at lambda = 1/2)."""
+    return sensitivity(network, weights, batch, losses.balanced)
+
+
+def sensitivity(
+    network: nn.Module, weights: dict[str, Tensor], batch: Batch, loss: Callable[[Tensor, Tensor], Tensor]
+) -> dict[str, Tensor]:
+    """|theta * dL/dtheta| of every weight, L = loss(outputs [B, l], labels [B]) of the batch.
 
     Float32; BatchNorm normalises by the batch, as in training, and its running statistics stay as they are. The whole
     batch is one pass, so memory grows with it (WideResNet-20: 4 MiB an image, `grasp` 10).
     """
     images, labels = check_every_class(network, batch)
     inputs, state = differentiable_state(network, weights)
-    loss = F.cross_entropy(functional_call(network.train(), state, (images,)), labels)
-    gradients = torch.autograd.grad(loss, list(inputs.values()))
+    gradients = torch.autograd.grad(loss(functional_call(network.train(), state, (images,)), labels), list(inputs.values()))
     return {name: (w * g).abs().detach() for name, w, g in zip(weights, inputs.values(), gradients)}
 
 

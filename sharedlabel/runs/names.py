@@ -10,7 +10,8 @@ from sharedlabel import ROOT
 
 # Parameters that methods got after the first records were committed, and the value that those records had without saying so.
 # With that value they are in no name and in no record, so that an old record keeps its name and is found as done.
-LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10, "image_size": 32}
+LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10, "image_size": 32,
+                    "budget": "weights"}
 
 # Likewise, but their value then was that of another parameter.
 LATER_SAME_AS = {"head_score_n": "train_n"}
@@ -23,9 +24,10 @@ RECORDED_AS = {"standard_weight": "lam", "message_weight": "passing"}
 def run_name(params: dict) -> str:
     """A readable, unique name; params as in a record."""
     digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
+    counted = "rho" if params.get("budget", "weights") == "weights" else "macs"
     parts = [params["dataset"], params["model"], params["method"]]
     parts += [f"pool{params['pool']}", f"width{params['width']}"] if "pool" in params else []
-    parts += [params["pruner"], f"rho{params['rho']:g}"] if params["rho"] or "pool" not in params else []
+    parts += [params["pruner"], f"{counted}{params['rho']:g}"] if params["rho"] or "pool" not in params else []
     parts += [params["check"]] if "check" in params else []
     parts += [f"n{params['train_n']}"] if "train_n" in params else []
     parts += [params["readout"] + (f"{params['hidden_units']}" if params["readout"] == "mlp" else "")] if "readout" in params else []

@@ -32,7 +32,8 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 TYPES = {
     "dataset": Literal[*choices.DATASETS], "path": str, "image_size": Annotated[int, Field(ge=8, le=1024)],
     "model": Literal[*choices.MODELS, *choices.SMALL_MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
-    "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0, lt=2**63)],
+    "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "budget": Literal[*choices.BUDGETS], "prune_iterations": Count,
+    "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
     "batch_size": Count, "tuple_size": Count, "tuples_per_batch": CountOrAll, "standard_weight": Share, "free_layers": Count,
     "learning_rate": LearningRate, "max_epochs": Count, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
