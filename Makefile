@@ -7,7 +7,7 @@
 ## make sections           overview and section notebooks executed anew from results/, and the README's figure; after new records
 ## make claims             the README's scoreboard, from results/; after new records
 ## make site               README, docs and executed notebooks as one static site in runs/site/html; executes and downloads nothing
-## make lab                JupyterLab with the notebooks
+## make lab                JupyterLab with copies of the notebooks, in runs/lab: what is tried out there changes no grid
 ## make cpu                on a machine without a GPU, before anything else: torch's CPU build, 4 GB less to download
 ##
 ## The environment is made in .venv on first use (VENV=FOLDER: there instead; PYTHON=python3.12: with that Python).
@@ -19,6 +19,7 @@ BIN = $(call quoted,$(VENV))/bin/python -m
 SNAKEMAKE = $(BIN) snakemake $(if $(CORES),--cores $(CORES)) $(if $(FORCE),--forceall) $(FLAGS)
 DIGITS = runs/digits-study
 SITE = runs/site
+LAB = runs/lab
 EXECUTED = notebooks/overview.ipynb notebooks/sections/*.ipynb
 # This checkout's code, also where checkouts share an environment. (A comment behind a value would add its spaces to it.)
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
@@ -66,7 +67,8 @@ site: venv
 	@echo; echo Open $(call quoted,$(CURDIR)/$(SITE)/html/index.html)
 
 lab: venv
-	$(BIN) jupyter lab --ip=127.0.0.1 $(FLAGS)
+	@$(call quoted,$(VENV))/bin/python tools/lab.py $(call quoted,$(LAB))
+	$(BIN) jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=$(call quoted,$(LAB)) --LabApp.default_url=/lab/tree/notebooks/overview.ipynb $(FLAGS)
 
 cpu:
 	@$(PYTHON) tools/environment.py $(call quoted,$(VENV)) --cpu

@@ -128,7 +128,7 @@ def alternative_texts(notebook: Path) -> dict[str, str]:
 
 def write_formula(display: str):
     def visit(translator, node: nodes.Element) -> None:
-        formula = convert(node.astext(), display=display)
+        formula = convert(node.astext().replace(r"\arg", r"\operatorname{arg}"), display=display)
         translator.body.append(f'<div class="formula">{formula}</div>' if display == "block" else formula)
         raise nodes.SkipNode
     return visit

@@ -76,7 +76,7 @@ def closed_form_readout() -> tuple:
 
 
 def behind_on_fifty_classes() -> tuple:
-    """Balanced training on batches of fifty classes behind the baseline: the last n where significantly at rho = 2; at how many n at 2.5."""
+    """Balanced on batches of fifty classes behind the baseline: the last n where significantly at rho = 2; at how many n at 2.5."""
     runs, (records, curves) = section_5_2.select_runs(tables.load_records()), section_5_2_settings.load_settings("benchmarks/settings")
     own = section_5_2_training.select_curves(tables.load_curves(), runs)
     found = section_5_2_settings.batch_differences(records, own=curves, curves=own, runs=runs)
