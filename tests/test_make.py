@@ -80,6 +80,14 @@ def test_make_study_ends_with_a_page_to_open(checkout):
     assert len(list((checkout / "runs" / "digits-study").rglob("*-seed*.json"))) == 8
 
 
+def test_make_lab_works_on_copies_in_any_path(checkout):
+    done = make(checkout, "lab", "FLAGS=--version")
+    assert done.returncode == 0, done.stderr
+    lab = checkout / "runs" / "lab"
+    assert {file.name for file in lab.rglob("*.ipynb")} == {file.name for file in (checkout / "notebooks").rglob("*.ipynb")}
+    assert (lab / "params" / "digits.yaml").read_text() == STUDY
+
+
 @pytest.mark.parametrize("study, named", [
     ("it's", "study: No closing quotation: it's"), ("it's my own.yaml", "it's my own.yaml: has 'runs';"), ("$HOME", "'$HOME'"),
 ])

@@ -81,7 +81,7 @@ def draw_pruning(runs: pd.DataFrame) -> tuple[Figure, str]:
     left.plot(costs.index, costs["params_remaining"], "o-", color=plots.PALETTE[0], label="weights left")
     left.plot(costs.index, 2 * costs["macs_live_image"], "s-", color=plots.PALETTE[1], label="FLOPs of an image")
     left.set(yscale="log", xlabel="ρ", title="What is left")
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="lower left")
     found = intervals.summary(runs.assign(per_cent=100 * runs["n_accuracy"]), "per_cent", ["n", "rho"])
     for n, colour, marker in zip((1, 5, 25), plots.PALETTE[2:], "oD^"):
         own = found[found["n"] == n]

@@ -189,6 +189,19 @@ def panel_row(titles: list[str], height: float):
     return figure, list(axes[0])
 
 
+def describe_curves(figure, largest: bool = False) -> str:
+    """What a figure's labelled curves show, for its alternative text: the first and the last value of each, or where each is largest."""
+    told = []
+    for ax in figure.axes if figure else []:
+        for line in ax.get_lines():
+            points = [(y, x) for x, y in zip(*line.get_data()) if y == y]
+            if points and not line.get_label().startswith("_"):
+                shown = [max(points)] if largest else [points[0], points[-1]]
+                values = ", ".join(f"largest at {x:g}" if largest else f"{y:.3g} at {x:g}" for y, x in shown)
+                told.append(f"{' '.join(ax.get_title().split())}, {line.get_label()}: {values}")
+    return "; ".join(told) + "."
+
+
 def n_axis(ax) -> None:
     """Tuple sizes on a logarithmic x axis."""
     ax.set(xlabel="n", xscale="log")
@@ -196,10 +209,10 @@ def n_axis(ax) -> None:
     ax.minorticks_off()
 
 
-def legend_below(figure, title: str | None = None, columns: int = 6) -> None:
+def legend_below(figure, title: str | None = None, columns: int = 6, **how) -> None:
     """One legend of the curves of all panels, below them: numbers sorted, names in the order of TITLES."""
     found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
     order = {name: place for place, name in enumerate(TITLES.values())}
     with contextlib.suppress(ValueError):  # other words stay in the order in which they were drawn
         found = dict(sorted(found.items(), key=lambda each: order[each[0]] if each[0] in order else float(each[0])))
-    figure.legend(found.values(), found.keys(), title=title, loc="outside lower center", ncols=columns, frameon=False)
+    figure.legend(found.values(), found.keys(), title=title, loc="outside lower center", ncols=columns, frameon=False, **how)

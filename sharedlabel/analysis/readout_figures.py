@@ -36,11 +36,11 @@ def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
             ax.plot(paper["params_remaining"], paper[f"n{n}"], "*", color="0.25", markersize=10, label="the paper's Table 2", linestyle="")
         ax.set(xscale="log", xlabel="weights" if cost == "weights" else "MACs of an image", ylim=(0, 103))
     axes[0].set_ylabel("n-accuracy (%)")
-    plots.legend_below(figure, columns=3)
-    return figure, (
-        f"n-accuracy against {cost} on {plots.case_title(case[:3])}, three panels for n = 2, 5 and 40, a marker for each readout and head. "
-        "Readouts with few weights lie far above the averaged logits, which are at the left."
-    )
+    plots.legend_below(figure, columns=3, columnspacing=1)
+    means = part[part["n"].isin(LADDER_N)].groupby(["rung", "n"])["accuracy"].mean().unstack().reindex(readout.RUNGS).dropna(how="all")
+    each = [f"{readout.RUNGS[rung]} {', '.join(f'{value:.0f}' for value in row)}" for rung, row in zip(means.index, means.to_numpy())]
+    sizes = " and ".join(map(str, means.columns))
+    return figure, f"n-accuracy against {cost} on {plots.case_title(case[:3])}, per cent at n = {sizes}: {'; '.join(each)}."
 
 
 def draw_curves(runs: pd.DataFrame, cases: list[tuple]):
@@ -63,7 +63,7 @@ def draw_curves(runs: pd.DataFrame, cases: list[tuple]):
         plots.n_axis(ax)
     axes[0].set_ylabel("n-accuracy (%)")
     plots.legend_below(figure, columns=3)
-    return figure, "n-accuracy against n by readout, one panel a CNN, with 95 % bands over seeds."
+    return figure, f"n-accuracy against n by readout, a panel a CNN, with 95 per cent bands over seeds. {plots.describe_curves(figure)}"
 
 
 def draw_needed(found: pd.DataFrame):
@@ -84,4 +84,6 @@ def draw_needed(found: pd.DataFrame):
         ax.minorticks_off()
     axes[0].set_ylabel("images needed for 95 %")
     plots.legend_below(figure)
-    return figure, "Images needed for an n-accuracy of 95 % against rho: markers measured, lines predicted, for averaged logits and LDA."
+    return figure, (
+        f"Images needed for an n-accuracy of 95 per cent against ρ: markers measured, lines predicted. {plots.describe_curves(figure)}"
+    )

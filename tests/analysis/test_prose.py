@@ -1,7 +1,8 @@
 """Numbers that stand in prose: what was measured is computed again from the records, everything else is named here as no result.
 
-The prose is that of the README, of docs/, of the overview and of the section notebooks. Their cells compute and need no test of this kind.
+The prose is that of the README, of docs/, of the overview and of the section notebooks, whose captions and alternative texts count, too.
 """
+import ast
 import json
 import math
 import re
@@ -33,12 +34,19 @@ WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "sev
 
 @cache
 def prose(document: str) -> str:
-    """The text of a document as one line: of a notebook its Markdown cells, without what `make claims` writes."""
+    """The text of a document as one line, without what `make claims` writes; of a notebook its Markdown cells and what its code says."""
     text = (ROOT / document).read_text()
     if document.endswith(".ipynb"):
-        text = "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+        text = "\n\n".join(source if kind == "markdown" else " ".join(phrases(source)) for kind, source in cells)
     text = re.sub(r"<!-- scoreboard.*<!-- end of scoreboard -->", "", text, flags=re.DOTALL)
     return " ".join(re.sub(r"^ *\d+\. ", "", text, flags=re.MULTILINE).split())  # numbered lists are not results
+
+
+def phrases(code: str) -> list[str]:
+    """The strings in code that are text: those of five words or more."""
+    constants = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+    return [value for value in constants if isinstance(value, str) and len(value.split()) >= 5]
 
 
 # ---- what was measured
@@ -202,9 +210,11 @@ NO_RESULTS = {
         "4 GB (MNIST, digits) or 8", "waits (0.3 GB)",
     ],
     "docs/security.md": ["127.0.0.1"],
-    "notebooks/overview.ipynb": ["10^ρ", "3.32 bits", "and 90 % wanted"],
+    "notebooks/overview.ipynb": ["10^ρ", "3.32 bits", "and 90 % wanted", "any n up to 80"],
     "notebooks/sections/appendix_a_3.ipynb": ["100 a class", "above 98 %"],
-    "notebooks/sections/appendix_c_2.ipynb": ["for 100 iterations", "in 100 rounds", "the one of 100 rounds", "come out 0.1 away"],
+    "notebooks/sections/appendix_c_2.ipynb": [
+        "for 100 iterations", "in 100 rounds", "the one of 100 rounds", "come out 0.1 away", "more than 2.5 %",
+    ],
     "notebooks/sections/beyond_law.ipynb": [
         "1,000 of each of ten classes, 200 of each of a hundred", "fails at n = 1 and 2", "200 tuples of a class, at 1 %",
         "predict n = 1 and 2 much better",
@@ -213,9 +223,10 @@ NO_RESULTS = {
         "with probability 1", "it is 0 for", "close to 100 %", "512 features", "after 40 epochs at most, heads after 160",
         "et al. 2017", "et al. 2018",
     ],
-    "notebooks/sections/section_5_1.ipynb": ["CIFAR-10 at 3 to 4.5", "$W$ is 1 where", "in 97.5 %"],
+    "notebooks/sections/section_5_1.ipynb": ["CIFAR-10 at 3 to 4.5", "$W$ is 1 where", "in 97.5 %", "log2(1 − n-accuracy)"],
     "notebooks/sections/section_5_2.ipynb": [
         "end at 100 %", "20 epochs", "of 100 images instead of 64", "in 95 of 100 cases", "by 0.1 %", "waits for 10 epochs", "start at 0",
+        "n from 1 to 80", "excludes 0", "the last 20 epochs",
     ],
     "notebooks/sections/section_5_3.ipynb": ["(at 5 % after", "200 units", "512 pooled features", "pooled to 512 values", "100 a class"],
 }
