@@ -96,11 +96,11 @@ def show_scoreboard(board: pd.DataFrame, folder: str = "sections") -> None:
     rows = []
     for row in board.itertuples():
         title, colour = SECTIONS[row.section].title, report.VERDICT_COLOURS[row.verdict]
-        cells = [html.escape(text) for text in (capitalise(row.claim), row.source, row.paper or "-", row.estimate)]
-        cells.append(f'<b style="color: {colour}; white-space: nowrap">{row.verdict}</b>')
-        cells.append(f'<a href="{folder}/{row.section}.ipynb">{title}</a>')
+        verdict = f'<b style="color: {colour}; white-space: nowrap">{row.verdict}</b>'
+        told = [html.escape(text) for text in (row.source, row.paper or "-", row.estimate)]
+        cells = [html.escape(capitalise(row.claim)), verdict, *told, f'<a href="{folder}/{row.section}.ipynb">{title}</a>']
         rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
-    names = ("claim", "made in", "the paper's number", "ours", "verdict", "decided in")
+    names = ("claim", "verdict", "made in", "the paper's number", "ours", "decided in")
     head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)
     table = f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     plain = board[["claim", "source", "paper", "estimate", "verdict", "section"]].to_string(index=False)

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 from conftest import make_environment
 
@@ -117,8 +119,11 @@ def lab(tmp_path_factory):
         threading.Thread(target=process.stdout.read, daemon=True).start()  # so that the pipe is never full
         yield Lab(*found.groups(), home / "lab")
     finally:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]  # kernels are in groups of their own
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        for left in psutil.wait_procs(family, timeout=30)[1]:
+            left.kill()
+        process.wait()
 
 
 @pytest.fixture
@@ -126,15 +131,17 @@ def open_notebook(lab, chromium):
     """A function that opens a notebook in JupyterLab and returns the page once its kernel waits; kernels go at the end."""
     def open_notebook(name: str):
         page.goto(f"{lab.url}lab/tree/{name}?reset&token={lab.token}")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
         return page
 
     page = chromium.new_page(viewport={"width": 1300, "height": 900})
+    page.set_default_timeout(120_000)  # of a busy machine
     yield open_notebook
     page.close()
     for kernel in json.loads(lab.ask("api/kernels")):
-        lab.ask(f"api/kernels/{kernel['id']}", "DELETE")
+        with contextlib.suppress(urllib.error.HTTPError):  # one that is just being restarted; it goes with the server
+            lab.ask(f"api/kernels/{kernel['id']}", "DELETE")
 
 
 def wait_until(done, what: str, seconds: float = 300):
@@ -144,7 +151,7 @@ def wait_until(done, what: str, seconds: float = 300):
         with contextlib.suppress(json.JSONDecodeError, FileNotFoundError):
             if found := done():
                 return found
-        time.sleep(0.5)
+        time.sleep(1)
     pytest.fail(f"{what}: not within {seconds} seconds")
 
 
@@ -155,7 +162,7 @@ def test_a_notebook_opens_and_opening_it_changes_nothing(open_notebook, lab, nam
     page = open_notebook(name)
     assert page.locator(".jp-RenderedMarkdown h1").first.inner_text().strip("¶")
     assert not page.locator("mjx-merror, .jp-RenderedText[data-mime-type='application/vnd.jupyter.error'], .jp-Dialog").count()
-    page.wait_for_function("!document.querySelector('.jp-mod-current.jp-mod-dirty')", timeout=20_000)  # it was saved
+    page.wait_for_function("!document.querySelector('.jp-mod-current.jp-mod-dirty')")  # it was saved
     assert read(lab.root / name)["cells"] == json.loads(committed)["cells"]  # JupyterLab notes in the copy which kernel opened it
     assert (ROOT / name).read_bytes() == committed
 
@@ -172,6 +179,7 @@ def test_a_notebook_runs_from_a_clean_kernel_without_error_or_warning(open_noteb
 
     def executed() -> list[dict]:
         """The code cells, when all have run or one has failed."""
+        page.keyboard.press("Control+s")  # what saves by itself waits the longer the slower the machine is
         cells = [cell for cell in read(lab.root / name)["cells"] if cell["cell_type"] == "code"]
         failed = any(output["output_type"] == "error" for cell in cells for output in cell["outputs"])
         return cells if failed or [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1)) else []
@@ -187,7 +195,7 @@ def test_an_edit_that_is_saved_by_itself_changes_no_grid(open_notebook, lab):
     page.locator(".jp-CodeCell .cm-line", has_text="prune_iterations = 100").click()
     page.keyboard.press("End")
     page.keyboard.type("0")
-    wait_until(lambda: "prune_iterations = 1000\n" in "".join(read(lab.root / name)["cells"][2]["source"]), "the edit is saved", 30)
+    wait_until(lambda: "prune_iterations = 1000\n" in "".join(read(lab.root / name)["cells"][2]["source"]), "the edit is saved", 60)
     assert "prune_iterations = 100\n" in "".join(read(ROOT / name)["cells"][2]["source"])
     done, _, planned, *_ = studies.progress("mnist", tables.load_records("results")["run"], "results").split()
     assert done == planned

@@ -112,6 +112,7 @@ def open_page(chromium, address):
     """A function that opens a page of the site; at the end nothing may have failed, and nothing come from elsewhere."""
     def open_page(name: str, width: int):
         page = chromium.new_page(viewport={"width": width, "height": 900})
+        page.set_default_timeout(120_000)  # of a busy machine
         page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("requestfailed", lambda request: faults.append(request.url))
@@ -129,6 +130,8 @@ def test_no_page_is_wider_than_the_window_and_every_picture_is_there(open_page, 
     for name in sorted(pages):
         page = open_page(name, width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name}, its tables unfolded"
         hidden = page.evaluate("[...document.images].filter(image => !image.complete || !image.naturalWidth).map(image => image.src)")
         assert not hidden, name
         assert not RAW_LATEX.search(page.evaluate("document.title")), name
