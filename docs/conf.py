@@ -20,7 +20,7 @@ author = "The authors of sharedlabel"
 copyright = author
 extensions = ["myst_nb"]
 include_patterns = [
-    "README.md", "CONTRIBUTING.md", "docs/*.md", "benchmarks/*.md", "sharedlabel/live/README.md",
+    "README.md", "CONTRIBUTING.md", "docs/*.md", "benchmarks/*.md", "sharedlabel/*/README.md",
     "notebooks/*.ipynb", "notebooks/*/*.ipynb",
 ]
 exclude_patterns = ["**/.ipynb_checkpoints"]
@@ -49,7 +49,8 @@ CONTENTS = """
 ```{toctree}
 :hidden:
 :caption: Read
-notebooks/overview
+:glob:
+notebooks/*
 ```
 
 ```{toctree}
@@ -84,9 +85,9 @@ CONTRIBUTING
 
 ```{toctree}
 :hidden:
-:caption: Timings
+:caption: Speed
 :glob:
-sharedlabel/live/README
+sharedlabel/*/README
 benchmarks/*
 ```
 """
