@@ -7,15 +7,16 @@ class DataSet(NamedTuple):
 
     title: str
     channels: int  # of an image
+    classes: int
     largest_tuple: int  # test images of the smallest class
 
 
 DATASETS = {
-    "digits": DataSet("digits", 1, 87),
-    "mnist": DataSet("MNIST", 1, 892),
-    "cifar10": DataSet("CIFAR-10", 3, 1000),
-    "cifar100": DataSet("CIFAR-100", 3, 100),
-    "tinyimagenet": DataSet("Tiny ImageNet", 3, 50),
+    "digits": DataSet("digits", 1, 10, 87),
+    "mnist": DataSet("MNIST", 1, 10, 892),
+    "cifar10": DataSet("CIFAR-10", 3, 10, 1000),
+    "cifar100": DataSet("CIFAR-100", 3, 100, 100),
+    "tinyimagenet": DataSet("Tiny ImageNet", 3, 200, 50),
 }
 MODELS = {"fc": "FC", "conv": "Conv", "resnet18": "ResNet-18", "wideresnet20": "WideResNet-20"}
 PRUNERS = {"random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}

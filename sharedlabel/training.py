@@ -21,9 +21,14 @@ def monitored_sizes(n: list[int]) -> list[int]:
 
 
 def shuffled(images: Images, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch: batches (images, labels) in random order, the last one smaller where they do not divide."""
-    order = torch.randperm(len(images), generator=generator).to(images.labels.device)
-    for index in order.split(batch_size):
+    """One epoch: batches (images, labels) in random order, the last one smaller where they do not divide.
+
+    One image that is left over goes with the batch before, as BatchNorm needs two.
+    """
+    batches = list(torch.randperm(len(images), generator=generator).to(images.labels.device).split(batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    for index in batches:
         yield images.batch(index), images.labels[index]
 
 
@@ -37,12 +42,16 @@ def same_label(images: Images, tuple_size: int, tuples_per_batch: int, generator
 def in_tuples(images: Images, n: int, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch over the images, cut into disjoint n-tuples of one label: batches (images [T, n, ...], labels [T]).
 
-    `batch_size` counts images, as section 4.2's B = k n does: T = round(batch_size / n), at least one, so that an epoch has
-    about as many steps for every n.
+    `batch_size` counts images, as section 4.2's B = k n does: T = round(batch_size / n), at least one, of random classes, so that an
+    epoch has about as many steps for every n. With a `batch_size` of 0 a batch has one tuple of every class (section 2.1).
     """
-    chosen = tuples.disjoint(images.labels.cpu(), n, generator)
-    chosen = chosen[torch.randperm(len(chosen), generator=generator)].to(images.labels.device)
-    for index in chosen.split(max(1, round(batch_size / n))):
+    labels, device = images.labels.cpu(), images.labels.device
+    if batch_size:
+        chosen = tuples.disjoint(labels, n, generator)
+        batches = chosen[torch.randperm(len(chosen), generator=generator)].to(device).split(max(1, round(batch_size / n)))
+    else:
+        batches = tuples.one_of_each_class(labels, n, generator).to(device)
+    for index in batches:
         yield images.batch(index), images.labels[index[:, 0]]
 
 

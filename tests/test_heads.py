@@ -140,6 +140,18 @@ def test_synflows_flow_through_the_linearised_head_is_conserved_for_one_image():
     assert float(into) == pytest.approx(float(scores["classify.weight"].sum()), rel=1e-9)
 
 
+def test_the_longer_the_scored_sequence_the_more_of_the_head_is_recurrent():
+    """Why the score is that of a short sequence: paths through recurrent weights grow exponentially, and nothing is left to read with."""
+    shares, read = {}, {}
+    for n in (1, 2, 40):
+        network = head(512, 10)  # ResNet-18's features on CIFAR-10, Table 2's 559 weights
+        masks = pruning.prune(network, "synflow", 2.5, tuples(features=512, n=n))
+        shares[n] = float(masks["lstm.weight_hh_l0"].sum() / count(masks))
+        read[n] = int(masks["embed.weight"].any(0).sum())
+    assert shares[1] == 0 and shares[2] < 0.5 < 0.9 < shares[40]
+    assert read[1] > 100 and read[2] > 100 and read[40] < 20
+
+
 def test_what_can_do_nothing_has_no_flow():
     """Found another way: by the gradients of the head itself. Of one image, nothing goes round, and there is nothing to forget."""
     for n in (1, 2):

@@ -22,6 +22,16 @@ def test_balanced_loss_of_a_batch_worked_by_hand():
     assert float(losses.balanced(OUTPUTS, LABELS, 0.25)) == pytest.approx(0.75 * same_label + 0.25 * standard, rel=1e-6)
 
 
+def test_the_sum_over_all_labels_is_divided_by_all_labels_whichever_the_batch_has():
+    outputs, labels = torch.tensor([[1.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), torch.tensor([0, 0, 2])  # none of label 1
+    of_label_0 = math.log(math.exp(2) + 2) - 2  # of the mean output, (2, 0, 0)
+    of_label_2 = math.log(math.exp(1) + 2) - 1
+    assert float(losses.average_same_label(outputs, labels)) == pytest.approx((of_label_0 + of_label_2) / 3, rel=1e-6)
+    assert float(losses.average_same_label(outputs, labels, 2)) == pytest.approx((of_label_0 + of_label_2) / 2, rel=1e-6)
+    standard = losses.standard(outputs, labels)
+    assert losses.balanced(outputs, labels, 0.5, 2) == pytest.approx(0.5 * (of_label_0 + of_label_2) / 2 + 0.5 * float(standard), rel=1e-6)
+
+
 def test_lambda_one_is_the_standard_loss_of_the_same_batch():
     torch.manual_seed(0)
     outputs, labels = torch.randn(40, 10), torch.arange(40) % 10

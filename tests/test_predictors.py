@@ -169,6 +169,13 @@ def test_an_epoch_in_tuples_is_one_pass_over_the_images_in_tuples_of_one_label()
     assert [len(y) for _, y in training.in_tuples(whole, 10, 4, generator())] == [1, 1, 1, 1]  # never less than a tuple
 
 
+def test_an_epoch_may_have_one_tuple_of_every_class_a_batch():
+    whole = data.Images(torch.arange(40)[:, None].to(torch.uint8), torch.arange(40) % 4, torch.ones(1), torch.zeros(1))
+    batches = list(training.in_tuples(whole, 3, 0, generator()))
+    assert [y.tolist() for _, y in batches] == [[0, 1, 2, 3]] * 3 and len(torch.cat([x.flatten() for x, _ in batches]).unique()) == 36
+    assert all(torch.equal(x[..., 0] % 4, y[:, None].expand(-1, 3).float()) for x, y in batches)
+
+
 # ---- where a head starts from
 
 

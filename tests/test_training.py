@@ -207,6 +207,13 @@ def test_an_unknown_precision_is_refused_and_the_known_ones_are_named():
         train(linear(), precision="float16")
 
 
+@pytest.mark.parametrize("batch_size, sizes", [(13, [13, 13, 14]), (39, [40]), (16, [16, 16, 8]), (40, [40]), (64, [40]), (1, [1] * 40)])
+def test_one_image_that_is_left_over_goes_with_the_batch_before(batch_size, sizes):
+    images = data.Images(torch.arange(40)[:, None].to(torch.uint8), torch.arange(40), torch.ones(1), torch.zeros(1))
+    batches = [labels for _, labels in training.shuffled(images, batch_size, generator())]
+    assert [len(labels) for labels in batches] == sizes and torch.cat(batches).sort().values.tolist() == list(range(40))
+
+
 def test_an_epoch_shows_every_image_once_in_another_order_each_time():
     images, batches = toy(), generator()
     epochs = [list(training.shuffled(images, 16, batches)) for _ in range(2)]

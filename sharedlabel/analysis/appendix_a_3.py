@@ -13,7 +13,7 @@ from sharedlabel.analysis.section_5_3_runs import concat
 from sharedlabel.analysis.section_5_3_tables import by_n
 
 AT_DEFAULT = ["cnn_method", "standard_weight", "tuple_size", "tuples_per_batch", "augment", "permutations", "cnn_training", "standardised",
-              "head_biases", "head_learning_rate"]
+              "head_biases", "head_score_n", "head_batch_size", "head_learning_rate"]
 CONTROLS = ["head_per_image_balanced", "head_tuple_mean_balanced"]  # to which no order means anything
 NEGLIGIBLE = 2.0  # points: a difference whose whole interval is smaller, either way, is not "notable"
 CEILING = 98.0  # per cent: where the random order is above this in every seed, no order has room to be ahead

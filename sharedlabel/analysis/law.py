@@ -75,7 +75,7 @@ def run_outputs(file: Path) -> list[tuple[Tensor, Tensor]]:
 
 def complete_parameters(file: Path) -> dict:
     """All parameters of a record by the names that they have now, `method` and `results` among them."""
-    recorded = names.parameters_of(json.loads(file.read_text())["params"])
+    recorded = parameters.of_record(json.loads(file.read_text())["params"])
     method, results = recorded.pop("method"), str(file.parents[2])
     return {"method": method} | parameters.check(method, recorded | {"results": results}, str(file))
 

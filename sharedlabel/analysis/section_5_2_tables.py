@@ -188,6 +188,12 @@ def reached_table(found: pd.DataFrame) -> pd.DataFrame:
     return with_network(pd.concat([found[[*ROW, "method", "n"]], *ends], axis=1))
 
 
+def readings_table(found: pd.DataFrame) -> pd.DataFrame:
+    """`section_5_2_readings.distances` as a table."""
+    means = found[["logits", "softmax"]].map(decimal).rename(columns="mean of {}".format)
+    return with_network(pd.concat([found[[*ROW, "method"]], means], axis=1))
+
+
 def stopping_table(found: pd.DataFrame) -> pd.DataFrame:
     """`replay_stopping` in short: the root mean square difference from the paper over n, in points, and the epochs, by patience."""
     apart = root_mean_square(found.rename(columns={"ours": "mean"}), [*ROW, "method", "patience"])

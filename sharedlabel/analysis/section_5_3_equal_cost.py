@@ -57,7 +57,7 @@ def minus_cheaper_cnn(part: pd.DataFrame, variant: str, averaged: pd.DataFrame) 
     most = averaged[averaged["seed"].isin(own["seed"])].groupby("rho")[list(COSTS)].mean()
     affordable = most.index[(most <= least).all(axis=1)]
     if own.empty or affordable.empty:
-        return np.nan, own[:0]
+        return np.nan, own[:0].assign(difference=np.nan)
     rho = affordable.min()
     other = averaged[averaged["rho"] == rho].assign(variant="averaged", rho=own["rho"].iloc[0])
     matched = [name for name in MATCHED if name != "pruner"]

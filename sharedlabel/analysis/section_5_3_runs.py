@@ -16,7 +16,7 @@ from sharedlabel.analysis.intervals import CASE, HEAD_MATCHED, MATCHED, PANEL, R
 TABLE_2_N = [2, 5, 7, 15, 40]
 WITH_HEAD = ["cnn_lstm", "head_control"]
 AT_DEFAULT = ["standard_weight", "tuple_size", "tuples_per_batch", "augment", "free_layers", "message_weight", "order", "permutations",
-              "cnn_training", "standardised", "head_biases", "head_learning_rate"]
+              "cnn_training", "standardised", "head_biases", "head_score_n", "head_batch_size", "head_learning_rate"]
 CNNS = ("balanced", "baseline")  # what trains the CNN that a head reads
 COMPARISON = [*PANEL, "one", "variant", "n", "mean", "low", "high", "seeds", "verdict"]  # `one` minus `variant`; n = 0: the mean over n
 NAMES = plots.TITLES | {"more_classes": "CNN-LSTM on balanced CNN, more classes a batch"}

@@ -54,12 +54,13 @@ def gather(results: str | Path, rows: Callable[[dict, str], list[dict]], methods
 
 def rows_of(record: dict, run: str) -> list[dict]:
     """One record's rows of the table."""
-    params = {key: tuple(v) if isinstance(v, list) else v for key, v in names.parameters_of(record["params"]).items() if key != "n"}
+    params = {key: tuple(v) if isinstance(v, list) else v for key, v in parameters.of_record(record["params"]).items() if key != "n"}
     parts, trained = record["network"].values(), record["epochs"]
     network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
     network["macs_live_image"] = network.pop("macs_live")
     epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None} | {key: trained.get(key) for key in ("best", "stopped")}
-    base = {"run": run, "status": record["status"], **names.LATER_PARAMETERS, **params, **network, **epochs}
+    everywhere = {name: names.LATER_PARAMETERS[name] for name in ("augment", "initialisation")}  # also of methods that cannot vary them
+    base = {"run": run, "status": record["status"], **everywhere, **params, **network, **epochs}
     base["seconds"] = record["provenance"]["seconds"]
     return [base | measure for measure in record["measures"] or [{}]]
 
@@ -77,5 +78,18 @@ def at_defaults(table: pd.DataFrame, columns: Iterable[str], but: Container[str]
     """
     for name in columns:
         if name not in but and name in table:
-            table = table[table[name].isna() | (table[name] == parameters.default(name))]
+            table = table[table[name].isna() | (table[name] == usual_values(table, name))]
     return table
+
+
+DECIDED_BY = ["dataset", "cnn_method", "train_n", "head_rho"]  # what a default stands for (`parameters.effective`)
+
+
+def usual_values(table: pd.DataFrame, name: str):
+    """The default of a parameter for each run of a table, one value where it is the same for all."""
+    value, decided_by = parameters.default(name), [column for column in DECIDED_BY if column in table]
+    if name not in ("tuples_per_batch", "head_score_n") or not decided_by:
+        return value
+    kinds = table[decided_by].drop_duplicates()
+    usual = [parameters.effective(kind | {name: value})[name] for kind in kinds.to_dict("records")]
+    return table[decided_by].merge(kinds.assign(usual=usual), how="left").set_axis(table.index)["usual"]

@@ -12,15 +12,12 @@ from sharedlabel import ROOT
 # With that value they are in no name and in no record, so that an old record keeps its name and is found as done.
 LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases": "pruned", "tuples_per_batch": 10}
 
+# Likewise, but their value then was that of another parameter.
+LATER_SAME_AS = {"head_score_n": "train_n"}
+
 # Parameters that have another name in records and in the hash of a run's name than in notebooks and studies: they were renamed
 # after the first records were committed.
 RECORDED_AS = {"standard_weight": "lam", "message_weight": "passing"}
-
-
-def parameters_of(recorded: dict) -> dict:
-    """A record's `params` by the names that notebooks and studies have now, `method` among them."""
-    renamed = {old: new for new, old in RECORDED_AS.items()}
-    return {renamed.get(name, name): value for name, value in recorded.items()}
 
 
 def run_name(params: dict) -> str:

@@ -22,6 +22,7 @@ from sharedlabel.runs.errors import ParameterError, show, suggest
 
 # The upper limits are far beyond what any run needs, and below what ends in an overflow or a full memory, maybe after training only.
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+CountOrAll = Annotated[int, Field(ge=0, le=1_000_000)]  # 0: one of every class, or every image of a sequence
 Ratio = Annotated[float, Field(ge=0, le=20)]  # log10 of all weights over those that remain
 Share = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=100)]
@@ -32,14 +33,14 @@ TYPES = {
     "dataset": Literal[*choices.DATASETS], "model": Literal[*choices.MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
     "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "prune_iterations": Count, "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
-    "batch_size": Count, "tuple_size": Count, "tuples_per_batch": Count, "standard_weight": Share, "free_layers": Count,
+    "batch_size": Count, "tuple_size": Count, "tuples_per_batch": CountOrAll, "standard_weight": Share, "free_layers": Count,
     "learning_rate": LearningRate, "max_epochs": Count, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
     "held_out": Annotated[float, Field(gt=0, le=0.5)], "augment": Literal[*choices.AUGMENTATIONS],
     "precision": Literal[*choices.PRECISIONS], "architecture": Literal[*choices.ARCHITECTURES], "message_weight": Share,
     "cnn_method": Literal[*choices.CNN_METHODS], "cnn_training": Literal[*choices.CNN_TRAININGS], "standardised": bool,
     "train_n": Count, "order": Literal[*choices.READING_ORDERS], "permutations": Count,
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
-    "head_batch_size": Count, "head_learning_rate": LearningRate, "head_max_epochs": Count,
+    "head_score_n": CountOrAll, "head_batch_size": CountOrAll, "head_learning_rate": LearningRate, "head_max_epochs": Count,
     "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
     "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],
 }
@@ -90,6 +91,19 @@ def check(method: str, given: dict, where: str = ANYWHERE) -> dict:
     params = {name: validate(name, given.get(name, value), where, type(value)) for name, value in known.items()}
     for message in contradictions(params):
         raise ParameterError(f"{message} (set in {where})")
+    return effective(params)
+
+
+def effective(params: dict) -> dict:
+    """The parameters with "every class" as a number, and those that have no effect in this run as they are left out of names."""
+    params = dict(params)
+    if params.get("tuples_per_batch") == 0:
+        params["tuples_per_batch"] = choices.DATASETS[params["dataset"]].classes
+    if "tuples_per_batch" in params and params.get("cnn_method") == "baseline":  # they are the balanced CNN's
+        params["tuples_per_batch"] = names.LATER_PARAMETERS["tuples_per_batch"]
+    if "head_score_n" in params:  # an unpruned head has no score
+        scored = params["head_score_n"] if params["head_rho"] else 0
+        params["head_score_n"] = min(scored or params["train_n"], params["train_n"])
     return params
 
 
@@ -137,12 +151,20 @@ def contradictions(params: dict):
         names.results_folder(params["results"])
     except ValueError as error:
         yield f"results: {show(params['results'])} is not a folder's path: {error}"
+    together, classes = params.get("tuples_per_batch"), choices.DATASETS[dataset].classes
+    if together and classes % together:
+        yield (
+            f"tuples_per_batch: {together} is not allowed; batches cut the {classes} classes of {dataset} into equal parts, so it divides "
+            f"{classes}; 0 is one tuple of every class"
+        )
     if len(set(n)) < len(n):
         yield f"n: {show(n)} names a value twice"
     if model == "resnet18" and channels != 3:
         yield f"model: resnet18 reads 3 colour channels, and an image of {dataset} has {channels}; use fc, conv or wideresnet20"
-    if model in ("resnet18", "wideresnet20") and params.get("batch_size") == 1:
-        yield f"batch_size: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
+    if model in ("resnet18", "wideresnet20"):
+        in_tuples = together == 1 == params.get("tuple_size", params.get("train_n"))
+        for name in ("batch_size",) * (params.get("batch_size") == 1) + ("tuples_per_batch",) * in_tuples:
+            yield f"{name}: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
     if training != "frozen" and model not in ("fc", "conv"):
         yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, fc and conv; allowed for {model}: frozen"
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
@@ -196,14 +218,26 @@ def prerequisite(method: str, params: dict) -> dict | None:
 def papermill_command(run: dict) -> str:
     """The command that makes a run (its `method` and parameters) by hand; it names what differs from the notebook's defaults."""
     known = defaults(run["method"])
-    changed = {name: run[name] for name, value in known.items() if run[name] != value}
+    changed = {name: run[name] for name, value in known.items() if run[name] != effective(run | {name: value})[name]}
     lists = {name: value for name, value in changed.items() if isinstance(value, list)}  # -p takes none
     words = [f"-p {name} {shlex.quote(str(value))}" for name, value in changed.items() if name not in lists]
     words += [f"-y {shlex.quote(yaml.safe_dump(lists, default_flow_style=True, width=10**6).strip())}"] if lists else []
     return f"papermill notebooks/methods/{run['method']}.ipynb out.ipynb {' '.join(words)}"
 
 
+def later_values(params: dict) -> dict:
+    """The parameters that are left out of names at a certain value, and that value in a run of these `params`."""
+    return names.LATER_PARAMETERS | {name: params.get(same) for name, same in names.LATER_SAME_AS.items()}
+
+
+def of_record(recorded: dict) -> dict:
+    """A record's `params`, `method` among them, by the names that notebooks have now and with what was left out filled in."""
+    renamed = {old: new for new, old in names.RECORDED_AS.items()}
+    params = {renamed.get(name, name): value for name, value in recorded.items()}
+    return {name: value for name, value in later_values(params).items() if name in defaults(params["method"])} | params
+
+
 def identity(method: str, params: dict) -> dict:
     """The part of `params` that decides the result, `method` included, by the names that records have: a record's `params`."""
-    left_out = {"method"} | RUNTIME_PARAMETERS | {name for name, value in names.LATER_PARAMETERS.items() if params.get(name) == value}
+    left_out = {"method"} | RUNTIME_PARAMETERS | {name for name, value in later_values(params).items() if params.get(name) == value}
     return {"method": method} | {names.RECORDED_AS.get(name, name): value for name, value in params.items() if name not in left_out}

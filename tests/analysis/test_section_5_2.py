@@ -5,10 +5,19 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from made_records import collapse, executed, save
 from pytest import approx
 
-from sharedlabel.analysis import comparisons, section_5_2, section_5_2_plots, section_5_2_settings, section_5_2_tables, tables
+from sharedlabel.analysis import (
+    comparisons,
+    section_5_2,
+    section_5_2_plots,
+    section_5_2_readings,
+    section_5_2_settings,
+    section_5_2_tables,
+    tables,
+)
 from sharedlabel.analysis import section_5_2_training as training
 
 NETWORK = ("mnist", "conv", 3.5)
@@ -346,3 +355,11 @@ def test_the_notebook_says_what_is_missing(tmp_path, lone):
     text = executed("section_5_2", tmp_path, settings="settings")
     assert text.count("no runs yet") >= 8 and "No runs to draw yet" in text and "nan" not in text
     assert verdicts(text) == ["cannot tell"] * 4
+
+
+def test_the_mean_of_softmax_outputs_may_name_another_label_than_that_of_logits():
+    outputs = torch.tensor([[0.0, 10.0], [3.0, 0.0], [3.0, 0.0]])  # mean logits (2, 3.3); mean softmax outputs (0.64, 0.36)
+    rows = section_5_2_readings.tuple_accuracies(torch.cat([outputs, -outputs]), torch.tensor([0, 0, 0, 1, 1, 1]), [1, 3], seed=0)
+    assert rows == [
+        {"n": 1, "logits": pytest.approx(200 / 3), "softmax": pytest.approx(200 / 3)}, {"n": 3, "logits": 0.0, "softmax": 100.0},
+    ]

@@ -74,6 +74,10 @@ def read(folder: Path, content: bytes | str):
     (BLOCK + ", batch_size: 1" + "0" * 30 + "}", "batch_size: 1000000"),
     (BLOCK + ", tuples_per_class: 100000000}", "tuples_per_class: 100000000 is not allowed; it is a number >= 1 and <= 10000"),
     (BLOCK + ", dataset: cifar10, model: resnet18, batch_size: 1}", "batch_size: 1 is not allowed; resnet18 has BatchNorm"),
+    (
+        BLOCK.replace("baseline", "balanced") + ", dataset: cifar10, model: resnet18, tuples_per_batch: 1, tuple_size: 1}",
+        "tuples_per_batch: 1 is not allowed; resnet18 has BatchNorm",
+    ),
     (BLOCK + ", rho: 1.0e300}", "rho: 1e+300 is not allowed"),
     (BLOCK.replace("[0]", "[1" + "0" * 300 + "]") + "}", "seed: 1000"),
     (BLOCK + ", rho: " + "x" * 200_000 + "}", "has more than 100000 bytes"),

@@ -41,7 +41,7 @@ def test_a_methods_defaults_are_those_of_its_notebook(method):
     exec("".join(cell["source"]), names)
     del names["__builtins__"]
     assert parameters.defaults(method) == names
-    assert parameters.check(method, {}) == names
+    assert parameters.check(method, {}) == parameters.effective(names)
 
 
 @METHODS
@@ -171,8 +171,9 @@ def test_every_other_parameter_is_in_the_name(method):
 @pytest.mark.parametrize("name, default", names.LATER_PARAMETERS.items())
 def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, default):
     method = next(method for method in ("baseline", "cnn_lstm") if name in parameters.defaults(method))
-    params, before = parameters.defaults(method), without(parameters.defaults(method), name)
-    assert params[name] == default
+    before = without(parameters.check(method, {"head_score_n": 5} if method == "cnn_lstm" else {}), name)
+    params = before | {name: default}
+    assert parameters.effective(params)[name] == default
     assert run_name(params, method) == run_name(before, method) == {
         "baseline": "digits-conv-baseline-synflow-rho2-seed0-04292187", "cnn_lstm": "digits-conv-cnn_lstm-synflow-rho2-n5-seed0-aa8cdcb7",
     }[method]
@@ -185,7 +186,7 @@ def test_every_committed_record_is_valid_and_found_under_its_own_name_whatever_w
     recorded_names = set()
     for file in files:
         recorded = json.loads(file.read_text())["params"]
-        params = names.parameters_of(recorded)
+        params = parameters.of_record(recorded)
         checked = parameters.check(params.pop("method"), params)
         assert parameters.identity(recorded["method"], checked) == recorded
         assert names.record_path(recorded, file.parents[2]) == file
@@ -248,7 +249,7 @@ def kernel(*runs: str, method: str = "baseline") -> dict:
 
 @METHODS
 def test_a_notebook_reads_its_own_defaults(method):
-    assert parameters.from_notebook(method, kernel("", method=method)) == parameters.defaults(method)
+    assert parameters.from_notebook(method, kernel("", method=method)) == parameters.check(method, {})
 
 
 def test_a_notebook_takes_what_papermill_passes():
@@ -438,3 +439,40 @@ def test_runs_as_usual_have_the_notebooks_defaults_or_no_such_parameter():
     assert list(tables.at_defaults(table, ["standard_weight", "order"]).index) == [0, 2]
     assert list(tables.at_defaults(table, ["standard_weight", "order"], but=["standard_weight"]).index) == [0, 1, 2]
     assert tables.at_defaults(table[["standard_weight"]], ["order"]).equals(table[["standard_weight"]])
+
+
+# ---- one tuple of every class, and on how many images a head is scored
+
+
+@pytest.mark.parametrize("dataset, classes", [("mnist", 10), ("cifar100", 100), ("tinyimagenet", 200)])
+@pytest.mark.parametrize("method", ["balanced", "freeze_retrain", "graph"])
+def test_a_batch_may_have_one_tuple_of_every_class(method, dataset, classes):
+    usual = parameters.check(method, {"dataset": dataset, "model": "conv", "tuples_per_batch": 0})
+    assert usual["tuples_per_batch"] == classes
+    assert parameters.identity(method, usual).get("tuples_per_batch", 10) == classes
+    assert parameters.check(method, usual | {"tuples_per_batch": classes}) == usual == parameters.check(method, usual)
+
+
+def test_the_balanced_cnns_batches_are_not_in_the_name_of_a_head_on_a_baseline_cnn():
+    given = {"dataset": "cifar100", "model": "wideresnet20", "tuples_per_batch": 0}
+    baseline, balanced = (
+        parameters.identity("cnn_lstm", parameters.check("cnn_lstm", given | {"cnn_method": cnn})) for cnn in ("baseline", "balanced")
+    )
+    assert "tuples_per_batch" not in baseline and balanced["tuples_per_batch"] == 100
+
+
+@pytest.mark.parametrize("dataset, tuples_per_batch", [("cifar100", 30), ("mnist", 3), ("tinyimagenet", 400)])
+def test_more_classes_a_batch_than_the_data_has_or_unequal_parts_are_refused_before_anything_else(dataset, tuples_per_batch):
+    with pytest.raises(parameters.ParameterError, match=f"^tuples_per_batch: {tuples_per_batch} is not allowed; .* {dataset} into"):
+        parameters.check("balanced", {"dataset": dataset, "tuples_per_batch": tuples_per_batch})
+
+
+@pytest.mark.parametrize("given, scored, named", [
+    ({"train_n": 40, "head_score_n": 2}, 2, True), ({"train_n": 40}, 40, False), ({"train_n": 7, "head_score_n": 40}, 7, False),
+    ({"train_n": 2, "head_score_n": 2}, 2, False), ({"train_n": 1, "head_score_n": 2}, 1, False),
+    ({"train_n": 40, "head_score_n": 2, "head_rho": 0.0}, 40, False),
+])
+def test_the_length_of_the_scored_sequence_is_named_where_it_is_not_that_of_training(given, scored, named):
+    params = parameters.check("cnn_lstm", given)
+    assert params["head_score_n"] == scored
+    assert ("head_score_n" in parameters.identity("cnn_lstm", params)) == named
