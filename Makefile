@@ -6,7 +6,8 @@
 ##                         FLAGS="--profile profiles/slurm" (docs/running.md)
 ## make sections           overview and section notebooks executed anew from results/, and the README's figure; after new records
 ## make claims             the README's scoreboard, from results/; after new records
-## make lab                JupyterLab with the notebooks
+## make site               README, docs and executed notebooks as one static site in runs/site/html; executes and downloads nothing
+## make lab                JupyterLab with copies of the notebooks, in runs/lab: what is tried out there changes no grid
 ## make cpu                on a machine without a GPU, before anything else: torch's CPU build, 4 GB less to download
 ##
 ## The environment is made in .venv on first use (VENV=FOLDER: there instead; PYTHON=python3.12: with that Python).
@@ -17,6 +18,8 @@ quoted = '$(subst ','\'',$(1))'
 BIN = $(call quoted,$(VENV))/bin/python -m
 SNAKEMAKE = $(BIN) snakemake $(if $(CORES),--cores $(CORES)) $(if $(FORCE),--forceall) $(FLAGS)
 DIGITS = runs/digits-study
+SITE = runs/site
+LAB = runs/lab
 EXECUTED = notebooks/overview.ipynb notebooks/planner.ipynb notebooks/sections/*.ipynb
 # This checkout's code, also where checkouts share an environment. (A comment behind a value would add its spaces to it.)
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
@@ -26,7 +29,7 @@ export HOME := $(CURDIR)/runs/home
 $(shell mkdir -p $(call quoted,$(HOME)))
 endif
 
-.PHONY: help study test grid named sections claims lab cpu venv
+.PHONY: help study test grid named sections claims site lab cpu venv
 
 help:
 	@sed -n 's/^## \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -59,8 +62,14 @@ sections: venv
 claims: venv
 	$(BIN) sharedlabel.analysis.claims README.md
 
+site: venv
+	rm -rf $(SITE)
+	$(BIN) sphinx -M html . $(SITE) -c docs --quiet --fail-on-warning --keep-going
+	@echo; echo Open $(call quoted,$(CURDIR)/$(SITE)/html/index.html)
+
 lab: venv
-	$(BIN) jupyter lab --ip=127.0.0.1 $(FLAGS)
+	@$(call quoted,$(VENV))/bin/python tools/lab.py $(call quoted,$(LAB))
+	$(BIN) jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=$(call quoted,$(LAB)) --LabApp.default_url=/lab/tree/notebooks/overview.ipynb $(FLAGS)
 
 cpu:
 	@$(PYTHON) tools/environment.py $(call quoted,$(VENV)) --cpu

@@ -2,11 +2,13 @@
 import json
 import math
 import os
+import shutil
 
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
+from playwright.sync_api import sync_playwright
 from torch import Tensor, nn
 
 from sharedlabel import ROOT, data, models, pruning
@@ -38,6 +40,22 @@ def one_thread():
 def quiet_notebooks():
     """Method notebooks run as in a grid, without a progress bar and pictures; a test of those unsets it."""
     os.environ["SHAREDLABEL_GRID"] = "1"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless browser, this system's Chromium; what asks for it is skipped where there is none."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("needs Chromium (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])  # root may not have one
+
+
+def make_environment() -> dict[str, str]:
+    """The variables for a test's `make`; what a `make test FLAGS=...` around it was given goes on to children, and is not for this one."""
+    left_out = {"PYTHONPATH", "MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "FLAGS", "CORES", "FORCE", "STUDY", "VENV", "PYTHON"}
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 def notebook_cells(method: str) -> list[dict]:

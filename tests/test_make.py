@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import make_environment
 
 from sharedlabel import ROOT
 
@@ -58,13 +59,8 @@ def checkout(tmp_path_factory) -> Path:
 
 
 def make(checkout: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess:
-    """`make` with the environment that runs the tests, whose set-up is left out (`-o venv`).
-
-    What a `make test FLAGS=...` around this test was given (it goes on to children as variables) is not for this one.
-    """
-    left_out = {"PYTHONPATH", "MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "FLAGS", "CORES", "FORCE", "STUDY", "VENV", "PYTHON"}
-    variables = {name: value for name, value in os.environ.items() if name not in left_out}
-    variables |= {"HOME": str(checkout.parent / "home"), "PYTHONDONTWRITEBYTECODE": "1"} | environ
+    """`make` with the environment that runs the tests, whose set-up is left out (`-o venv`)."""
+    variables = make_environment() | {"HOME": str(checkout.parent / "home"), "PYTHONDONTWRITEBYTECODE": "1"} | environ
     command = ["make", "-o", "venv", f"VENV={sys.prefix}", *arguments]
     return subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, timeout=900)
 
@@ -82,6 +78,14 @@ def test_make_study_ends_with_a_page_to_open(checkout):
     page = done.stdout.strip().rpartition("\n")[2].removeprefix("Open ")
     assert page == str(checkout / "runs" / "digits-study" / "section_5_1.html") and Path(page).stat().st_size > 10_000
     assert len(list((checkout / "runs" / "digits-study").rglob("*-seed*.json"))) == 8
+
+
+def test_make_lab_works_on_copies_in_any_path(checkout):
+    done = make(checkout, "lab", "FLAGS=--version")
+    assert done.returncode == 0, done.stderr
+    lab = checkout / "runs" / "lab"
+    assert {file.name for file in lab.rglob("*.ipynb")} == {file.name for file in (checkout / "notebooks").rglob("*.ipynb")}
+    assert (lab / "params" / "digits.yaml").read_text() == STUDY
 
 
 @pytest.mark.parametrize("study, named", [

@@ -1,7 +1,6 @@
 """Figures of the law of large tuples; each function returns a figure and its alternative text."""
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -25,21 +24,21 @@ def draw_scatter(runs: pd.DataFrame):
     """Measured n-accuracy against the law's, a point a run and n: small n on the left, large n on the right."""
     if runs.empty:
         return None, ""
-    figure, axes = plt.subplots(1, 2, figsize=(9.2, 4.6), layout="constrained", sharey=True)
     split = {"n = 1 and 2": runs["n"] <= 2, f"n ≥ {beyond_law.LARGE_N}": runs["n"] >= beyond_law.LARGE_N}
-    for ax, (title, chosen) in zip(axes, split.items()):
+    figure, axes = plots.panel_row(list(split), 3.8)
+    for ax, chosen in zip(axes, split.values()):
         for dataset, colour in zip(data_sets(runs), plots.PALETTE):
             part = runs[chosen & (runs["dataset"] == dataset)]
             label = plots.TITLES[dataset]
-            ax.scatter(part["predicted_training"], part["accuracy"], s=9, alpha=0.45, color=colour, label=label, linewidths=0)
+            ax.scatter(part["predicted_training"], part["accuracy"], s=7, alpha=0.45, color=colour, label=label, linewidths=0)
         ax.plot([0, 100], [0, 100], color="0.3", linewidth=1)
-        ax.set(title=title, xlabel="predicted from training images (%)", xlim=(0, 101), ylim=(0, 101))
+        ax.set(xlabel="predicted (%)", xlim=(0, 101), ylim=(0, 101))
     axes[0].set_ylabel("measured n-accuracy (%)")
-    axes[0].legend(loc="upper left", markerscale=2)
-    return figure, (
-        "Two scatter plots of measured against predicted n-accuracy, a point a run and n. For n of 5 and more the points lie "
-        "along the diagonal; for n = 1 and 2 they lie near it, within a few points."
-    )
+    plots.legend_below(figure, markerscale=3)
+    errors = {title: runs.loc[chosen, "error_training"].abs() for title, chosen in split.items() if chosen.any()}
+    within = [f"{title}, half of them within {error.median():.1f} points, 95 per cent within {error.quantile(0.95):.1f}"
+              for title, error in errors.items()]
+    return figure, f"Measured against predicted n-accuracy, a point a run and n, along the diagonal: {'; '.join(within)}."
 
 
 def draw_errors(runs: pd.DataFrame):
@@ -47,18 +46,16 @@ def draw_errors(runs: pd.DataFrame):
     datasets = data_sets(runs)
     if not datasets:
         return None, ""
-    figure, axes = plt.subplots(1, len(datasets), figsize=(3.3 * len(datasets), 4), layout="constrained", sharey=True, squeeze=False)
+    figure, axes = plots.panel_row([plots.TITLES[name] for name in datasets], 3.6)
     styles = zip(beyond_law.PREDICTIONS.items(), plots.PALETTE, plots.MARKERS)
     for (name, label), colour, marker in styles:
-        for ax, dataset in zip(axes[0], datasets):
+        for ax, dataset in zip(axes, datasets):
             sizes = runs[runs["dataset"] == dataset].groupby("n")[f"error_{name}"].agg(lambda error: error.abs().mean()).dropna()
             ax.plot(sizes.index, sizes, color=colour, marker=marker, markersize=4, label=label)
-            ax.set(title=plots.TITLES[dataset], xlabel="n", xscale="log")
-            ax.set_xticks([1, 2, 5, 10, 25, 80], labels=["1", "2", "5", "10", "25", "80"])
-            ax.minorticks_off()
-    axes[0, 0].set(ylabel="mean |predicted − measured| (points)", ylim=(0, None))
-    axes[0, -1].legend(fontsize="x-small")
-    return figure, "Mean absolute error of the predictions against n, one panel a data set, one curve for each kind of moments."
+            plots.n_axis(ax)
+    axes[0].set(ylabel="mean error (points)", ylim=(0, None))
+    plots.legend_below(figure, columns=2)
+    return figure, f"Mean absolute error of the predictions in points against n. {plots.describe_curves(figure)}"
 
 
 def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
@@ -67,20 +64,22 @@ def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
     rows = [row for row in rows if len(plots.select_case(chosen, row))]
     if not rows:
         return None, ""
-    figure, axes = plt.subplots(1, len(rows), figsize=(4.6 * len(rows), 4.2), layout="constrained", sharey=True, squeeze=False)
-    for ax, row in zip(axes[0], rows):
+    figure, axes = plots.panel_row([plots.case_title(row) for row in rows], 3.8)
+    for ax, row in zip(axes, rows):
         part = plots.select_case(chosen, row)
         for (seed, own), colour in zip(list(part.groupby("seed"))[:3], plots.PALETTE):
             own = own.sort_values("n")
             ax.plot(own["n"], own["predicted_training"], color=colour, label=f"seed {seed:g}")
             ax.plot(own["n"], own["accuracy"], "o", color=colour, markersize=5)
             ax.axhline(own["limit"].iloc[0], color=colour, linestyle=":", linewidth=1.4)
-        ax.set(title=plots.case_title(row), xlabel="n", xscale="log", ylim=(0, 103))
-        ax.set_xticks([1, 2, 5, 10, 25, 80], labels=["1", "2", "5", "10", "25", "80"])
-        ax.minorticks_off()
-    axes[0, 0].set_ylabel("n-accuracy (%)")
-    axes[0, 0].legend(loc="lower right")
-    return figure, "n-accuracy against n for three seeds: measured points lie on the predicted curves, which level off at their limits."
+        ax.set_ylim(0, 103)
+        plots.n_axis(ax)
+    axes[0].set_ylabel("n-accuracy (%)")
+    plots.legend_below(figure)
+    return figure, (
+        "n-accuracy against n of three seeds: points measured, curves predicted, dotted lines the limit. The predictions: "
+        f"{plots.describe_curves(figure)}"
+    )
 
 
 def draw_sweet_spots(runs: pd.DataFrame):
@@ -89,18 +88,21 @@ def draw_sweet_spots(runs: pd.DataFrame):
     networks = plots.cases(chosen)[:3]
     if not networks:
         return None, ""
-    figure, axes = plt.subplots(1, len(networks), figsize=(3.4 * len(networks), 4.2), layout="constrained", sharey=True, squeeze=False)
-    for ax, case in zip(axes[0], networks):
+    figure, axes = plots.panel_row([plots.case_title(case) for case in networks], 3.6)
+    for ax, case in zip(axes, networks):
         part = plots.select_case(chosen, case)
         for n, colour, marker in zip(SPOT_N, plots.PALETTE, plots.MARKERS):
             means = part[part["n"] == n].groupby("rho")[["relative_information", "predicted_relative"]].mean()
             means = means / means["relative_information"].max()
             ax.plot(means.index, means["predicted_relative"], color=colour)
             ax.plot(means.index, means["relative_information"], marker, color=colour, markersize=6, label=f"n = {n}")
-        ax.set(title=plots.case_title(case), xlabel="ρ", ylim=(0, 1.1))
-    axes[0, 0].set_ylabel("relative information, share of the best")
-    axes[0, 0].legend(loc="lower left")
-    return figure, "Relative information against rho for n = 1, 5 and 25: predicted lines run close to the measured markers."
+        ax.set(xlabel="ρ", ylim=(0, 1.1))
+    axes[0].set_ylabel("share of the best")
+    plots.legend_below(figure)
+    return figure, (
+        "Relative information against ρ as a share of the largest measured: lines predicted, markers measured. Measured: "
+        f"{plots.describe_curves(figure, largest=True)}"
+    )
 
 
 def read_example(results: str | Path = "results") -> dict[str, ClassMoments]:
@@ -131,7 +133,7 @@ def draw_means(moments: ClassMoments):
     """Ten class means in the plane of the two leading discriminants, with the ellipse that holds half of the mean outputs of n images."""
     plane = leading_discriminants(moments)
     points, winners = moments.mean @ plane, moments.mean.argmax(1)
-    figure, axes = plt.subplots(1, len(ELLIPSE_N), figsize=(10.2, 3.9), layout="constrained", sharex=True, sharey=True)
+    figure, axes = plots.panel_row([f"n = {n}" for n in ELLIPSE_N], 3.2)
     radius = np.sqrt(2 * np.log(2))  # in a plane, half of a normal distribution lies within it
     for ax, n in zip(axes, ELLIPSE_N):
         for label, point in enumerate(points):
@@ -145,8 +147,8 @@ def draw_means(moments: ClassMoments):
             ax.annotate(text, point.tolist(), ha="center", va="center", fontsize="small", fontweight="bold", color=colour)
         spread = points.max(0).values - points.min(0).values
         low, high = points.min(0).values - 0.15 * spread, points.max(0).values + 0.15 * spread
-        ax.set(title=f"n = {n}", xlabel="first discriminant", xlim=(float(low[0]), float(high[0])), ylim=(float(low[1]), float(high[1])))
-    axes[0].set_ylabel("second discriminant")
+        ax.set(xlabel="discriminant 1", xlim=(float(low[0]), float(high[0])), ylim=(float(low[1]), float(high[1])))
+    axes[0].set_ylabel("discriminant 2")
     named = [f"{label} is taken for {int(winner)}" for label, winner in enumerate(winners) if int(winner) != label]
     return figure, (
         "Class means of ten digits in the plane of two discriminants, with ellipses that shrink as n grows from 1 to 40. "

@@ -86,9 +86,9 @@ def against(runs: pd.DataFrame, others: tuple[str, ...], budget: str) -> pd.Data
         summarise_differences(chosen, {"pruner": one}, {"pruner": other}, SIZES).assign(one=one, other=other)
         for one in TOLD for other in others
     ]
+    titles = {name: pruner.title for name, pruner in choices.PRUNERS.items()}
     return judged(pd.concat(found, ignore_index=True), lambda row: (
-        f"{choices.PRUNERS[row.one].title} − {choices.PRUNERS[row.other].title}, {budget_title((row.dataset, row.model, row.rho), budget)}, "
-        f"{READINGS[row.reading]}"))
+        f"{titles[row.one]} − {titles[row.other]}, {budget_title((row.dataset, row.model, row.rho), budget)}, {READINGS[row.reading]}"))
 
 
 def budget_title(case: tuple, budget: str) -> str:

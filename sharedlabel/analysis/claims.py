@@ -76,11 +76,16 @@ def count_verdicts(board: pd.DataFrame) -> str:
     return f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, and {open_} cannot be decided with our seeds."
 
 
+def capitalise(words: str) -> str:
+    """With a capital at the beginning; all else stays as it is."""
+    return words[0].upper() + words[1:]
+
+
 def short_form(board: pd.DataFrame, folder: str = "notebooks/sections") -> str:
     """The paper's claims as a Markdown table: claim, and its verdict, which links to the notebook in `folder` that decides it."""
     lines = [count_verdicts(board), "", "|the paper's claim|verdict|", "|---|---|"]
     for row in board[~board["ours"]].itertuples():
-        words = (row.claim[0].upper() + row.claim[1:]).replace("|", "\\|")
+        words = capitalise(row.claim).replace("|", "\\|")
         lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb)|")
     return "\n".join(lines)
 
@@ -98,10 +103,11 @@ def show_scoreboard(board: pd.DataFrame, folder: str = "sections") -> None:
     rows = []
     for row in board.itertuples():
         title, colour = SECTIONS[row.section].title, report.VERDICT_COLOURS[row.verdict]
-        cells = [html.escape(text) for text in (row.claim, row.source, row.paper or "-", row.estimate)]
-        cells += [f'<b style="color: {colour}">{row.verdict}</b>', f'<a href="{folder}/{row.section}.ipynb">{title}</a>']
+        verdict = f'<b style="color: {colour}; white-space: nowrap">{row.verdict}</b>'
+        told = [html.escape(text) for text in (row.source, row.paper or "-", row.estimate)]
+        cells = [html.escape(capitalise(row.claim)), verdict, *told, f'<a href="{folder}/{row.section}.ipynb">{title}</a>']
         rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
-    names = ("claim", "made in", "the paper's number", "ours", "verdict", "decided in")
+    names = ("claim", "verdict", "made in", "the paper's number", "ours", "decided in")
     head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)
     table = f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     plain = board[["claim", "source", "paper", "estimate", "verdict", "section"]].to_string(index=False)

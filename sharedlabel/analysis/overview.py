@@ -45,7 +45,7 @@ def load_example() -> tuple[np.ndarray, torch.Tensor]:
 def draw_tuple() -> tuple[Figure, str]:
     """Every image of the example with its logits as bars below it, and the mean logits on the right; with alternative text."""
     images, logits = load_example()
-    figure, axes = plt.subplots(2, N + 1, figsize=(9, 3.2), layout="constrained", height_ratios=[1, 1.3], sharey="row")
+    figure, axes = plt.subplots(2, N + 1, figsize=(6.8, 2.7), dpi=120, layout="constrained", height_ratios=[1, 1.3], sharey="row")
     for i, (top, below) in enumerate(axes.T):
         top.axis("off")
         values = logits.mean(0) if i == N else logits[i]
@@ -76,12 +76,12 @@ def sweep(results: str = "results") -> pd.DataFrame:
 
 def draw_pruning(runs: pd.DataFrame) -> tuple[Figure, str]:
     """What rho does to a network: weights left and FLOPs of an image (left), n-accuracy at a few n (right), against rho."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3), dpi=120, layout="constrained")
     costs = runs.groupby("rho")[["params_remaining", "macs_live_image"]].mean()
     left.plot(costs.index, costs["params_remaining"], "o-", color=plots.PALETTE[0], label="weights left")
     left.plot(costs.index, 2 * costs["macs_live_image"], "s-", color=plots.PALETTE[1], label="FLOPs of an image")
     left.set(yscale="log", xlabel="ρ", title="What is left")
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="lower left")
     found = intervals.summary(runs.assign(per_cent=100 * runs["n_accuracy"]), "per_cent", ["n", "rho"])
     for n, colour, marker in zip((1, 5, 25), plots.PALETTE[2:], "oD^"):
         own = found[found["n"] == n]

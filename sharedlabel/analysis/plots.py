@@ -3,6 +3,7 @@
 Every curve has a colour and a marker of its own. A figure function draws and returns the figure; the
 numbers beneath it come from the same `intervals.summary`.
 """
+import contextlib
 import itertools
 import re
 
@@ -194,9 +195,38 @@ def compact_grid(drawn: list[tuple], size: tuple[float, float] = (3.4, 2.7), apa
     return figure, axes
 
 
-def legend_below(figure, title: str | None = None, columns: int = 6) -> None:
+def panel_row(titles: list[str], height: float):
+    """A panel for each title side by side, with one y axis, 820 pixels wide like a `compact_grid`; returns figure and axes."""
+    figure, axes = plt.subplots(1, len(titles), figsize=(6.8, height), dpi=120, squeeze=False, sharey=True, layout="constrained")
+    for ax, title in zip(axes[0], titles):
+        ax.set_title(title.replace(", ρ", "\nρ"), fontsize="medium" if len(titles) < 3 else "small")
+    return figure, list(axes[0])
+
+
+def describe_curves(figure, largest: bool = False) -> str:
+    """What a figure's labelled curves show, for its alternative text: the first and the last value of each, or where each is largest."""
+    told = []
+    for ax in figure.axes if figure else []:
+        for line in ax.get_lines():
+            points = [(y, x) for x, y in zip(*line.get_data()) if y == y]
+            if points and not line.get_label().startswith("_"):
+                shown = [max(points)] if largest else [points[0], points[-1]]
+                values = ", ".join(f"largest at {x:g}" if largest else f"{y:.3g} at {x:g}" for y, x in shown)
+                told.append(f"{' '.join(ax.get_title().split())}, {line.get_label()}: {values}")
+    return "; ".join(told) + "."
+
+
+def n_axis(ax) -> None:
+    """Tuple sizes on a logarithmic x axis."""
+    ax.set(xlabel="n", xscale="log")
+    ax.set_xticks([1, 2, 5, 10, 25, 80], labels=["1", "2", "5", "10", "25", "80"])
+    ax.minorticks_off()
+
+
+def legend_below(figure, title: str | None = None, columns: int = 6, **how) -> None:
     """One legend of the curves of all panels, below them: numbers sorted, names in the order of TITLES."""
     found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
     order = {name: place for place, name in enumerate(TITLES.values())}
-    labels = sorted(found, key=lambda label: order[label] if label in order else float(label))
-    figure.legend([found[label] for label in labels], labels, title=title, loc="outside lower center", ncols=columns, frameon=False)
+    with contextlib.suppress(ValueError):  # other words stay in the order in which they were drawn
+        found = dict(sorted(found.items(), key=lambda each: order[each[0]] if each[0] in order else float(each[0])))
+    figure.legend(found.values(), found.keys(), title=title, loc="outside lower center", ncols=columns, frameon=False, **how)

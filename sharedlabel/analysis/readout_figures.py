@@ -1,5 +1,4 @@
 """Figures of the readouts; each function returns a figure and its alternative text."""
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -22,7 +21,7 @@ def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
         part = part[part[name] == value]
     if part.empty:
         return None, ""
-    figure, axes = plt.subplots(1, len(LADDER_N), figsize=(10.2, 4.6), layout="constrained", sharey=True)
+    figure, axes = plots.panel_row([f"n = {n}" for n in LADDER_N], 4.4)
     paper = readout.paper_rows()[lambda table: (table["dataset"] == case[0]) & (table["model"] == case[1])]
     for ax, n in zip(axes, LADDER_N):
         found = intervals.summary(part[part["n"] == n], "accuracy", ["rung"]).set_index("rung")
@@ -35,14 +34,13 @@ def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
                 ax.errorbar(costs[rung], row["mean"], bar, **how)
         if cost == "weights":
             ax.plot(paper["params_remaining"], paper[f"n{n}"], "*", color="0.25", markersize=10, label="the paper's Table 2", linestyle="")
-        ax.set(title=f"n = {n}", xscale="log", xlabel="weights" if cost == "weights" else "MACs of an image", ylim=(0, 103))
+        ax.set(xscale="log", xlabel="weights" if cost == "weights" else "MACs of an image", ylim=(0, 103))
     axes[0].set_ylabel("n-accuracy (%)")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=4, frameon=False)
-    return figure, (
-        f"n-accuracy against {cost} on {plots.case_title(case[:3])}, three panels for n = 2, 5 and 40, a marker for each readout and head. "
-        "Readouts with few weights lie far above the averaged logits, which are at the left."
-    )
+    plots.legend_below(figure, columns=3, columnspacing=1)
+    means = part[part["n"].isin(LADDER_N)].groupby(["rung", "n"])["accuracy"].mean().unstack().reindex(readout.RUNGS).dropna(how="all")
+    each = [f"{readout.RUNGS[rung]} {', '.join(f'{value:.0f}' for value in row)}" for rung, row in zip(means.index, means.to_numpy())]
+    sizes = " and ".join(map(str, means.columns))
+    return figure, f"n-accuracy against {cost} on {plots.case_title(case[:3])}, per cent at n = {sizes}: {'; '.join(each)}."
 
 
 def draw_curves(runs: pd.DataFrame, cases: list[tuple]):
@@ -55,19 +53,17 @@ def draw_curves(runs: pd.DataFrame, cases: list[tuple]):
         drawn += [(case, part)] if (part["rung"] == "lda").any() else []
     if not drawn:
         return None, ""
-    figure, axes = plt.subplots(1, len(drawn), figsize=(3.4 * len(drawn), 4.4), layout="constrained", sharey=True, squeeze=False)
-    for ax, (case, part) in zip(axes[0], drawn):
+    figure, axes = plots.panel_row([plots.case_title(case[:3]) for case, _ in drawn], 4)
+    for ax, (_, part) in zip(axes, drawn):
         for rung in CURVES:
             colour, marker = rung_styles()[rung]
             if (part["rung"] == rung).any():
                 plots.curve(ax, part[part["rung"] == rung], "n", "accuracy", "n", color=colour, marker=marker, label=readout.RUNGS[rung])
-        ax.set(title=f"{plots.case_title(case[:3])}", xscale="log", xlabel="n", ylim=(0, 103))
-        ax.set_xticks([1, 2, 5, 10, 25, 80], labels=["1", "2", "5", "10", "25", "80"])
-        ax.minorticks_off()
-    axes[0, 0].set_ylabel("n-accuracy (%)")
-    handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels())}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncol=3, frameon=False)
-    return figure, "n-accuracy against n by readout, one panel a CNN, with 95 % bands over seeds."
+        ax.set_ylim(0, 103)
+        plots.n_axis(ax)
+    axes[0].set_ylabel("n-accuracy (%)")
+    plots.legend_below(figure, columns=3)
+    return figure, f"n-accuracy against n by readout, a panel a CNN, with 95 per cent bands over seeds. {plots.describe_curves(figure)}"
 
 
 def draw_needed(found: pd.DataFrame):
@@ -75,17 +71,19 @@ def draw_needed(found: pd.DataFrame):
     networks = plots.cases(found)[:3]
     if not networks:
         return None, ""
-    figure, axes = plt.subplots(1, len(networks), figsize=(3.4 * len(networks), 4.2), layout="constrained", sharey=True, squeeze=False)
-    for ax, case in zip(axes[0], networks):
+    figure, axes = plots.panel_row([plots.case_title(case) for case in networks], 3.6)
+    for ax, case in zip(axes, networks):
         part = plots.select_case(found, case)
         for rung in ("averaged", "lda"):
             colour, marker = rung_styles()[rung]
             medians = part[part["rung"] == rung].groupby("rho")[["measured", "predicted"]].median().replace(np.inf, np.nan)
             ax.plot(medians.index, medians["predicted"], color=colour)
             ax.plot(medians.index, medians["measured"], marker, color=colour, label=readout.RUNGS[rung])
-        ax.set(title=plots.case_title(case), xlabel="ρ", yscale="log", ylim=(0.9, 90))
+        ax.set(xlabel="ρ", yscale="log", ylim=(0.9, 90))
         ax.set_yticks([1, 2, 5, 10, 20, 40, 80], labels=["1", "2", "5", "10", "20", "40", "80"])
         ax.minorticks_off()
-    axes[0, 0].set_ylabel("images needed for 95 %")
-    axes[0, 0].legend(loc="upper left")
-    return figure, "Images needed for an n-accuracy of 95 % against rho: markers measured, lines predicted, for averaged logits and LDA."
+    axes[0].set_ylabel("images needed for 95 %")
+    plots.legend_below(figure)
+    return figure, (
+        f"Images needed for an n-accuracy of 95 per cent against ρ: markers measured, lines predicted. {plots.describe_curves(figure)}"
+    )

@@ -1,0 +1,246 @@
+"""Numbers that stand in prose: what was measured is computed again from the records, everything else is named here as no result.
+
+The prose is that of the README, of docs/, of the overview and of the section notebooks, whose captions and alternative texts count, too.
+"""
+import ast
+import json
+import math
+import re
+from functools import cache
+
+import pandas as pd
+import pytest
+import torch
+
+from sharedlabel import ROOT, models
+from sharedlabel.analysis import (
+    beyond_law,
+    beyond_law_figures,
+    law,
+    overview,
+    readout,
+    section_5_2,
+    section_5_2_settings,
+    section_5_2_training,
+    tables,
+)
+from sharedlabel.runs import studies
+
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "notebooks").glob("*.ipynb")),
+         *sorted((ROOT / "notebooks" / "sections").glob("*.ipynb"))]
+DOCUMENTS = [str(file.relative_to(ROOT)) for file in FILES if file.name != "studies.md"]  # which is one table, and has a test of its own
+WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten"}
+
+
+@cache
+def prose(document: str) -> str:
+    """The text of a document as one line, without what `make claims` writes; of a notebook its Markdown cells and what its code says."""
+    text = (ROOT / document).read_text()
+    if document.endswith(".ipynb"):
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+        text = "\n\n".join(source if kind == "markdown" else " ".join(phrases(source)) for kind, source in cells)
+    text = re.sub(r"<!-- scoreboard.*<!-- end of scoreboard -->", "", text, flags=re.DOTALL)
+    return " ".join(re.sub(r"^ *\d+\. ", "", text, flags=re.MULTILINE).split())  # numbered lists are not results
+
+
+def phrases(code: str) -> list[str]:
+    """The strings in code that are text: those of five words or more."""
+    constants = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+    return [value for value in constants if isinstance(value, str) and len(value.split()) >= 5]
+
+
+# ---- what was measured
+
+
+def example_network() -> tuple:
+    """Weights left and in all of the network that the overview's example shows."""
+    name = json.loads(overview.EXAMPLE.read_text())["record"]
+    (file,) = (ROOT / "results").rglob(f"{name}.json")
+    cnn = json.loads(file.read_text())["network"]["cnn"]
+    return cnn["params_remaining"], cnn["params_total"]
+
+
+def flops_saved() -> tuple:
+    """By how many tenths the FLOPs of Conv on MNIST fall from rho = 2 to 3."""
+    macs = overview.sweep().groupby("rho")["macs_live_image"].mean()
+    return (WORDS[round(10 * (1 - macs[3] / macs[2]))],)
+
+
+def law_errors() -> tuple:
+    """The mean error of the law over its large n, in whole points, on MNIST and on CIFAR-10."""
+    runs = beyond_law.select_runs()
+    sizes = runs[runs["n"] >= beyond_law.LARGE_N].groupby("dataset")["error_training"].agg(lambda error: error.abs().mean())
+    return tuple(WORDS[round(sizes[name])] for name in ("mnist", "cifar10"))
+
+
+def closed_form_readout() -> tuple:
+    """Of the balanced CNN of MNIST: weights that LDA adds, the CNN's, n-accuracy at n = 5 without and with it, the LSTM head's weights."""
+    runs = readout.select_runs()
+    chosen = (runs["dataset"] == "mnist") & (runs["rho"] == 3.75) & (runs["cnn_method"] == "balanced") & (runs["n"] == 5)
+    found = runs[chosen].groupby("rung")[["accuracy", "weights"]].mean()
+    weights, accuracy = found["weights"], found["accuracy"]
+    added = {rung: int(weights[rung] - weights["averaged"]) for rung in ("lda", "lstm")}
+    return added["lda"], int(weights["averaged"]), accuracy["averaged"], accuracy["lda"], added["lstm"]
+
+
+def behind_on_fifty_classes() -> tuple:
+    """Balanced on batches of fifty classes behind the baseline: the last n where significantly at rho = 2; at how many n at 2.5."""
+    runs, (records, curves) = section_5_2.select_runs(tables.load_records()), section_5_2_settings.load_settings("benchmarks/settings")
+    own = section_5_2_training.select_curves(tables.load_curves(), runs)
+    found = section_5_2_settings.batch_differences(records, own=curves, curves=own, runs=runs)
+    found = found[(found["other"] == "baseline") & (found["when"] == "trained to the end")]
+    significant = found[found["high"] < 0].groupby("rho")["n"].agg(["max", "size"])
+    return significant["max"][2.0], WORDS[significant["size"][2.5]], WORDS[found["n"].nunique()]
+
+
+def law_example() -> tuple:
+    """Weights of the law's example, and at which class the mean logits of class 0 of its baseline are largest."""
+    total = sum(p.numel() for name, p in models.build("conv", (1, 28, 28), 10, torch.Generator()).named_parameters() if "bias" not in name)
+    means = beyond_law_figures.read_example()["baseline"].mean
+    return math.ceil(total / 10 ** law.EXAMPLE["rho"]), int(means[0].argmax())
+
+
+# ---- what the paper prints
+
+
+@cache
+def paper(table: int) -> pd.DataFrame:
+    return pd.read_csv(ROOT / "paper" / f"table_{table}.csv")
+
+
+def resnet_at_large_n() -> tuple:
+    row = paper(1).query("model == 'resnet18' and method == 'baseline'").iloc[0]
+    return tuple(round(row[f"n{n}"]) for n in (25, 40, 60, 80)) + (WORDS[round(row["n80"] / 10)],)
+
+
+def price_of_balanced() -> tuple:
+    """On how many networks of Table 1 the baseline is ahead at n = 1, of how many; by how many points at least and at most."""
+    by_method = paper(1).pivot(index=["dataset", "model", "rho"], columns="method", values="n1")
+    lead = by_method["baseline"] - by_method["balanced"]
+    ahead = lead[lead > 0]
+    return WORDS[len(ahead)], WORDS[len(lead)], round(ahead.min()), round(ahead.max())
+
+
+def balanced_cnn_under_lstm() -> tuple:
+    """By how many points the CNN-LSTM on the balanced CNN is above the other in Table 2, at least and at most."""
+    sizes = ["n2", "n5", "n7", "n15", "n40"]
+    heads = paper(2).query("method == 'cnn_lstm'").set_index(["dataset", "cnn_training"])[sizes]
+    lead = heads.xs("balanced", level=1) - heads.xs("baseline", level=1)
+    return round(lead.min().min()), round(lead.max().max())
+
+
+def stated_head() -> tuple:
+    """Weights of the pruned head of MNIST in Table 2: CNN and head together less the CNN."""
+    row = paper(2).query("dataset == 'mnist' and method == 'cnn_lstm'").iloc[0]
+    return (row["params_remaining"] - math.ceil(260_384 / 10 ** row["rho"]),)
+
+
+def steps_of_an_epoch() -> tuple:
+    """Batches of an epoch: baseline's and balanced's on MNIST, whose smallest class has 5,421 images, and on CIFAR-10, less a tenth."""
+    return math.ceil(0.9 * 60_000 / 64), int(0.9 * 5421) // 8, math.ceil(0.9 * 50_000 / 64), round(0.9 * 5_000 / 8, -1)
+
+
+SECTIONS = "notebooks/sections"
+CHECKED = [
+    ("README.md", "from ρ = 2 to 3 the cost n/ρ falls by a third, the FLOPs (Conv, MNIST) by {} tenths", flops_saved),
+    ("README.md", "on average to {} or {} points on MNIST and CIFAR-10", law_errors),
+    ("README.md", "A closed-form readout of {} weights lifts MNIST's balanced CNN of {} weights from {:.1f} to {:.1f} % at n = 5; "
+     "the LSTM head has {:,}", closed_form_readout),
+    ("docs/performance.md", "{} of Conv's {:,} weights are left", example_network),
+    ("notebooks/overview.ipynb", "The network has {} weights left of {:,}", example_network),
+    ("notebooks/overview.ipynb", "From ρ = 2 to 3 the cost n/ρ falls by a third, the FLOPs by {} tenths", flops_saved),
+    (f"{SECTIONS}/beyond_law.ipynb", "goes {}, {}, {}, {} % from n = 25 to n = 80 (Table 1): {} classes of ten win",
+     resnet_at_large_n),
+    (f"{SECTIONS}/beyond_law.ipynb", "One CNN of {} weights", lambda: law_example()[:1]),
+    (f"{SECTIONS}/beyond_law.ipynb", '"0→{0}" says that the mean logits of class 0 are largest at {0}', lambda: law_example()[1:]),
+    (f"{SECTIONS}/beyond_readout.ipynb", "an LSTM head of {4:,} parameters", closed_form_readout),
+    (f"{SECTIONS}/beyond_readout.ipynb", "({1} weights), trained by the balanced method", closed_form_readout),
+    (f"{SECTIONS}/section_5_2.ipynb", "of MNIST {} steps of 64 images against {} of 80, of CIFAR {} against about {:.0f}",
+     steps_of_an_epoch),
+    (f"{SECTIONS}/section_5_2.ipynb", "significant at $n$ up to {} at $\\rho = 2$, and at {} of {} $n$ at 2.5",
+     behind_on_fifty_classes),
+    (f"{SECTIONS}/section_5_2.ipynb", "on {} of {} networks, by {} to {} points", price_of_balanced),
+    (f"{SECTIONS}/section_5_2.ipynb", "pay for large $n$ with {2} to {3} points at $n = 1$", price_of_balanced),
+    (f"{SECTIONS}/section_5_3.ipynb", "is {} to {} points above the one on the baseline CNN", balanced_cnn_under_lstm),
+    (f"{SECTIONS}/section_5_3.ipynb", "the stated {0} weights: an unpruned one is a few points off, one with {0} nowhere near",
+     stated_head),
+]
+
+
+@pytest.mark.parametrize("document, sentence, measured", CHECKED, ids=[f"{document}: {sentence[:40]}" for document, sentence, _ in CHECKED])
+def test_a_number_in_prose_is_what_was_measured(document, sentence, measured):
+    assert sentence.format(*measured()) in prose(document)
+
+
+def test_the_table_of_studies_says_how_many_runs_there_are_and_how_long_they_took():
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| (\d+)[^|]*\| ([\d.]*)", (ROOT / "docs" / "studies.md").read_text(), re.MULTILINE)
+    told = {name: (int(runs), hours) for name, runs, hours in rows}
+    assert set(told) == {file.stem for file in (ROOT / "params").glob("*.yaml")}
+    assert {name: runs for name, (runs, _) in told.items()} == {name: len(studies.run_names(name)) for name in told}
+    of_one_core = re.findall(r"^\| `(\w+)` \| \d+ of \d+ \| \d+ \| ([\d.]+)", (ROOT / "benchmarks" / "times.md").read_text(), re.MULTILINE)
+    assert len(of_one_core) > 8
+    for name, hours in of_one_core:
+        assert float(told[name][1]) == pytest.approx(float(hours) / 2, abs=0.06), name
+
+
+# ---- what is no result: what was chosen, what holds by definition, what the machine is told
+
+# What has a number and is a name, a place in the paper, a setting or a formula, wherever it stands.
+NAMES = re.compile(r"""
+    `{3}.*?`{3} | `[^`]*` | \]\([^)]*\) | \$\$.*?\$\$                                    # code, links, formulas
+    | (?:n|\$n\$|ρ\*?|\$\\rho\$|λ|\$\\lambda\$|head\ ρ)\ [=≥]\ [\d./]+(?:(?:,|\ and|,\ and|\ or|\ to)\ [\d./]+)*  # settings
+    | \$[^$]*\$(?:(?:\ and|\ or|\ to)\ [\d.]+)?
+    | (?:[Tt]able|[Ff]igure|[Ss]ection|[Aa]ppendix|[Aa]ppendix\ [A-E])s?\ [A-E\d][\d.]*(?:(?:,|\ and|\ to|\ or)\ [A-E]?\d[\d.]*)*
+    | CIFAR-100? | (?:Wide)?ResNet-\d+ | 95\ % | Python\ 3\.11 | bfloat16 | float32 | md5 | sha256 | MIT
+""", re.VERBOSE | re.DOTALL)
+NO_RESULTS = {
+    "README.md": ["downloads about 5 GB once", "the base-10 logarithm", "in 100 rounds", "up to 256 KB"],
+    "docs/choices.md": [
+        "a learning rate of 10⁻⁴", "⌈total / 10^ρ⌉", "exact in all 19 rows", "in 100 rounds", "for 100 iterations", "64 images",
+        "by 0.1 % for 10 epochs", "160 epochs on MNIST, 60 elsewhere, 160 for heads",
+        "100 tuples a class", "512 pooled features", "pooled to 2×2", "FLOPs are 2 MACs",
+    ],
+    "docs/data.md": [
+        "1,797 handwritten digits of 8×8 pixels", "70,000 images of 28×28 pixels", "60,000 images of 32×32 pixels, in 10 or 100 classes",
+        "110,000 images of 64×64 pixels in 200 classes", "248 MB",
+    ],
+    "docs/performance.md": ["10^3.5"],
+    "docs/running.md": [
+        "0.5 to 1 GB on MNIST, 1 to 2 on CIFAR, 3 to 4 on Tiny ImageNet", "CUDA's libraries, 4 GB", "(2.11 or later)",
+        "4 GB (MNIST, digits) or 8", "waits (0.3 GB)",
+    ],
+    "docs/security.md": ["127.0.0.1"],
+    "notebooks/overview.ipynb": ["10^ρ", "3.32 bits", "and 90 % wanted", "any n up to 80"],
+    "notebooks/sections/appendix_a_3.ipynb": ["100 a class", "above 98 %"],
+    "notebooks/sections/appendix_c_2.ipynb": [
+        "for 100 iterations", "in 100 rounds", "the one of 100 rounds", "come out 0.1 away", "more than 2.5 %",
+    ],
+    "notebooks/sections/beyond_law.ipynb": [
+        "1,000 of each of ten classes, 200 of each of a hundred", "fails at n = 1 and 2", "200 tuples of a class, at 1 %",
+        "predict n = 1 and 2 much better",
+    ],
+    "notebooks/sections/beyond_readout.ipynb": [
+        "with probability 1", "it is 0 for", "close to 100 %", "512 features", "after 40 epochs at most, heads after 160",
+        "et al. 2017", "et al. 2018",
+    ],
+    "notebooks/sections/section_5_1.ipynb": ["CIFAR-10 at 3 to 4.5", "$W$ is 1 where", "in 97.5 %", "log2(1 − n-accuracy)"],
+    "notebooks/sections/section_5_2.ipynb": [
+        "end at 100 %", "20 epochs", "of 100 images instead of 64", "in 95 of 100 cases", "by 0.1 %", "waits for 10 epochs", "start at 0",
+        "n from 1 to 80", "excludes 0", "the last 20 epochs",
+    ],
+    "notebooks/sections/section_5_3.ipynb": ["(at 5 % after", "200 units", "512 pooled features", "pooled to 512 values", "100 a class"],
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_other_number_in_prose_is_known_to_be_no_result(document):
+    """A number that was measured belongs into a cell that computes it, or into CHECKED; one that was chosen into NO_RESULTS."""
+    text = prose(document)
+    for phrase in NO_RESULTS.get(document, []):
+        assert phrase in text, f"{document} says no longer {phrase!r}"
+    known = [sentence.format(*measured()) for name, sentence, measured in CHECKED if name == document] + NO_RESULTS.get(document, [])
+    for phrase in sorted(known, key=len, reverse=True):
+        text = text.replace(phrase, " ")
+    text = NAMES.sub(" ", text)
+    left = [text[max(0, found.start() - 40) : found.end() + 30] for found in re.finditer(r"\d[\d.,]*", text)]
+    assert not left
