@@ -240,10 +240,11 @@ class LiveNetwork(LiveModule):
 
     def tensors(self) -> dict[str, Tensor]:
         """Every layer's tensors, by "LAYER.NAME", as functions of the parameters."""
-        layers = self.layers.values()
-        placed = sorted((layer.places[name], layer.sizes[name], f"{layer.name}.{name}") for layer in layers for name in layer.sizes)
-        parts = torch.cat([self.learning, self.fixed]).split([size for _, size, _ in placed])
-        return {name: part for (_, _, name), part in zip(placed, parts)}
+        layers, whole, sizes, end = self.layers.values(), torch.cat([self.learning, self.fixed]), {}, 0
+        for place, size, name in sorted((layer.places[n], layer.sizes[n], f"{layer.name}.{n}") for layer in layers for n in layer.sizes):
+            sizes |= {f"before {name}": place - end, name: size}  # of other layers, where this is a part of a network (`sharing`)
+            end = place + size
+        return dict(zip(sizes, whole.split([*sizes.values(), len(whole) - end])))
 
 
 def is_dense(steps: list[Step], layers: dict[str, Layer]) -> bool:
