@@ -185,6 +185,7 @@ def sums(runs, lists, weights, first_weight, first_bias, rectifies, adds, act, s
         p, i, away = runs[r, 3], runs[r, 0] * slot + begin, (runs[r, 1] - runs[r, 0]) * slot - lag
         end, first, last = i + (runs[r, 2] - 1) * slot + count, lists.starts[p], lists.starts[p + 1]
         bias = weights[first_bias + lists.biases[p]] if first_bias >= 0 and lists.biases[p] >= 0 else act.dtype.type(0)
+        i = sum_blocks(block(bias, 256), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
         i = sum_blocks(block(bias, 64), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
         i = sum_blocks(block(bias, 16), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
         i = sum_blocks(block(bias, 4), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)

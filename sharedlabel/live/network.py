@@ -239,13 +239,12 @@ class LiveNetwork(LiveModule):
         return step.kind == "batchnorm" and not self.layers[step.name].frozen
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every layer's tensors, by "LAYER.NAME", as functions of the parameters, which may hold those of others, too (`sharing`)."""
-        layers = self.layers.values()
-        placed = {f"{layer.name}.{name}": (layer.places[name], size) for layer in layers for name, size in layer.sizes.items()}
-        whole = torch.cat([self.learning, self.fixed])
-        cuts = sorted({0, len(whole)}.union(*((place, place + size) for place, size in placed.values())))
-        parts = dict(zip(cuts, whole.split([end - start for start, end in zip(cuts, cuts[1:])])))
-        return {name: parts[place] if size else whole[:0] for name, (place, size) in placed.items()}
+        """Every layer's tensors, by "LAYER.NAME", as functions of the parameters."""
+        layers, whole, sizes, end = self.layers.values(), torch.cat([self.learning, self.fixed]), {}, 0
+        for place, size, name in sorted((layer.places[n], layer.sizes[n], f"{layer.name}.{n}") for layer in layers for n in layer.sizes):
+            sizes |= {f"before {name}": place - end, name: size}  # of other layers, where this is a part of a network (`sharing`)
+            end = place + size
+        return dict(zip(sizes, whole.split([*sizes.values(), len(whole) - end])))
 
 
 def is_dense(steps: list[Step], layers: dict[str, Layer]) -> bool:
