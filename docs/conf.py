@@ -128,9 +128,11 @@ def alternative_texts(notebook: Path) -> dict[str, str]:
 
 
 def write_formula(display: str):
+    """A visitor that writes a formula as MathML; one that may be wider than a phone in a box that scrolls."""
     def visit(translator, node: nodes.Element) -> None:
         formula = convert(node.astext().replace(r"\arg", r"\operatorname{arg}"), display=display)
-        translator.body.append(f'<div class="formula">{formula}</div>' if display == "block" else formula)
+        box = "div" if display == "block" else "span" if len(node.astext()) > 30 else ""
+        translator.body.append(f'<{box} class="formula">{formula}</{box}>' if box else formula)
         raise nodes.SkipNode
     return visit
 

@@ -257,13 +257,13 @@ def _(module: predictors.IndependentHead, graph: Graph, rows: str) -> str:
 
 def of_head(head: lstm.LiveHead, graph: Graph, rows: str, axis: int) -> str:
     """A head that reads rows [n, d] as one sequence (axis 1: the batch of one stands behind) or as n of one image each (axis 0)."""
-    dense = {layer: {name: tensor() for name, tensor in head.layers[layer].items()} for layer in lstm.TENSORS}
-    embedded = graph.add("Unsqueeze", graph.linear(rows, dense["embed"]["weight"]), graph.constant(np.array([axis])))
-    weights = [iofc(dense["lstm"][name])[None] for name in lstm.TENSORS["lstm"]]
+    dense = {name: each.detach() for name, each in head.matrices().items()}
+    embedded = graph.add("Unsqueeze", graph.linear(rows, dense["embed.weight"]), graph.constant(np.array([axis])))
+    weights = [iofc(dense[f"lstm.{name}"])[None] for name in lstm.TENSORS["lstm"]]
     units = weights[1].shape[2]
     hidden = graph.add("LSTM", embedded, *map(graph.constant, (*weights[:2], torch.cat(weights[2:], 1))), hidden_size=units)
     hidden = graph.reshape(hidden, -1, units)
-    return mean(graph, graph.linear(hidden, dense["classify"]["weight"], dense["classify"]["bias"]))
+    return mean(graph, graph.linear(hidden, dense["classify.weight"], dense["classify.bias"]))
 
 
 def iofc(gates: Tensor) -> Tensor:

@@ -120,8 +120,12 @@ class LiveHead(LiveModule):
         parts = (self.learning if vector is None else vector).split([len(self.tensors.get_submodule(name).at) for name in PARTS + BIASES])
         return dict(zip(PARTS + BIASES, parts))
 
+    def matrices(self) -> dict[str, Tensor]:
+        """Every tensor of what is live, by name, dense."""
+        return {name: self.tensors.get_submodule(name).place(values) for name, values in self.values().items()}
+
     def forward_by_matrices(self, x: Tensor) -> Tensor:
-        dense = {name: self.tensors.get_submodule(name).place(values) for name, values in self.values().items()}
+        dense = self.matrices()
         x = F.linear(x, dense["embed.weight"])
         inputs, recurrent, *biases = (dense[f"lstm.{name}"] for name in TENSORS["lstm"])
         if x.shape[1] == 1:  # nothing to remember or forget: most of an LSTM's work is for nothing

@@ -197,5 +197,4 @@ def test_an_edit_that_is_saved_by_itself_changes_no_grid(open_notebook, lab):
     page.keyboard.type("0")
     wait_until(lambda: "prune_iterations = 1000\n" in "".join(read(lab.root / name)["cells"][2]["source"]), "the edit is saved", 60)
     assert "prune_iterations = 100\n" in "".join(read(ROOT / name)["cells"][2]["source"])
-    done, _, planned, *_ = studies.progress("mnist", tables.load_records("results")["run"], "results").split()
-    assert done == planned
+    assert set(studies.run_names("mnist")) <= set(tables.load_records()["run"])  # all of them are done, as before
