@@ -11,7 +11,7 @@ from sharedlabel.inference import Predictor
 from sharedlabel.runs import names, parameters
 from sharedlabel.runtime import random_stream
 
-CNN = {"dataset": "digits", "model": "fc", "rho": 1.0, "max_epochs": 4, "learning_rate": 2e-3, "prune_iterations": 10,
+CNN = {"dataset": "digits", "model": "fc", "rho": 1.0, "max_epochs": 6, "learning_rate": 1e-2, "prune_iterations": 10,
        "tuples_per_class": 20, "device": "cpu"}
 HEAD = {"train_n": 5, "head_rho": 1.5, "head_max_epochs": 2, "head_learning_rate": 2e-3}
 RUNS = {  # by what is said of them: a method and its parameters
