@@ -144,7 +144,7 @@ CLAIMS = [
 
 
 def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
-    """A row a pruning on one network at n: rho, weights and MACs left, n-accuracy of every reading, seeds, collapses."""
+    """A row a pruning on one network at n: how many seeds, how many of them collapsed, and of the rest weights, MACs, n-accuracy."""
     part = runs[(runs["dataset"] == case[0]) & (runs["model"] == case[1]) & (runs["n"] == n)]
     if part.empty:
         return pd.DataFrame()
@@ -152,7 +152,7 @@ def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
     cnn = part[part["reading"] != "lda"]
     columns = {"weights": ("weights", "mean"), "MACs": ("macs", "mean"), "seeds": ("seed", "nunique")}
     costs = cnn.groupby(keys).agg(**columns, collapsed=("collapsed", "sum"))
-    found = intervals.summary(part, "accuracy", [*keys, "reading"])
+    found = intervals.summary(part[~part["collapsed"].astype(bool)], "accuracy", [*keys, "reading"])
     text = found.assign(text=report.format_summary(found)).pivot(index=keys, columns="reading", values="text").fillna("-")
     table = costs.round().join(text.reindex(columns=[name for name in READINGS if name in text])).reset_index()
     order = prunings(part)
