@@ -8,7 +8,8 @@ from sharedlabel import ROOT, choices, data, models, pruning
 
 
 @pytest.mark.parametrize("entries, found", [
-    (choices.DATASETS, data.READERS), (choices.MODELS, models.BUILDERS), (choices.PRUNERS, pruning.PRUNERS),
+    (choices.DATASETS, data.READERS), (choices.MODELS, {name: models.BUILDERS[name] for name in choices.MODELS}),
+    (choices.PRUNERS, pruning.PRUNERS),
 ], ids=["data sets", "networks", "pruners"])
 def test_every_name_has_its_function(entries, found):
     assert list(found) == list(entries)

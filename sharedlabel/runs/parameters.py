@@ -279,7 +279,7 @@ def prerequisite(method: str, params: dict) -> dict | None:
 def papermill_command(run: dict) -> str:
     """The command that makes a run (its `method` and parameters) by hand; it names what differs from the notebook's defaults."""
     known = defaults(run["method"])
-    changed = {name: run[name] for name, value in known.items() if run[name] != effective(run | {name: value})[name]}
+    changed = {name: run[name] for name, value in known.items() if name in run and run[name] != effective(run | {name: value})[name]}
     lists = {name: value for name, value in changed.items() if isinstance(value, list)}  # -p takes none
     words = [f"-p {name} {shlex.quote(str(value))}" for name, value in changed.items() if name not in lists]
     words += [f"-y {shlex.quote(yaml.safe_dump(lists, default_flow_style=True, width=10**6).strip())}"] if lists else []

@@ -164,8 +164,8 @@ def test_the_table_has_a_row_a_run_n_and_protocol(tmp_path):
     assert len(table) == 8
     assert not table.duplicated(["run", "n", "protocol"]).any()
     assert set(table.columns) == {
-        "run", "status", "method", "dataset", "model", "pruner", "rho", "seed", "augment", "initialisation",
-        "params_total", "params_remaining", "macs_dense", "macs_live_image", "seconds", "epochs", "best", "stopped",
+        "run", "status", "method", "dataset", "model", "pruner", "rho", "seed", "augment", "initialisation", "image_size", "budget",
+        "params_total", "params_remaining", "macs_dense", "macs_live_image", "additions", "seconds", "epochs", "best", "stopped",
         "n", "protocol", "tuples", "n_accuracy", "n_accuracy_low", "n_accuracy_high",
         "information_gain", "information_gain_corrected", "relative_information", "macs_live",
     }
