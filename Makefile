@@ -52,8 +52,7 @@ named:
 	@test -n $(call quoted,$(STUDY)) || { echo "make grid STUDY=NAME, where NAME is one of: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }
 
 sections: venv
-	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-		--ExecutePreprocessor.store_widget_state=False $(EXECUTED)
+	$(BIN) nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(EXECUTED)
 	@# what a cell printed in pieces is made one; nbconvert would do so before it executes
 	$(BIN) nbconvert --log-level WARN --to notebook --inplace --coalesce-streams $(EXECUTED)
 	$(BIN) sharedlabel.analysis.notebooks shrink $(EXECUTED)

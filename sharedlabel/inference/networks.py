@@ -70,7 +70,8 @@ class Embedder(nn.Module):
 
 def complete_parameters(file: Path) -> dict:
     """All parameters of a record by the names that they have now, `method` and `results` among them."""
-    return parameters.of_record(json.loads(file.read_text())["params"]) | {"results": str(file.resolve().parent.parent.parent)}
+    recorded = parameters.of_record(json.loads(file.read_text())["params"])
+    return parameters.defaults(recorded["method"]) | recorded | {"results": str(file.resolve().parent.parent.parent)}
 
 
 def cnn_record(file: Path, params: dict) -> Path | None:
