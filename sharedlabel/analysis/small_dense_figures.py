@@ -60,7 +60,7 @@ def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
             arrow = {"arrowstyle": "->", "color": "0.15", "linewidth": 1.5}
             ax.annotate("", (dense[cost], accuracy), (pruned[cost], accuracy), arrowprops=arrow)
             words = f"{factor:.2g} × cheaper" if factor >= 1 else f"{1 / factor:.2g} × dearer"
-            ax.annotate(words, (np.sqrt(pruned[cost] * dense[cost]), accuracy - 2), ha="center", va="top")
+            ax.annotate(words, (1.3 * max(pruned[cost], dense[cost]), accuracy), ha="left", va="center")
             return [f"the dense one is {words} at {accuracy} per cent"]
     return []
 

@@ -83,6 +83,12 @@ def test_costs_are_compared_at_equal_accuracy(runs):
     assert words.shape[1] == 8 and "only pruned" in set(words["pruned costs × dense"])
 
 
+def test_the_ends_say_where_pruned_networks_are_alone(runs):
+    table = small_dense.tabulate_ends(small_dense.configurations(runs), "flops")
+    assert table.shape == (4, 8)
+    assert table.iloc[0].tolist()[1:] == pytest.approx([1, 980, 20.155, 85.155, 980, 95.155, 200_000])
+
+
 def test_figures_say_the_factor(runs):
     plots.style()
     found = small_dense.configurations(runs)
