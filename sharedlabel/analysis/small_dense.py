@@ -175,13 +175,18 @@ CLAIMS = [
 # ---- tables
 
 
+def dataset_sizes(found: pd.DataFrame) -> list[tuple[str, int]]:
+    """The data sets and n of a table, in the order of plots.TITLES."""
+    return sorted(set(zip(found["dataset"], found["n"])), key=lambda key: (list(plots.TITLES).index(key[0]), key[1]))
+
+
 def equal_accuracy(found: pd.DataFrame, cost: str, targets: list[float] = TARGETS) -> pd.DataFrame:
     """The cheapest pruned and the cheapest dense configuration that reach each of `targets`: a row a data set, n and target.
 
     `factor`: how much more the pruned one costs; inf where only dense ones reach it, 0 where only pruned ones do.
     """
     rows = []
-    for dataset, n in sorted(set(zip(found["dataset"], found["n"])), key=lambda key: (list(plots.TITLES).index(key[0]), key[1])):
+    for dataset, n in dataset_sizes(found):
         part = select(found, dataset=dataset, n=n)
         for target in targets:
             pruned, dense = (cheapest(part[part["dense"] == kind], cost, target) for kind in (False, True))
@@ -224,7 +229,8 @@ def tabulate_ends(found: pd.DataFrame, cost: str) -> pd.DataFrame:
     most accurate with its cost.
     """
     rows, unit = [], COSTS[cost]
-    for (dataset, n), part in found.groupby(["dataset", "n"]):
+    for dataset, n in dataset_sizes(found):
+        part = select(found, dataset=dataset, n=n)
         dense, pruned = part[part["dense"]], part[~part["dense"]]
         if len(dense) and len(pruned):
             least = dense[cost].min()
