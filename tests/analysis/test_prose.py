@@ -231,6 +231,9 @@ NO_RESULTS = {
         "1,000 of each of ten classes, 200 of each of a hundred", "fails at n = 1 and 2", "200 tuples of a class, at 1 %",
         "predict n = 1 and 2 much better",
     ],
+    "notebooks/sections/beyond_pruning.ipynb": [
+        "an n (1, 5, 25)", "in 100 rounds", "in 20 epochs at a learning rate of 10⁻³",
+    ],
     "notebooks/sections/beyond_readout.ipynb": [
         "with probability 1", "it is 0 for", "close to 100 %", "512 features", "after 40 epochs at most, heads after 160",
         "et al. 2017", "et al. 2018",
