@@ -30,8 +30,8 @@ SHIFTS = [1, 4]  # 4 as in training with `augment: crop_flip`
 SIZES = [1, 2, 5, 10, 15, 25, 40]
 IMAGES, VIEWS = 1000, max(SIZES)  # test images of all classes together that views are taken of, and how many of each
 TUPLES = 500  # of different images, of each class; for an LSTM, which reads every tuple anew, a fifth
-SETTINGS = ["pruner", "prune_iterations", "order", "permutations", "cnn_training", "standardised", "head_biases", "standard_weight",
-            "tuple_size", "tuples_per_batch", "initialisation", "augment", "head_learning_rate"]
+SETTINGS = ["pruner", "prune_iterations", "order", "permutations", "cnn_training", "standardised", "head_biases", "head_score_n",
+            "standard_weight", "tuple_size", "tuples_per_batch", "initialisation", "augment", "head_learning_rate"]
 COLUMNS = [*ROW, "cnn_method", "reader", "shift", "seed", "n", "independent", "dependent", "effective", "predicted", "run"]
 
 

@@ -23,8 +23,8 @@ RUNGS = {  # in the order of the ladder
     "mlp200": "MLP, 200 units", "lda_features": "LDA of the last hidden layer", "head_pruned": "head alone, pruned",
     "lstm_pruned": "CNN-LSTM, pruned head", "head": "head alone", "lstm": "CNN-LSTM",
 }
-HEAD_DEFAULTS = ["order", "permutations", "cnn_training", "standardised", "head_biases", "head_pruner", "standard_weight", "tuple_size",
-                 "tuples_per_batch", "initialisation"]
+HEAD_DEFAULTS = ["order", "permutations", "cnn_training", "standardised", "head_biases", "head_pruner", "head_score_n", "head_batch_size",
+                 "standard_weight", "tuple_size", "tuples_per_batch", "initialisation"]
 OPTIONAL = ["cnn_method", "readout", "hidden_units", "embedding", "head_rho", "head_pruner", "train_n"]  # a folder may lack them
 KEYS = [*ROW, "cnn_method", "rung", "seed", "n"]
 
