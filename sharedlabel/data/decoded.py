@@ -1,60 +1,14 @@
-"""Images from files, decoded once into a cache: what Tiny ImageNet and a folder of one's own share.
-
-Pillow, which torchvision needs, decodes; no format but those that are asked for, of an EPS it would have Ghostscript make pixels.
-"""
-import io
+"""The cache of images that are decoded once: what Tiny ImageNet and a folder of one's own share."""
 import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sharedlabel.data.location import DataError
 from sharedlabel.runtime import exclusive_lock
-
-MOST_PIXELS = 2**26  # of an image, 8192 x 8192; a file of a few KB may claim far more
-GREY = ("1", "L", "LA", "La")  # Pillow's modes; all others are colour
-DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # of more than 8 bits
-
-
-class UnreadableImage(ValueError):
-    """An image that is not decoded, and why."""
-
-
-def decode(content: bytes, formats: list[str], prepare: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    """What `prepare` makes of an image in one of Pillow's `formats`, as uint8: [H, W] of a grey one, [H, W, 3] of one in colour.
-
-    UnreadableImage where it is damaged, of another format, of more than MOST_PIXELS or of more than 8 bits.
-    """
-    try:
-        with Image.open(io.BytesIO(content), formats=formats) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise UnreadableImage(f"it has {image.width} x {image.height} pixels, more than {MOST_PIXELS}")
-            if image.mode in DEEP:
-                raise UnreadableImage("it has more than 8 bits a pixel and channel")
-            return np.array(prepare(image))
-    except (UnreadableImage, DataError):
-        raise
-    except Exception as error:  # decoders raise errors of many kinds on a damaged file
-        raise UnreadableImage(" ".join(str(error).split())[:200] or type(error).__name__) from error
-
-
-def square(image: Image.Image, side: int) -> Image.Image:
-    """An image as it is trained on: upright, grey or RGB, and squeezed into `side` x `side` pixels by the bilinear filter, which averages.
-
-    Of a JPEG far larger than that, fewer pixels are decoded, but never fewer than twice as many a side.
-    """
-    image.draft(None, (2 * side, 2 * side))
-    upright = ImageOps.exif_transpose(image).convert("L" if image.mode in GREY else "RGB")
-    return upright.resize((side, side), Image.Resampling.BILINEAR)
-
-
-# ---- the cache
 
 
 def cached(cache: Path, made_from: dict[str, str], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

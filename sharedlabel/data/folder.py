@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sharedlabel import choices, folders
-from sharedlabel.data import decoded
+from sharedlabel.data import decoded, pictures
 from sharedlabel.data.location import DataError
 
 DECODING = "1"  # raised by whoever changes what a cache holds
@@ -45,8 +45,8 @@ def decode(given: folders.Folder, files: list[str], side: int) -> dict[str, Tens
         file = given.path / files[i]
         try:
             content = file.read_bytes()
-            image = torch.from_numpy(decoded.decode(content, folders.FORMATS, lambda image: decoded.square(image, side)))
-        except (OSError, decoded.UnreadableImage) as error:
+            image = torch.from_numpy(pictures.decode(content, folders.FORMATS, lambda image: pictures.square(image, side)))
+        except (OSError, pictures.UnreadableImage) as error:
             raise DataError(f"folder: {file} cannot be read as an image: {error}; mend it, or move it elsewhere") from error
         grey[i] = image.dim() == 2
         pixels[i] = image if image.dim() == 2 else image.permute(2, 0, 1)

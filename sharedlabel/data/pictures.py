@@ -1,8 +1,10 @@
-"""Pictures of any size as the pixels that a network reads.
+"""Pictures from files and in memory, of any size, as the pixels that a network reads.
 
-Files are decoded by Pillow as JPEG, PNG or WebP and nothing else, whatever their name says: an EPS would start Ghostscript.
+Files are decoded by Pillow as the formats that are asked for and nothing else, whatever their name says: of an EPS it would have
+Ghostscript make pixels.
 """
-import warnings
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,46 +13,82 @@ from PIL import Image
 from torch import Tensor
 
 from sharedlabel.data.location import DataError
+from sharedlabel.folders import FORMATS, SUFFIXES
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+__all__ = ["SMALLEST", "SUFFIXES", "UnreadableImage", "decode", "from_picture", "read_file", "resized", "square"]
+
+MOST_PIXELS = 2**26  # of an image, 8192 x 8192; a file of a few KB may claim far more
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by channels
-EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")  # modes that `convert` makes one of MODES without clipping
+GREY = ("1", "L", "LA", "La")  # all others are colour
+DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # of more than 8 bits, which `convert` would clip
 SMALLEST = 4  # pixels a side; less is an array whose axes were mistaken
 
 
-def read_file(file: str | Path, shape: tuple[int, int, int]) -> Tensor:
-    """The picture in a file as uint8 of `shape`, by `from_picture`; DataError, which names the file, where it is none that can be read."""
+class UnreadableImage(ValueError):
+    """An image that is not decoded, and why."""
+
+
+def decode(content: bytes, formats: tuple[str, ...], prepare: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    """What `prepare` makes of an image in one of Pillow's `formats`, as uint8: [H, W] of a grey one, [H, W, 3] of one in colour.
+
+    UnreadableImage where it is damaged, of another format, of more than MOST_PIXELS or of more than 8 bits.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as picture:
-                return from_picture(picture, shape)
+        with Image.open(io.BytesIO(content), formats=formats) as image:
+            return np.array(prepare(check(image)))
+    except (UnreadableImage, DataError):
+        raise
+    except Exception as error:  # decoders raise errors of many kinds on a damaged file
+        raise UnreadableImage(" ".join(str(error).split())[:200] or type(error).__name__) from error
+
+
+def check(image: Image.Image) -> Image.Image:
+    """The image, if it has no more than MOST_PIXELS and 8 bits; else UnreadableImage."""
+    if image.width * image.height > MOST_PIXELS:
+        raise UnreadableImage(f"it has {image.width} x {image.height} pixels, more than {MOST_PIXELS}")
+    if image.mode in DEEP:
+        raise UnreadableImage("it has more than 8 bits a pixel and channel")
+    return image
+
+
+def read_file(file: str | Path, shape: tuple[int, int, int]) -> Tensor:
+    """The picture in a file as uint8 of `shape` (C, H, W), as `from_picture`; DataError, which names the file, where it cannot be read."""
+    try:
+        return as_tensor(decode(Path(file).read_bytes(), FORMATS, lambda image: squeezed(image, shape[1:], MODES[shape[0]])))
     except FileNotFoundError:
         raise DataError(f"{file}: there is no such file") from None
-    except Image.UnidentifiedImageError:
-        raise DataError(f"{file} is no image that is read here; allowed: JPEG, PNG, WebP") from None
-    except Exception as error:  # Pillow says of no decoder which errors a damaged file may raise
-        raise DataError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    except (OSError, UnreadableImage) as error:
+        raise DataError(f"{file} cannot be read as {', '.join(FORMATS)}: {error}") from error
 
 
 def from_picture(picture: Image.Image, shape: tuple[int, int, int]) -> Tensor:
-    """A Pillow image as uint8 of `shape` (C, H, W): turned as its EXIF says, made gray or RGB, and squeezed into H x W (`resized`).
+    """A Pillow image as uint8 of `shape` (C, H, W): upright, grey or RGB, and squeezed into H x W. UnreadableImage as in `check`."""
+    return as_tensor(np.array(squeezed(check(picture), shape[1:], MODES[shape[0]])))
 
-    Of a JPEG far larger than that, fewer pixels are decoded, but never fewer than twice as many a side. ValueError on an image of more
-    than 8 bits a channel, which Pillow would clip.
+
+def square(image: Image.Image, side: int) -> Image.Image:
+    """An image as it is trained on: upright, grey or RGB, whichever it is, and squeezed into `side` x `side` pixels."""
+    return squeezed(image, (side, side), MODES[1] if image.mode in GREY else MODES[3])
+
+
+def squeezed(image: Image.Image, size: tuple[int, int], mode: str) -> Image.Image:
+    """An image turned as its EXIF says, of Pillow's `mode`, and squeezed into `size` (height, width).
+
+    Of a JPEG far larger than that, fewer pixels are decoded, but never fewer than twice as many a side.
     """
     from PIL import ImageOps
 
-    if picture.mode not in EIGHT_BITS:
-        raise ValueError(f"its pixels are of Pillow's mode {picture.mode!r}; allowed are 8 bits a channel: {', '.join(EIGHT_BITS)}")
-    picture.draft(None, (2 * shape[2], 2 * shape[1]))
-    return resized(ImageOps.exif_transpose(picture).convert(MODES[shape[0]]), shape)
+    height, width = size
+    image.draft(None, (2 * width, 2 * height))
+    return resized(ImageOps.exif_transpose(image).convert(mode), size)
 
 
-def resized(picture: Image.Image, shape: tuple[int, int, int]) -> Tensor:
-    """A gray or RGB image as uint8 [C, H, W]; one of another size is squeezed to it by Pillow's bilinear filter, which averages."""
-    _, height, width = shape
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(picture)).view(height, width, -1).permute(2, 0, 1)
+def resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """An image squeezed into `size` (height, width) by Pillow's bilinear filter, which averages."""
+    height, width = size
+    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def as_tensor(pixels: np.ndarray) -> Tensor:
+    """[H, W] or [H, W, C] as [C, H, W]."""
+    return torch.from_numpy(pixels).view(*pixels.shape[:2], -1).permute(2, 0, 1)

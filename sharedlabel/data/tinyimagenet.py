@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from sharedlabel import choices
-from sharedlabel.data import decoded, location
+from sharedlabel.data import decoded, location, pictures
 from sharedlabel.data.location import DataError
 from sharedlabel.data.torchvision_sets import md5_of
 
@@ -161,6 +161,6 @@ def read_rgb(file: Path, folder: Path) -> Tensor:
         return image.convert("RGB")
 
     try:
-        return torch.from_numpy(decoded.decode(file.read_bytes(), ["JPEG"], in_colour)).permute(2, 0, 1)
-    except (OSError, decoded.UnreadableImage) as error:
+        return torch.from_numpy(pictures.decode(file.read_bytes(), ("JPEG",), in_colour)).permute(2, 0, 1)
+    except (OSError, pictures.UnreadableImage) as error:
         raise unusable(folder, f"has an image that cannot be read, {file.relative_to(folder)} ({error})") from error

@@ -74,4 +74,5 @@ def from_array(values: np.ndarray, facts: Facts) -> Tensor:
     elif values.dtype != np.uint8 or values.max() > white:
         what = values.dtype if values.dtype != np.uint8 else f"a value of {values.max()}"
         raise ValueError(f"{what}; pixels are uint8 from 0 to {white}, or floats from 0 (black) to 1 (white)")
-    return pictures.resized(Image.fromarray(values.squeeze(2) if gray and values.ndim == 3 else np.ascontiguousarray(values)), facts.shape)
+    image = Image.fromarray(values.squeeze(2) if gray and values.ndim == 3 else np.ascontiguousarray(values))
+    return pictures.as_tensor(np.array(pictures.resized(image, facts.shape[1:])))
