@@ -98,7 +98,7 @@ def build(file: Path, params: dict, facts: Facts) -> Stages:
     """
     builders = {
         "baseline": averaging, "balanced": averaging, "freeze_retrain": averaging, "readout": readout, "cnn_lstm": head,
-        "head_control": head, "graph": graph, "small_dense": pooling,
+        "head_control": head, "graph": graph, "small_dense": pooling, "sanity_check": averaging,
     }
     if params["method"] not in builders:
         raise ValueError(f"{file}: networks of method {params['method']} cannot be loaded yet; allowed: {', '.join(builders)}")
