@@ -177,7 +177,7 @@ CLAIMS = [
 
 def dataset_sizes(found: pd.DataFrame) -> list[tuple[str, int]]:
     """The data sets and n of a table, in the order of plots.TITLES."""
-    return sorted(set(zip(found["dataset"], found["n"])), key=lambda key: (list(plots.TITLES).index(key[0]), key[1]))
+    return sorted(set(zip(found["dataset"], found["n"])), key=lambda key: (plots.place_of(key[0]), key[1]))
 
 
 def equal_accuracy(found: pd.DataFrame, cost: str, targets: list[float] = TARGETS) -> pd.DataFrame:

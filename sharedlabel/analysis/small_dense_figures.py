@@ -68,7 +68,7 @@ def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
 def draw_factors(found: pd.DataFrame, cost: str):
     """How much more the cheapest pruned network costs than the cheapest dense one that reaches the same n-accuracy; a panel a data set."""
     both = found.groupby("dataset")["dense"].nunique()
-    datasets = [name for name in plots.TITLES if both.get(name, 0) == 2]
+    datasets = sorted(both.index[both == 2], key=plots.place_of)
     if not datasets:
         return None, ""
     figure, axes = plt.subplots(1, len(datasets), figsize=(3.4 * len(datasets), 4), layout="constrained", sharey=True, squeeze=False)
