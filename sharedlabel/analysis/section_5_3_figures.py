@@ -111,7 +111,7 @@ def lstm_minus_controls(runs: Runs):
 def sweep(runs: Runs):
     """n-accuracy against the head's rho, a column an n, and below it the CNN-LSTM minus each control."""
     table = head_sweep(runs)
-    places = list(table.groupby([*ROW, "n"]))
+    places = sorted(table.groupby([*ROW, "n"]), key=lambda place: (plots.place_of(place[0][0]), *place[0][1:]))
     if not places:
         return None
     figure, axes = plt.subplots(2, len(places), figsize=(3.6 * len(places), 6), squeeze=False, sharex=True, layout="constrained")
