@@ -22,9 +22,13 @@ def extract(notebook: str, heading: str, target: str) -> None:
 
 
 def shrink(*notebooks: str) -> None:
-    """Give the figures in executed notebooks 256 colours each, which nobody sees and which makes them a third as large."""
+    """Give the figures in executed notebooks 256 colours each, which nobody sees and which makes them a third as large.
+
+    The state of widgets is dropped: sliders are made anew where there is a kernel, and without one they can do nothing.
+    """
     for notebook in map(Path, notebooks):
         content = json.loads(notebook.read_text())
+        content["metadata"].pop("widgets", None)
         for output in (output for cell in content["cells"] for output in cell.get("outputs", []) if "image/png" in output.get("data", {})):
             whole, small = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))), io.BytesIO()
             if whole.mode != "P":  # not yet

@@ -178,7 +178,7 @@ def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[F
         ax.axhline(scale * wish.target, color="crimson", linewidth=1, linestyle=":")
     size = "any n" if wish.n is None else f"n = {wish.n}"
     ax.set(xscale="log", xlabel=COSTS[wish.cost], ylabel=plots.LABELS["per_cent" if scale == 100 else "information_gain"],
-           title=f"{plots.TITLES.get(wish.dataset, wish.dataset)}, {size}: star, the choice; cross, the runner-up; open, by the law")
+           title=f"{plots.TITLES.get(wish.dataset, wish.dataset)}, {size}\nstar: the choice; cross: the runner-up; open: by the law")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")
     return figure, (
         f"{len(shown)} options for {wish.dataset} at {size}, by {COSTS[wish.cost]} on a logarithmic axis, and what they reach; a line is "
