@@ -26,7 +26,7 @@ from torch import nn
 
 import sharedlabel
 import timing
-from sharedlabel import ROOT, choices, live, models
+from sharedlabel import ROOT, choices, heads, live, models
 from sharedlabel.inference import Predictor, networks
 from sharedlabel.runs import checkpoints
 
@@ -72,7 +72,7 @@ def measure_dense(net: Predictor) -> list[dict]:
     """Of the dense network of a record's data set and kind; its weights are random, which no time depends on."""
     network = models.build(net.params["model"], net.facts.shape, len(net.classes), torch.Generator()).eval()
     stages = nn.Sequential(nn.Unflatten(1, net.facts.shape), network), networks.on_images(live.build(network, net.facts.shape)).eval()
-    by_torch, exported = (Predictor(net.record, net.params, net.facts, networks.Stages(each, networks.Mean())) for each in stages)
+    by_torch, exported = (Predictor(net.record, net.params, net.facts, networks.Stages(each, heads.Mean())) for each in stages)
     return measure(dense_name(net.params), by_torch, exported)
 
 

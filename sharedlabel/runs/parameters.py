@@ -43,6 +43,7 @@ TYPES = {
     "train_n": Count, "order": Literal[*choices.READING_ORDERS], "permutations": Count,
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
     "head_score_n": CountOrAll, "head_batch_size": CountOrAll, "head_learning_rate": LearningRate, "head_max_epochs": Count,
+    "set_head": Literal[*choices.SET_HEADS],
     "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
     "width": Annotated[int, Field(ge=0, le=10_000)], "pool": Count, "check": Literal[*choices.SANITY_CHECKS], "dense_max_epochs": Count,
     "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],

@@ -15,6 +15,7 @@ from sharedlabel.runtime import random_stream
 CNN = {"dataset": "digits", "model": "fc", "rho": 1.0, "max_epochs": 6, "learning_rate": 1e-2, "prune_iterations": 10,
        "tuples_per_class": 20, "device": "cpu"}
 HEAD = {"train_n": 5, "head_rho": 1.5, "head_max_epochs": 2, "head_learning_rate": 2e-3}
+SET = {"train_n": 5, "head_rho": 1.0, "head_max_epochs": 4, "head_learning_rate": 3e-3}
 RUNS = {  # by what is said of them: a method and its parameters
     "baseline": ("baseline", {}),
     "residual network": ("baseline", {"model": "wideresnet20", "rho": 1.5}),
@@ -31,6 +32,11 @@ RUNS = {  # by what is said of them: a method and its parameters
     "LSTM that averages orders": ("cnn_lstm", HEAD | {"order": "permutations"}),
     "LSTM on a CNN that learns on": ("cnn_lstm", HEAD | {"cnn_training": "fine_tune"}),
     "head alone": ("head_control", HEAD | {"cnn_method": "baseline"}),
+    "DeepSets": ("set_head", SET),
+    "attention pooling": ("set_head", SET | {"set_head": "attention"}),
+    "attention pooling of features": ("set_head", SET | {"set_head": "attention", "model": "wideresnet20", "rho": 1.5}),
+    "DeepSets alone": ("set_head", SET | {"train_n": 1}),
+    "attention pooling alone": ("set_head", SET | {"set_head": "attention", "train_n": 1}),
     "graph of neurons": ("graph", {"train_n": 5, "n": [5]}),
     "graph of embeddings": ("graph", {"train_n": 5, "n": [5], "architecture": "embedding", "head_rho": 1.0}),
 }
