@@ -60,7 +60,7 @@ def fit_discriminant(readout: nn.Sequential, rows: Images, classes: int, shrinka
 
 
 def part_costs(readout: nn.Module) -> dict[str, int]:
-    """A record's entry for a readout or a set head, which is not pruned: all parameters, with biases, and MACs of its weights for one image."""
+    """A record's entry for a readout or a set head, which is not pruned: all parameters, and the MACs of its weights for one image."""
     parameters = sum(p.numel() for p in readout.parameters())
     macs = sum(layer.weight.numel() for layer in readout.modules() if isinstance(layer, nn.Linear))
     return {"params_total": parameters, "params_remaining": parameters, "macs_dense": macs, "macs_live": macs}

@@ -5,12 +5,12 @@ import pandas as pd
 from sharedlabel.analysis import intervals, plots, readout
 
 LADDER_N = (2, 5, 40)
-CURVES = ("averaged", "lda", "mlp32", "head", "lstm")
+CURVES = ("averaged", "lda", "mlp32", "deep_sets", "head", "lstm")
 
 
 def rung_styles() -> dict[str, tuple]:
     """Colour and marker of every rung, the same in every figure."""
-    markers = plots.MARKERS[: len(readout.RUNGS)]
+    markers = plots.MARKERS + "8pH"  # colours come twice, markers once
     return {rung: (plots.PALETTE[i % len(plots.PALETTE)], marker) for i, (rung, marker) in enumerate(zip(readout.RUNGS, markers))}
 
 

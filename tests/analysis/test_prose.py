@@ -236,8 +236,8 @@ NO_RESULTS = {
         "an n (1, 5, 25)", "in 100 rounds", "in 20 epochs at a learning rate of 10⁻³",
     ],
     "notebooks/sections/beyond_readout.ipynb": [
-        "with probability 1", "it is 0 for", "close to 100 %", "512 features", "after 40 epochs at most, heads after 160",
-        "et al. 2017", "et al. 2018",
+        "with probability 1", "it is 0 for", "close to 100 %", "512 features", "et al. 2017", "et al. 2018",
+        "after 40 epochs at most, set heads after 20 (CIFAR-100: 40), heads after 160", "trained for 5, 15 and 40 images",
     ],
     "notebooks/sections/beyond_small_dense.ipynb": [
         "FLOPs are 2 MACs", "(pool 4: each 4 × 4 pixels are averaged)", "et al. (2021)", "Adam 1e-4, batches of 64",
