@@ -189,6 +189,7 @@ def test_its_records_are_a_table_of_a_data_set_of_its_own(records, digits):
     ("freeze_retrain", {"model": "fc", "tuple_size": 2, "tuples_per_batch": 3, "free_layers": 2}),
     ("cnn_lstm", {"model": "fc", "cnn_method": "baseline", "train_n": 2, "head_rho": 1.0, "head_max_epochs": 1}),
     ("head_control", {"model": "fc", "cnn_method": "baseline", "train_n": 2, "head_rho": 1.0, "head_max_epochs": 1}),
+    ("set_head", {"model": "fc", "cnn_method": "baseline", "train_n": 2, "head_max_epochs": 1}),
     ("graph", {"model": "conv", "train_n": 2, "n": [2], "tuples_per_batch": 3}),
 ])
 def test_other_channels_classes_and_sizes_go_through_every_method(tmp_path, method, more):
@@ -200,7 +201,7 @@ def test_other_channels_classes_and_sizes_go_through_every_method(tmp_path, meth
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(file)
     run = QUICK | {"rho": 0.5, "max_epochs": 1, "prune_iterations": 2, "held_out": 0.2} | more
-    if method in ("freeze_retrain", "cnn_lstm", "head_control"):
+    if method in ("freeze_retrain", "cnn_lstm", "head_control", "set_head"):
         shared = {key: value for key, value in run.items() if key in parameters.defaults("baseline")}
         run_notebook("baseline", given(tmp_path / "own", **shared), tmp_path / "results")
     record = run_notebook(method, given(tmp_path / "own", **run), tmp_path / "results")
