@@ -41,8 +41,13 @@ def decode(content: bytes, formats: tuple[str, ...], prepare: Callable[[Image.Im
         raise
     except UnidentifiedImageError:  # which names a buffer
         raise UnreadableImage(f"cannot identify image file; it is none of {', '.join(formats)}") from None
-    except Exception as error:  # decoders raise errors of many kinds on a damaged file
-        raise UnreadableImage(" ".join(str(error).split())[:200] or type(error).__name__) from error
+    except Exception as error:
+        raise damaged(error) from error
+
+
+def damaged(error: Exception) -> UnreadableImage:
+    """What a decoder says of a damaged file, in a line: it raises errors of many kinds."""
+    return UnreadableImage(" ".join(str(error).split())[:200] or type(error).__name__)
 
 
 def check(image: Image.Image) -> Image.Image:
@@ -70,8 +75,13 @@ def read_file(file: str | Path, shape: tuple[int, int, int]) -> Tensor:
 
 
 def from_picture(picture: Image.Image, shape: tuple[int, int, int]) -> Tensor:
-    """A Pillow image as uint8 of `shape` (C, H, W): upright, grey or RGB, and squeezed into H x W. UnreadableImage as in `check`."""
-    return as_tensor(np.array(squeezed(check(picture), shape[1:], MODES[shape[0]])))
+    """A Pillow image as uint8 of `shape` (C, H, W): upright, grey or RGB, and squeezed into H x W. UnreadableImage as in `decode`."""
+    try:
+        return as_tensor(np.array(squeezed(check(picture), shape[1:], MODES[shape[0]])))
+    except UnreadableImage:
+        raise
+    except Exception as error:  # a file's picture may be decoded only now
+        raise damaged(error) from error
 
 
 def square(image: Image.Image, side: int) -> Image.Image:

@@ -68,7 +68,7 @@ def as_image(image, facts: Facts, number: int) -> Tensor:
             image = image.detach().cpu()
             return from_array((image.movedim(0, -1) if image.dim() == 3 else image).numpy(), facts)
         return from_array(np.asarray(image), facts)
-    except (ValueError, TypeError, OSError) as error:  # OSError: of a picture that is decoded only now
+    except (ValueError, TypeError) as error:
         raise ValueError(f"images: number {number}: {error}") from error
 
 

@@ -1,6 +1,8 @@
 """A folder of one's own images is decoded once, into what Pillow shows of each; what cannot be read is named."""
+import struct
 import subprocess
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +103,19 @@ def test_other_kinds_of_colour_are_read_as_pillow_converts_them(root, mode, chan
     for file, image in found.items():
         expected = np.array(Image.open(root / file).convert("RGB" if channels == 3 else "L"))
         assert np.array_equal(image.permute(1, 2, 0).squeeze(2), expected)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_colour_of_16_bits_is_read_as_8(root):
+    deep = np.random.default_rng(1).integers(0, 2**16, (SIDE, SIDE, 3))
+    rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep))
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    (root / "dog" / "3.png").write_bytes(content)
+    assert np.array_equal(pixels_of(root)["dog/3.png"].permute(1, 2, 0), deep // 256)
 
 
 @pytest.mark.parametrize("format", folders.FORMATS)

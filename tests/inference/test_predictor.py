@@ -178,8 +178,9 @@ def test_pictures_arrays_tensors_paths_and_folders_say_the_same(mnist, tmp_path)
 def test_a_picture_that_ends_too_early_is_told_by_its_number(mnist, tmp_path):
     save_group(tmp_path / "group", mnist[1].pixels[:1])
     content = (tmp_path / "group" / "0.png").read_bytes()
-    with pytest.raises(ValueError, match="images: number 1: .*truncated"):
-        sharedlabel.load(MNIST).predict([np.zeros((28, 28)), Image.open(io.BytesIO(content[:-40]))])
+    for cut in (content[:-40], content[:60] + bytes(40)):
+        with pytest.raises(ValueError, match="images: number 1: "):
+            sharedlabel.load(MNIST).predict([np.zeros((28, 28)), Image.open(io.BytesIO(cut))])
 
 
 def test_images_of_another_size_are_squeezed_as_in_training_and_turned_upright(mnist, tmp_path):
