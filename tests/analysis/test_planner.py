@@ -101,6 +101,12 @@ def test_a_wish_that_makes_no_sense_is_refused(wrong, message):
         Wish("mnist", **wrong)
 
 
+def test_small_dense_networks_are_quicker_as_files_than_pruned_ones_of_convolutions():
+    for _, rows in pd.read_csv(planner.LATENCY).query("n in (1, 10)").groupby("n"):
+        small, pruned = rows["network"].str.contains("-small_dense-"), ~rows["network"].str.contains("dense|-fc-")
+        assert small.sum() > 15 and pruned.sum() > 100 and rows["onnx"][small].max() < rows["onnx"][pruned].min()
+
+
 def test_a_data_set_without_records_is_named(results):
     with pytest.raises(ParameterError, match="dataset: 'cifar10' has no records in .*; there are some of mnist"):
         planner.options(Wish("cifar10"), results)
