@@ -55,7 +55,7 @@ def summarise(runs: pd.DataFrame, value: str = "n_accuracy", few: bool = False) 
 def describe(row: pd.Series) -> str:
     """A configuration in words: "Conv, balanced, ρ = 2"."""
     if row["method"] == "small_dense":
-        return small_dense.describe_dense(row["model"], int(row["width"]), int(row["pool"]))
+        return f"small dense {small_dense.describe_dense(row['model'], int(row['width']), int(row['pool']))}"
     how = plots.TITLES[row["variant"]]
     if row["method"] == "readout":
         units = f" of {row['hidden_units']:g} units" if row["readout"] == "mlp" else ""
@@ -75,7 +75,8 @@ def choices_table(found: pd.DataFrame, accuracies: tuple[float, ...] = (0.5, 0.9
         for accuracy in accuracies:
             row = cheapest(found, dataset, accuracy)
             if row is not None:
-                reached = report.format_estimate(100 * row["mean"], 100 * row["low"], 100 * row["high"])
+                half = (100 * row["low"], 100 * row["high"]) if row["seeds"] > 2 else ()  # of two seeds an interval tells nothing
+                reached = report.format_estimate(100 * row["mean"], *half)
                 rows.append({
                     "data": plots.TITLES[dataset], "wanted (%)": f"{100 * accuracy:g}", "cheapest choice": describe(row),
                     "n": row["n"], "reached (%)": reached, "FLOPs a tuple": f"{2 * row['macs']:,.0f}", "weights": f"{row['weights']:,.0f}",
