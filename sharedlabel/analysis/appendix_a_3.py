@@ -139,7 +139,7 @@ def convergence(runs: pd.DataFrame) -> pd.DataFrame:
 CLAIMS = [
     Claim("confidence-order", "appendix A.3", "Reading the surest image first is usually better than a random order", "points",
           "above zero by its 95 % t-interval at most of the n and ρ", claim_confidence_is_better, overall=judge_usually),
-    Claim("confidence-low-n", "appendix A.3", "…especially at low n", "points at each halving of n",
+    Claim("confidence-low-n", "appendix A.3", "reading the surest image first helps most at low n", "points at each halving of n",
           f"the lead grows as n falls, over the n at which the random order is below {CEILING:g} % in some seed", claim_more_at_low_n),
     Claim("permutations-negligible", "appendix A.3", "Averaging over random permutations makes no notable difference", "points",
           f"the whole interval lies within {NEGLIGIBLE:g} points of the random order either way", claim_permutations_negligible),

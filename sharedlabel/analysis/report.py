@@ -9,7 +9,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from sharedlabel import ROOT
-from sharedlabel.analysis.comparisons import Claim
+from sharedlabel.analysis.comparisons import NO_RUNS, Claim
 
 VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b"}  # told apart by the colour-blind, legible on white
 LONG = 16  # rows from which on a table is collapsed
@@ -121,15 +121,16 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
     for claim in claims:
         cases = judged[claim.id]
         verdicts = list(cases["verdict"])
-        verdict = claim.overall(verdicts)
+        verdict = claim.verdict(cases)
         decisive = cases[(cases["verdict"] == "fails") | (verdict != "fails")]
         measured = decisive.dropna(subset="estimate").sort_values("estimate", kind="stable")
+        measured = measured[measured["seeds"] > 2] if (measured["seeds"] > 2).any() else measured  # of two seeds an interval tells nothing
         ends = format_summary(measured.iloc[[0, -1]], "estimate") if len(measured) else ["-"]
         ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)
         seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
         counts = [f"{word} {verdicts.count(word)}" for word in VERDICT_COLOURS if word in verdicts]
         rows.append({
-            "claim": claim.words, "source": claim.source, "verdict": verdict, "cases": ", ".join(counts) or "no runs yet",
+            "claim": claim.words, "source": claim.source, "verdict": verdict, "cases": ", ".join(counts) or NO_RUNS,
             "estimate": f"{' to '.join(ends)} ({claim.unit})", "seeds": " to ".join(map(str, seeds)),
         })
     return pd.DataFrame(rows)
@@ -142,7 +143,7 @@ def show_claims(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> Non
 
 def show_claim(claim: Claim, rows: pd.DataFrame) -> None:
     """Display one claim case by case, under its words, its verdict and the rule that decides it."""
-    verdict = claim.overall(list(rows["verdict"]))
+    verdict = claim.verdict(rows)
     shown = rows.assign(estimate=format_summary(rows, "estimate")).drop(columns=["low", "high"]).rename(columns={"estimate": claim.unit})
     display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict: {verdict}.** Rule: {claim.rule}."))
     show_table(shown, f"{claim.words}: case by case")

@@ -88,7 +88,7 @@ def opponents(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
 def show_verdict(claim_id: str, judged: dict[str, pd.DataFrame]) -> None:
     """Display a claim's words, its verdict and the rule that decides it; judged: the cases of every claim by its id."""
     claim = next(claim for claim in section.CLAIMS if claim.id == claim_id)
-    verdict = claim.overall(list(judged[claim_id]["verdict"]))
+    verdict = claim.verdict(judged[claim_id])
     word = f'<b style="color: {VERDICT_COLOURS[verdict]}">{verdict}</b>'
     display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** {word}. **Rule:** {claim.rule}."))
 

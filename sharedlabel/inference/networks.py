@@ -151,7 +151,7 @@ def readout(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
 def head(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     """An LSTM head: in the CNN-LSTM it reads the tuple, in its control (`head_control`) each image alone."""
     if params.get("cnn_training", "frozen") == "frozen":
-        image, features = frozen_embedder(params, facts, part(tensors, "cnn."))
+        image, features = frozen_embedder(params, facts, tensors)
         cnn = predictors.StoredEmbeddings()
     else:
         small = restore_cnn(params, facts, part(tensors, "cnn."))[1]
@@ -166,7 +166,7 @@ def head(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
 
 def set_head(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     """A head that reads a tuple as a set; trained on single images, each image alone."""
-    image, state = frozen_embedder(params, facts, part(tensors, "cnn."))[0], part(tensors, "readout.")
+    image, state = frozen_embedder(params, facts, tensors)[0], part(tensors, "readout.")
     columns, units = state.pop("columns").long(), len(state["phi.0.bias"])
     reader = heads.SET_HEADS[params["set_head"]](len(columns), len(facts.classes), units)
     reader.load_state_dict(state)
@@ -175,21 +175,23 @@ def set_head(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
 
 
 def frozen_embedder(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> tuple[nn.Module, int]:
-    """The `Embedder` of the CNN with this checkpoint, and its embeddings' width; DataError as in `standardisation`."""
-    network, whole = restore_cnn(params, facts, tensors)
+    """The `Embedder` of the CNN in these tensors ("cnn."), and its embeddings' width; DataError as in `standardisation`."""
+    network, whole = restore_cnn(params, facts, part(tensors, "cnn."))
     classifier, apart = getattr(network, "fc", None), embeddings.quarters_overlap(network, facts.shape)
     if classifier is not None:
         prune.remove(classifier, "weight")
     network = models.embedder(network)
     embed = live.build(network, facts.shape)
-    std, mean = standardisation(network, params) if params.get("standardised") else (None, None)
+    std, mean = tensors.get("embedding.std"), tensors.get("embedding.mean")
+    if std is None and params.get("standardised"):
+        std, mean = standardisation(network, params)
     features = embed.eval()(torch.zeros(1, len(embed.columns))).flatten(1).shape[1]
     return Embedder(on_images(embed), classifier, on_images(whole) if apart else None, std, mean), features
 
 
 def standardisation(network: nn.Module, params: dict) -> tuple[Tensor, Tensor]:
-    """Deviation and mean of a network's embeddings of the training images. No checkpoint has them, so the data set is read; DataError
-    where it is not there.
+    """Deviation and mean of a network's embeddings of the training images, for a head whose checkpoint is so old that it lacks them: so
+    the data set is read. DataError where it is not there.
     """
     train_set, _, _ = data.load_splits(params["dataset"], params["held_out"], params["seed"], [1])
     return embeddings.deviation_and_mean(embeddings.pruned_outputs(network, [train_set], torch.device("cpu"), params["precision"])[0])

@@ -307,5 +307,10 @@ def identity(method: str, params: dict) -> dict:
     left_out = {"method"} | RUNTIME_PARAMETERS | {name for name, value in later_values(params).items() if params.get(name) == value}
     found = {"method": method} | {names.RECORDED_AS.get(name, name): value for name, value in params.items() if name not in left_out}
     if params["dataset"] == "folder":
-        found["dataset"] = f"folder-{folders.read(params['path']).identity}-{params['image_size']}px"
+        found["dataset"] = folder_name(params["path"], params["image_size"])
     return found
+
+
+def folder_name(path: str, image_size: int) -> str:
+    """What records call the data set of a folder of one's own images. FolderError where it is none."""
+    return f"folder-{folders.read(path).identity}-{image_size}px"

@@ -175,7 +175,8 @@ def test_an_executed_notebooks_figures_shrink_once_and_look_the_same(tmp_path):
     content, file = io.BytesIO(), tmp_path / "notebook.ipynb"
     figure.savefig(content, format="png")
     outputs = [{"output_type": "display_data", "data": {"image/png": base64.encodebytes(content.getvalue()).decode(), "text/plain": "ρ"}}]
-    file.write_text(json.dumps({"cells": [{"source": ["# A"], "outputs": outputs}, {"source": ["text"]}], "metadata": {"widgets": {"state": 1}}}))
+    cells = [{"source": ["# A"], "outputs": outputs}, {"source": ["text"]}]
+    file.write_text(json.dumps({"cells": cells, "metadata": {"widgets": {"state": 1}}}))
     notebooks.shrink(str(file))
     once = file.read_text()
     notebooks.shrink(str(file))

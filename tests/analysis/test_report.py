@@ -104,13 +104,13 @@ def test_a_claim_that_fails_shows_the_estimates_of_the_cases_that_fail():
     assert (row["verdict"], row["cases"], row["estimate"], row["seeds"]) == ("fails", "holds 1, fails 1", "−2.0 ± 1.0 (points)", "5")
 
 
-def test_a_claim_without_runs_cannot_be_judged(displayed):
+def test_a_claim_without_runs_says_so(displayed):
     found = claim([])
     assert report.claims_table([found], {"more": found.rows(pd.DataFrame())}).loc[0, ["verdict", "cases", "seeds"]].tolist() == [
-        "cannot tell", "no runs yet", "-"]
+        "no runs yet", "no runs yet", "-"]
     report.show_claim(found, found.rows(pd.DataFrame()))
     assert [content.data for content, _ in displayed] == [
-        "**Claim** (section 0): more is more. **Verdict: cannot tell.** Rule: it is positive.",
+        "**Claim** (section 0): more is more. **Verdict: no runs yet.** Rule: it is positive.",
         "*more is more: case by case: no runs yet.*",
     ]
 

@@ -45,9 +45,18 @@ if "small_dense" in parameters.method_names():
     RUNS["LDA of pooled pixels"] = ("small_dense", {"model": "lda", "pool": 4, "rho": 0.0})
 
 
-def make(what: str, results: Path) -> Path:
-    """The record of one of RUNS, made in `results` if it is not there, and before it that of the CNN that it starts from."""
+SMALL = {"held_out": 0.3, "tuple_size": 4, "train_n": 2}  # what a folder with five test images a class has images for
+
+
+def make(what: str, results: Path, folder: Path | None = None) -> Path:
+    """The record of one of RUNS, made in `results` if it is not there, and before it that of the CNN that it starts from.
+
+    On digits, or on a `folder` of them.
+    """
     method, given = RUNS[what]
+    if folder is not None:
+        given = given | {name: value for name, value in SMALL.items() if name in parameters.defaults(method)}
+        given |= {"dataset": "folder", "path": str(folder), "image_size": 8} | ({"n": [SMALL["train_n"]]} if "n" in given else {})
     params = {"method": method} | parameters.check(method, CNN | given | {"results": str(results)})
     before = parameters.prerequisite(method, params)
     for run in (before, params):

@@ -13,8 +13,9 @@ from conftest import run_notebook
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import sharedlabel
 from sharedlabel import ROOT, folders
-from sharedlabel.analysis import tables
+from sharedlabel.analysis import planner, tables
 from sharedlabel.runs import names, parameters, studies
 
 
@@ -181,6 +182,22 @@ def test_its_records_are_a_table_of_a_data_set_of_its_own(records, digits):
     table = tables.load_records(results, ("baseline", "readout"))
     assert set(table["dataset"]) == {f"folder-{folders.read(str(digits)).identity}-8px"} and set(table["image_size"]) == {8}
     assert str(digits) not in json.dumps(baseline, default=str)
+
+
+def test_one_short_run_is_planned_for(records, digits):
+    results = records[2]
+    name = planner.data_set_name("folder", str(digits), 8, results)
+    measured, filled = (planner.options(planner.Wish(name, n), results) for n in (5, 12))  # no class has 12 test images
+    assert set(measured["method"]) == set(filled["method"]) == {"baseline", "readout"} and not measured["predicted"].any()
+    assert filled["predicted"].all() and filled["mean"].between(0.5, 1).all() and filled["low"].isna().all() and set(filled["seeds"]) == {1}
+    wish = planner.Wish(name, 12, 0.5)
+    chosen = planner.plan(planner.options(wish, results), wish)
+    load, *commands = planner.commands(chosen, results, str(digits)).splitlines()
+    assert eval(load, {"sharedlabel": sharedlabel}).predict(digits / "3").n == 20
+    assert commands and all("-p dataset folder -p image_size 8" in each and f"-p path {digits}" in each for each in commands)
+    assert len(planner.plan_table(chosen, wish)) == 2 and planner.errors_of_the_law(results, name)["n"].tolist() == [2, 3, 4, 5]
+    planner.draw_front(filled, chosen, wish)
+    assert planner.sliders(wish, results, str(digits)).children[0].options == (name,)
 
 
 @pytest.mark.parametrize("method, more", [
