@@ -2,6 +2,7 @@
 import numpy as np
 import pandas as pd
 
+from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, readout
 
 LADDER_N = (2, 5, 40)
@@ -10,8 +11,8 @@ CURVES = ("averaged", "lda", "mlp32", "deep_sets", "head", "lstm")
 
 def rung_styles() -> dict[str, tuple]:
     """Colour and marker of every rung, the same in every figure."""
-    markers = plots.MARKERS + "8pH"  # colours come twice, markers once
-    return {rung: (plots.PALETTE[i % len(plots.PALETTE)], marker) for i, (rung, marker) in enumerate(zip(readout.RUNGS, markers))}
+    order = sorted(readout.RUNGS, key=lambda rung: rung.startswith(tuple(choices.SET_HEADS)))  # they take up colours again; markers no
+    return {rung: (plots.PALETTE[i % len(plots.PALETTE)], marker) for i, (rung, marker) in enumerate(zip(order, plots.MARKERS + "8pH"))}
 
 
 def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):

@@ -102,7 +102,7 @@ def test_set_heads_are_compared_each_with_the_lstm_and_with_itself_alone():
     assert verdicts(rows) == ["holds"] * 2 + ["fails"] * 2 and list(rows["n"]) == [5, 40] * 2
     assert list(rows["case"])[1:3] == [f"{name}, MNIST, Conv, ρ = 3.75, balanced CNN" for name in ("DeepSets", "attention pooling")]
     assert verdicts(readout.claim_sets_alone(runs)) == ["fails"] * 2  # of attention there is no control
-    assert verdicts(readout.claim_sets_alone(rungs(lda=[1.0]))) == []
+    assert verdicts(readout.claim_sets_alone(rungs(lda=[1.0]))) == [] == verdicts(readout.claim_sets_head(runs))
 
 
 def made_set_head(**given) -> dict:
@@ -133,6 +133,7 @@ def test_trained_readouts_are_rungs_although_their_batches_are_not_the_heads():
 def test_every_rung_looks_like_no_other():
     styles = figures_of_readouts.rung_styles()
     assert set(styles) == set(readout.RUNGS) and len({marker for _, marker in styles.values()}) == len(styles)
+    assert len({styles[rung][0] for rung in figures_of_readouts.CURVES}) == len(figures_of_readouts.CURVES)
 
 
 def test_what_the_paper_did_not_ask_is_not_in_the_tables_of_its_sections():
