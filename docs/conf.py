@@ -80,7 +80,7 @@ notebooks/sections/beyond_*
 :hidden:
 :caption: Use it
 :glob:
-notebooks/*
+notebooks/[!o]*
 ```
 
 ```{toctree}

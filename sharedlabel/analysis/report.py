@@ -16,7 +16,8 @@ from sharedlabel.analysis.comparisons import Claim
 VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b"}  # told apart by the colour-blind, legible on white
 LONG = 16  # rows from which on a table is collapsed
 NUMBERS = r"(?:[\d.,±−+()\s*✓✗%-]|to)+"  # of a column of numbers, with intervals and marks
-SHORT_WORDS, WORDS_WIDTH = 12, 11  # characters that stay on one line; em of a column of longer words
+SHORT_WORDS = 12  # characters that stay on one line
+RIGHT, NO_BREAK = "text-align: right", "\N{NO-BREAK SPACE}"
 CLAIMS_CAPTION = "Verdicts; estimates of the cases that fail where a claim fails, else of all, ± half a 95 % interval over seeds"
 CAPTION = '<caption style="caption-side: top; text-align: left; padding-bottom: 0.4em">{}</caption>'
 
@@ -101,21 +102,22 @@ def format_cell(value) -> str:
 def table_html(text: pd.DataFrame, caption: str, collapsed: bool, anchors: Iterable[str] = ()) -> str:
     """A table of text as HTML that scrolls sideways rather than widen the page; words stand left, numbers right, verdicts in colour.
 
-    Numbers and short words stay on one line; a column of longer words has at most WORDS_WIDTH for certain, so that none is squeezed.
+    No line breaks within a number and its interval, but before a bracket, nor within short words; columns of longer ones are not squeezed.
     """
     def cell(value: str, tag: str, style: str, link: str | None = None) -> str:
         colour = f"; font-weight: bold; color: {VERDICT_COLOURS[value]}" if value in VERDICT_COLOURS else ""
-        shown = f'<a href="#{link}" style="color: inherit">{html.escape(value)}</a>' if link and colour else html.escape(value)
+        shown = html.escape(re.sub(r" (?!\()", NO_BREAK, value) if style == RIGHT and tag == "td" else value)
+        shown = f'<a href="#{link}" style="color: inherit">{shown}</a>' if link and colour else shown
         return f'<{tag} style="{style}{colour}">{shown}</{tag}>'
 
     def styles(column: pd.Series) -> tuple[str, str]:
         """Of a column's heading and of its cells."""
         longest = column.str.len().max()
         if column.str.fullmatch(NUMBERS).all():
-            return "text-align: right", "text-align: right; white-space: nowrap"
+            return RIGHT, RIGHT
         if longest <= SHORT_WORDS:
             return "text-align: left", "text-align: left; white-space: nowrap"
-        return f"text-align: left; min-width: {min(longest / 2, WORDS_WIDTH):g}em", "text-align: left"
+        return f"text-align: left; min-width: {min(longest / 2, max(8, longest / 6), 16):.0f}em", "text-align: left"
 
     heads, bodies = zip(*(styles(text.iloc[:, i]) for i in range(text.shape[1])))
     lines = ["".join(cell(str(name), "th", style) for name, style in zip(text.columns, heads))]
