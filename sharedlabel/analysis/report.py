@@ -117,7 +117,7 @@ def table_html(text: pd.DataFrame, caption: str, collapsed: bool, anchors: Itera
             return RIGHT, RIGHT
         if longest <= SHORT_WORDS:
             return "text-align: left", "text-align: left; white-space: nowrap"
-        return f"text-align: left; min-width: {min(longest / 2, max(8, longest / 6), 16):.0f}em", "text-align: left"
+        return f"text-align: left; min-width: {min(longest / 2, max(6, longest / 7), 14):.0f}em", "text-align: left"
 
     heads, bodies = zip(*(styles(text.iloc[:, i]) for i in range(text.shape[1])))
     lines = ["".join(cell(str(name), "th", style) for name, style in zip(text.columns, heads))]
