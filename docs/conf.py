@@ -145,7 +145,7 @@ def adapt_outputs(app: Sphinx, doctree: nodes.document) -> None:
 def adapt_html(html: str) -> str:
     """Tables that notebooks bring: links lead to pages; each cell says which column it is of, for a phone, where rows become blocks.
 
-    A table stays a table on a phone if it has no column of long words: it scrolls.
+    A table without verdicts and long words stays a table on a phone: it scrolls.
     """
     content = BeautifulSoup(html, "html.parser")
     for link in content.select("a[href]"):
@@ -155,7 +155,7 @@ def adapt_html(html: str) -> str:
         for row in table.select("tbody tr"):
             for name, cell in zip(names, row.find_all("td")):
                 cell["data-label"] = name
-        if any(len(cell.get_text()) > LONG_WORDS for cell in table.select("tbody td")):
+        if "verdict" in names or any(len(cell.get_text()) > LONG_WORDS for cell in table.select("tbody td")):
             table["class"] = "stack"
     return str(content)
 

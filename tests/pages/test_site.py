@@ -150,7 +150,6 @@ WIDE_TABLES = """() => {
 WIDER_THAN_A_LAPTOP = {  # eight columns or so, six of them a number with its interval; collapsed
     "Every comparison with the head alone, in points (✓ holds, ✗ fails, no mark: cannot tell)",
     "The numbers of the figure: n-accuracy", "The numbers of the figure: log2(1 − n-accuracy)", "Relative information IG·ρ/n in bits",
-    "Thousand FLOPs of one image", "n-accuracy in per cent by costs; ρ is the CNN's of averaged logits, else the head's",
 }
 
 
