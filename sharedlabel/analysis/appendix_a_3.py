@@ -169,12 +169,12 @@ def what_was_run(runs: pd.DataFrame) -> pd.DataFrame:
 
 def accuracies_figure(runs: pd.DataFrame):
     """n-accuracy by order against n, the controls beside it; None where there is nothing to draw."""
-    return in_panels(runs, "per_cent", "order")[0]
+    return in_panels(runs, "per_cent", "order", bars=True)[0]
 
 
 def differences_figure(runs: pd.DataFrame):
     """Each order and control minus the random order, in pairs by seed."""
-    figure, axes = in_panels(differences(runs), "difference", "order", ylabel="minus random (points)")
+    figure, axes = in_panels(differences(runs), "difference", "order", ylabel="minus random (points)", bars=True)
     for ax in axes:
         ax.axhline(0, color="0.4", linewidth=1)
         plots.fit_y_axis(ax, bands=True)

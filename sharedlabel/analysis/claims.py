@@ -89,7 +89,7 @@ def short_form(board: pd.DataFrame, folder: str = "notebooks/sections") -> str:
     lines = [count_verdicts(board), "", "|the paper's claim|verdict|", "|---|---|"]
     for row in board[~board["ours"]].itertuples():
         words = capitalise(row.claim).replace("|", "\\|")
-        lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb)|")
+        lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb#{report.anchor(row.id)})|")
     return "\n".join(lines)
 
 
@@ -114,10 +114,9 @@ def scoreboard_table(board: pd.DataFrame, folder: str) -> str:
     rows = []
     for row in board.itertuples():
         title = SECTIONS[row.section].title
-        colour = report.VERDICT_COLOURS.get(row.verdict, report.VERDICT_COLOURS["cannot tell"])
-        verdict = f'<b style="color: {colour}; white-space: nowrap">{row.verdict}</b>'
+        verdict = f'<b style="color: {report.verdict_colour(row.verdict)}; white-space: nowrap">{row.verdict}</b>'
         told = [html.escape(text) for text in (row.cases, row.paper or "-", row.estimate)]
-        cells = [html.escape(capitalise(row.claim)), verdict, *told, f'<a href="{folder}/{row.section}.ipynb">{title}</a>']
+        cells = [html.escape(capitalise(row.claim)), verdict, *told, f'<a href="{folder}/{row.section}.ipynb#{report.anchor(row.id)}">{title}</a>']
         rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
     names = ("claim", "verdict", "case by case", "the paper's number", "ours", "decided in")
     head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)

@@ -19,6 +19,7 @@ from sharedlabel.runs import checkpoints, names, parameters
 from sharedlabel.runs.errors import ParameterError, show
 
 VALUES = {"n_accuracy": "training_accuracy", "information_gain": "training_information"}  # and what the law's table calls them
+KINDS = {"readout": "readout", "head_control": "head alone", "cnn_lstm": "CNN-LSTM"}  # of configurations, in a figure; others are variants
 COSTS = {"flops": "FLOPs a tuple", "weights": "weights", "ms": "milliseconds a tuple"}
 MOST_N = 10**6
 LATENCY = ROOT / "benchmarks" / "latency.csv"
@@ -192,26 +193,31 @@ def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
 
 def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[Figure, str]:
     """Every option by its cost and by what the reporting seeds reached; the front, of what nothing cheaper surpasses, as a line."""
-    figure, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    figure, ax = plt.subplots(figsize=(6.8, 5), dpi=120, layout="constrained")
     shown, scale = found[found[wish.cost].notna()], 100 if wish.value == "n_accuracy" else 1
-    for variant, rows in shown.groupby(shown["variant"].where(shown["method"] != "readout", "readout")):
-        colour = plots.COLOURS.get(variant, plots.PALETTE[8])
+    kinds = shown["method"].map(KINDS).fillna(shown["variant"].map(lambda name: plots.TITLES.get(name, name)))
+    for kind, rows in shown.groupby(kinds):
+        colour = plots.COLOURS[rows["variant"].iloc[0]] if kind != KINDS["readout"] else plots.PALETTE[8]
+        marker = "s" if kind == KINDS["readout"] else "o"
         for predicted, own in rows.groupby("predicted"):
-            label = plots.TITLES.get(variant, variant) if not predicted or rows["predicted"].all() else None
-            ax.scatter(own[wish.cost], scale * own["mean"], s=22, marker="s" if variant == "readout" else "o", linewidths=1, color=colour,
-                       facecolors="none" if predicted else colour, label=label)
+            label = f"{kind}, by the law" if predicted else kind
+            ax.plot(own[wish.cost], scale * own["mean"], marker, color=colour, markersize=4, alpha=0.7, label=label,
+                    markerfacecolor="none" if predicted else colour)
     front = shown.sort_values([wish.cost, "mean"], ascending=[True, False])
     front = front[front["mean"] > front["mean"].cummax().shift(fill_value=-1)]
-    ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=0)
-    for (_, row), marker in zip(chosen.iterrows(), ("*", "X")):
-        ax.plot(row[wish.cost], scale * row["mean"], marker, markersize=15, markerfacecolor="none", markeredgecolor="crimson")
+    ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=0, label="nothing cheaper is better")
     if wish.target is not None:
-        ax.axhline(scale * wish.target, color="crimson", linewidth=1, linestyle=":")
+        ax.axhline(scale * wish.target, color="crimson", linewidth=1, linestyle=":", label="wanted")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.15 * (high - low))  # room for two names above the front
+    for (_, row), word, side in zip(chosen.iterrows(), ("choice", "runner-up"), (-1, 1)):
+        ax.annotate(word, (row[wish.cost], scale * row["mean"]), (35 * side, 28), textcoords="offset points", ha="center", color="crimson",
+                    fontweight="bold" if side < 0 else None, arrowprops={"arrowstyle": "->", "color": "crimson", "shrinkB": 4})
     size = "any n" if wish.n is None else f"n = {wish.n}"
     ax.set(xscale="log", xlabel=COSTS[wish.cost], ylabel=plots.LABELS["per_cent" if scale == 100 else "information_gain"],
-           title=f"{plots.TITLES.get(wish.dataset, wish.dataset)}, {size}\nstar: the choice; cross: the runner-up; open: by the law")
+           title=f"{plots.TITLES.get(wish.dataset, wish.dataset)}, {size}")
     if len(shown):
-        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure, (
         f"{len(shown)} options for {wish.dataset} at {size}, by {COSTS[wish.cost]} on a logarithmic axis, and what they reach; a line is "
         f"the front of {len(front)} that nothing cheaper surpasses."

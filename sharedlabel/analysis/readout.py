@@ -257,12 +257,18 @@ def paper_rows() -> pd.DataFrame:
     return pd.read_csv(ROOT / "paper" / "table_2.csv")
 
 
+def paper_names(found: pd.DataFrame) -> list[str]:
+    """What some of `paper_rows` are called."""
+    return [plots.TITLES[f"lstm_{row.cnn_training}"] if row.method == "cnn_lstm" else f"{row.cnn_training} CNN, averaged logits"
+            for row in found.itertuples()]
+
+
 def tabulate_paper(dataset: str, model: str) -> pd.DataFrame:
     """The paper's rows of one network."""
     found = paper_rows()[lambda table: (table["dataset"] == dataset) & (table["model"] == model)]
-    names = [f"{plots.TITLES.get(row.method, row.method)}, {row.cnn_training} CNN" for row in found.itertuples()]
     columns = {f"n{n}": f"n = {n}" for n in TABLE_2_N}
-    return found.assign(row=names).rename(columns=columns | {"params_remaining": "weights"})[["row", "weights", *columns.values()]]
+    found = found.assign(row=paper_names(found)).rename(columns=columns | {"params_remaining": "weights"})
+    return found[["row", "weights", *columns.values()]]
 
 
 def tabulate_gain(runs: pd.DataFrame, ns: tuple[int, ...] = (1, 5, 40)) -> pd.DataFrame:

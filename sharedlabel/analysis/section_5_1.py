@@ -122,13 +122,13 @@ def tabulate_measure(runs: pd.DataFrame, value: str, ns: list[int] = SHOWN_N) ->
 
 
 def tabulate_cheapest(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
-    """The cheapest rho and n that reach each target, and the FLOPs of the tuple: a row a target, a column a network."""
-    columns = {}
+    """The cheapest rho and n that reach each target, and the FLOPs of the tuple: a row a network and target."""
+    rows = []
     for network, part in networks(runs).items():
         found, _ = sweet_spots.cheapest(part, targets(part, value), value)
-        cells = [f"ρ = {row.rho:g}, n = {row.n}: {report.format_count(2 * row.macs_live)}" for row in found.itertuples()]
-        columns[network] = pd.Series(cells, TARGETS[:len(cells)])
-    return pd.DataFrame(columns).rename_axis("target") if columns else pd.DataFrame()
+        for target, row in zip(TARGETS, found.itertuples()):
+            rows.append({"network": network, "target": target, "ρ": row.rho, "n": row.n, "FLOPs": report.format_count(2 * row.macs_live)})
+    return pd.DataFrame(rows)
 
 
 def describe_bias(runs: pd.DataFrame) -> str:

@@ -29,7 +29,7 @@ def test_the_readme_is_of_one_screen():
 
 
 def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
-    rows = [{"claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2", "paper": "",
+    rows = [{"id": f"c{i}", "claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2", "paper": "",
              "estimate": "1 ± 2 (points)", "cases": f"{verdict} 1"} for i, (verdict, ours) in enumerate(verdicts)]
     return pd.DataFrame(rows)
 
@@ -41,8 +41,8 @@ def test_verdicts_are_counted_of_the_papers_claims_alone():
 
 def test_the_short_form_has_a_row_a_claim_of_the_paper():
     lines = claims.short_form(small_board(("holds", False), ("fails", True), ("fails", False))).split("\n")
-    assert lines[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb)|",
-                          "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb)|"]
+    assert lines[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb#claim-c0)|",
+                          "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb#claim-c2)|"]
 
 
 def test_a_block_goes_between_the_markers_and_nowhere_else():
@@ -63,5 +63,5 @@ def test_the_scoreboard_is_shown_with_links_and_plain_text(capsys, monkeypatch):
     monkeypatch.setattr(claims, "display", lambda content, raw: shown.append(content))
     claims.show_scoreboard(small_board(("fails", False)))
     assert "0 claims that the paper does not make" in shown[0]["text/html"] and "fails 1" in shown[0]["text/html"]
-    assert '<a href="sections/section_5_1.ipynb">5.1</a>' in shown[0]["text/html"] and "claim 0" in shown[0]["text/plain"]
+    assert '<a href="sections/section_5_1.ipynb#claim-c0">5.1</a>' in shown[0]["text/html"] and "claim 0" in shown[0]["text/plain"]
     assert f'color: {report.VERDICT_COLOURS["fails"]}' in shown[0]["text/html"]

@@ -162,6 +162,7 @@ def test_the_front_is_drawn_and_told(results):
     wish = Wish("mnist", 5, 0.7)
     found = planner.options(wish, results)
     figure, text = planner.draw_front(found, planner.plan(found, wish), wish)
+    assert {"choice", "runner-up"} <= {text.get_text() for text in figure.axes[0].texts}
     assert len(figure.axes) == 1 and "3 options for mnist at n = 5" in text and "front of 3" in text
 
 

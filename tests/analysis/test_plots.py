@@ -162,6 +162,15 @@ def test_the_survivors_are_counted_as_pruning_left_them():
     assert [f"class {i}" for i in range(10)] == [label for label in labels if label.startswith("class")]
 
 
+def test_intervals_that_would_cover_everything_are_lines_side_by_side():
+    runs = [("confidence", 2, 1.0), ("confidence", 2, 3.0), ("random", 2, 2.0), ("random", 2, 2.0)]
+    figure, ax = plt.subplots()
+    plots.curves(ax, pd.DataFrame(runs, columns=["order", "n", "per_cent"]), "n", "per_cent", by="order", along="n", bars=True)
+    (one,), (other,) = (line.get_xdata() for line in ax.get_lines())
+    assert one < 2 < other and one * other == pytest.approx(4)
+    assert [len(bars.get_paths()) for bars in ax.collections] == [1, 1]
+
+
 def test_no_two_variants_of_a_figure_look_alike():
     found = plots.curve_styles(pd.DataFrame({"variant": plots.VARIANTS}), "variant")
     assert len(found) == len(plots.VARIANTS)
