@@ -116,7 +116,8 @@ def scoreboard_table(board: pd.DataFrame, folder: str) -> str:
         title = SECTIONS[row.section].title
         verdict = f'<b style="color: {report.verdict_colour(row.verdict)}; white-space: nowrap">{row.verdict}</b>'
         told = [html.escape(text) for text in (row.cases, row.paper or "-", row.estimate)]
-        cells = [html.escape(capitalise(row.claim)), verdict, *told, f'<a href="{folder}/{row.section}.ipynb#{report.anchor(row.id)}">{title}</a>']
+        link = f'<a href="{folder}/{row.section}.ipynb#{report.anchor(row.id)}">{title}</a>'
+        cells = [html.escape(capitalise(row.claim)), verdict, *told, link]
         rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
     names = ("claim", "verdict", "case by case", "the paper's number", "ours", "decided in")
     head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)

@@ -29,8 +29,8 @@ def test_the_readme_is_of_one_screen():
 
 
 def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
-    rows = [{"id": f"c{i}", "claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2", "paper": "",
-             "estimate": "1 ± 2 (points)", "cases": f"{verdict} 1"} for i, (verdict, ours) in enumerate(verdicts)]
+    rows = [{"id": f"c{i}", "claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2",
+             "paper": "", "estimate": "1 ± 2 (points)", "cases": f"{verdict} 1"} for i, (verdict, ours) in enumerate(verdicts)]
     return pd.DataFrame(rows)
 
 
