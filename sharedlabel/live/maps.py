@@ -75,7 +75,7 @@ def forward(network, x: Tensor) -> Tensor:
                 out = F.conv2d(inputs[0], weight, bias, step.module.stride, step.module.padding, step.module.dilation)
         elif step.kind == "batchnorm":
             own_statistics = network.training and not layer.frozen
-            momentum = network.settings()[layer.number, 1] if layer.momentum is None else layer.momentum
+            momentum = 1 / (int(network.batches[layer.number]) + 1) if layer.momentum is None else layer.momentum
             mean, variance = (network.tensor_of(layer, name) for name in ("running_mean", "running_var"))
             weight, bias = (tensors[f"{step.name}.{name}"] for name in ("weight", "bias"))
             out = F.batch_norm(inputs[0], mean, variance, weight, bias, own_statistics, momentum, layer.eps)
