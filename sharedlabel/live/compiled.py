@@ -13,7 +13,7 @@ def live_rows(live: Tensor, area: int) -> Tensor:
     return live.reshape(-1, area).any(1).nonzero().flatten()
 
 
-def assemble(steps: list[Step], layers: dict, parameters: int, mixes: bool) -> terms.Executable:
+def assemble(steps: list[Step], layers: dict, parameters: int, mixes: bool) -> terms.Code:
     """The program of the steps. `mixes`: images are mixed after every ReLU."""
     program, regions, root = terms.Program(parameters), [], list(range(len(steps)))
     for i, step in enumerate(steps):
@@ -50,8 +50,10 @@ def assemble(steps: list[Step], layers: dict, parameters: int, mixes: bool) -> t
             elif step.kind != "input":
                 terms.pool(program, step, sources[0], shapes[0], out)
         regions.append(out)
-    columns, outputs = (regions[i].slots_of(steps[i].live.flatten().nonzero().flatten()) for i in (0, -1))
-    return program.finish(columns, outputs, regions[-1])
+    columns, outputs = (regions[i].live_slots(steps[i]) for i in (0, -1))
+    settings = [(layer.eps, -1 if layer.momentum is None else layer.momentum, not layer.frozen) for layer in layers.values()
+                if layer.index is None]
+    return program.finish(columns, outputs, regions[-1], settings=settings)
 
 
 class Arrays(list):
@@ -85,20 +87,15 @@ class LiveModule(nn.Module):
     fixed: Tensor  # parameters that do not learn
     running: Tensor  # BatchNorms' means and variances [2, C]
     batches: Tensor  # how many batches each has seen
+    counted: Tensor  # and 1 for those that training counts
 
     def __init__(self):
         super().__init__()
         self.free, self.group, self.share = Arrays(), 1, 0.0
 
-    def executable(self, x: Tensor) -> tuple[terms.Executable, np.ndarray]:
-        """The program for inputs like x, and BatchNorms' `settings`, as `kernels.forward` has them."""
+    def code_for(self, x: Tensor) -> terms.Code:
+        """The program for inputs like x; ValueError on some that it does not take."""
         raise NotImplementedError
-
-    def check(self, x: Tensor) -> None:
-        """ValueError on inputs that it does not take."""
-
-    def count_batch(self) -> None:
-        """Counts a batch that BatchNorms have seen."""
 
     def sparse_state(self) -> dict[str, Tensor]:
         """Its values and places by tensor, as views: integers are places, all else values."""
@@ -116,30 +113,28 @@ class LiveModule(nn.Module):
 
     def compute(self, x: Tensor) -> tuple[Tensor, tuple]:
         """Inputs -> outputs, and what `gradients` is to be given."""
-        self.check(x)
-        kind, batch, shape = np.float64 if self.learning.dtype == torch.float64 else np.float32, len(x), x.shape
-        ready, settings = self.executable(x)
+        code, kind, shape = self.code_for(x), np.float64 if self.learning.dtype == torch.float64 else np.float32, x.shape
         x = np.asarray(as_numpy(x), kind)
         innermost = x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
-        weights = np.concatenate([as_numpy(self.learning), as_numpy(self.fixed), ready.constants], dtype=kind, casting="same_kind")
-        loan, out = Loan(self.free, ready.slots * batch, kind), np.empty((batch, len(ready.code.outputs)), kind)
+        weights = np.concatenate([as_numpy(self.learning), as_numpy(self.fixed), code.constants], dtype=kind, casting="same_kind")
+        loan, out = Loan(self.free, code.slots * len(x), kind), np.empty((len(x), len(code.outputs)), kind)
         statistics, running = np.empty((2, self.running.shape[1])), np.asarray(as_numpy(self.running), kind)
-        kernels.forward(ready.code, x.ravel("K" if innermost else "C"), innermost, weights, loan.pair[0], statistics, running, settings,
+        kernels.forward(code, x.ravel("K" if innermost else "C"), innermost, weights, loan.pair[0], statistics, running,
                         as_numpy(self.batches), self.training, self.group, self.share, out)
         if self.training and self.running.dtype not in (torch.float32, torch.float64):
             self.running.copy_(torch.from_numpy(running))
-        self.count_batch()
-        return torch.from_numpy(out).to(self.learning.dtype), (ready, weights, loan, statistics, settings, self.training, self.group,
-                                                               self.share, shape)
+        if self.training and len(self.batches):
+            self.batches += self.counted
+        kept = shape, loan, code, weights, statistics, self.training, self.group, self.share
+        return torch.from_numpy(out).to(self.learning.dtype), kept
 
     def gradients(self, kept: tuple, gradient: Tensor, to_input: bool = False) -> tuple[Tensor, Tensor | None]:
         """The gradient to the outputs -> those to `learning`, and to the inputs where asked for."""
-        ready, weights, loan, statistics, settings, trained, group, share, shape = kept
+        shape, loan, code, weights, *others = kept
         gradient = np.ascontiguousarray(as_numpy(gradient), weights.dtype)
         to_learning = np.empty(len(self.learning), weights.dtype)
-        to_x = np.empty((len(gradient), len(ready.code.columns) if to_input else 0), weights.dtype)
-        kernels.backward(ready.code, ready.how[to_input], gradient, weights, *loan.pair, statistics, settings, trained, group, share,
-                         to_learning, to_x)
+        to_x = np.empty((len(gradient), len(code.columns) if to_input else 0), weights.dtype)
+        kernels.backward(code, gradient, weights, *loan.pair, *others, to_learning, to_x)
         return torch.from_numpy(to_learning).to(self.learning.dtype), torch.from_numpy(to_x).view(shape) if to_input else None
 
 

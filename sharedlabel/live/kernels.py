@@ -24,11 +24,11 @@ CHUNK = 1024  # numbers that a loop runs over, at most, so that several arrays o
 
 
 @compiled
-def forward(code, x, innermost, weights, act, statistics, running, settings, batches, trains, group, share, out):
+def forward(code, x, innermost, weights, act, statistics, running, batches, trains, group, share, out):
     """Images x [B D], of which `innermost` says how they lie (`take_images`) -> out [B, F].
 
     statistics: mean and scale of BatchNorms' channels, filled in. running: their running means and variances [2, C], updated where it
-    `trains`. settings, batches: by BatchNorm (eps, momentum, whether it moves), and how many batches it has seen. group, share: of MIX.
+    `trains`. batches: how many each BatchNorm has seen. group, share: of MIX.
     """
     batch, bits = len(out), np.empty(len(out), np.int32)
     take_images(x, innermost, code.columns, act, batch)
@@ -37,7 +37,7 @@ def forward(code, x, innermost, weights, act, statistics, running, settings, bat
         if op[KIND] == SUMS:
             sums(listed, code, weights, op[WEIGHTS], op[BIASES], op[RECTIFIES], op[ADDS], act, batch)
         elif op[KIND] == BATCHNORM:
-            normalise(listed, op, weights, act, statistics, running, settings[op[NUMBER]], batches[op[NUMBER]], trains, batch)
+            normalise(listed, op, weights, act, statistics, running, code.settings[op[NUMBER]], batches[op[NUMBER]], trains, batch)
         elif op[KIND] == MAXIMUM:
             maximum(listed, code, act, op[AWAY], op[RECTIFIES], batch)
         elif op[KIND] == MIX:
@@ -53,10 +53,10 @@ def forward(code, x, innermost, weights, act, statistics, running, settings, bat
 
 
 @compiled
-def backward(code, how, gradient, weights, act, grad, statistics, settings, trained, group, share, to_weights, to_x):
+def backward(code, gradient, weights, act, grad, statistics, trained, group, share, to_weights, to_x):
     """gradient [B, F] to the outputs -> to_weights [parameters that learn], and to_x [B, D] unless it is empty.
 
-    how: `Executable.how`. Of every weight's gradient sixteen partial sums are kept apart until the end: a term adds a register to them.
+    Of every weight's gradient sixteen partial sums are kept apart until the end: a term adds a register to them.
     """
     batch, runs, partial = len(gradient), code.runs, np.zeros(FOLDED * len(weights), weights.dtype)
     zero(runs[code.blank[0]:code.blank[1]], grad, batch)
@@ -65,7 +65,7 @@ def backward(code, how, gradient, weights, act, grad, statistics, settings, trai
             for b in range(batch):
                 grad[(code.outputs[j] + i) * batch + b] = gradient[b, j] / code.length
     for number in range(len(code.table) - 1, -1, -1):
-        op, to_source = code.table[number], how[number]
+        op, to_source = code.table[number], code.how[1 if to_x.size else 0, number]
         if to_source == SKIPPED:
             continue
         listed = runs[op[FIRST]:op[LAST]]
@@ -81,7 +81,8 @@ def backward(code, how, gradient, weights, act, grad, statistics, settings, trai
             if to_source != UNNEEDED:
                 sums(back, code, weights, op[WEIGHTS], -1, False, to_source == ADDED, grad, batch)
         elif op[KIND] == BATCHNORM:
-            normalise_backward(listed, op, to_source, weights, act, grad, statistics, settings[op[NUMBER]], trained, partial, batch)
+            normalise_backward(listed, op, to_source, weights, act, grad, statistics, code.settings[op[NUMBER]], trained, partial,
+                               batch)
         elif op[KIND] == MAXIMUM:
             maximum_backward(listed, code, act, grad, op[AWAY], batch)
         elif op[KIND] == MIX:
@@ -103,9 +104,7 @@ def take_images(x, innermost, columns, act, batch):
         part = columns[first:first + 16]
         if innermost:
             for j in range(len(part)):
-                to, given = act[part[j] * batch:], x[(first + j) * batch:]
-                for b in range(batch):
-                    to[b] = given[b]
+                act[part[j] * batch:(part[j] + 1) * batch] = x[(first + j) * batch:(first + j + 1) * batch]
         else:
             for b in range(batch):
                 to, given = act[b:], x[b * len(columns) + first:]

@@ -65,7 +65,8 @@ class LiveHead(LiveModule):
     def __init__(self, tensors: nn.ModuleDict, learning: Tensor, columns: Tensor):
         super().__init__()
         self.tensors, self.learning, self.programs, self.by_matrices = tensors, nn.Parameter(learning), {}, len(learning) > MANY
-        self.fixed, self.running, self.batches = torch.empty(0), torch.empty(2, 0), torch.empty(0, dtype=torch.int64)
+        self.fixed, self.running = torch.empty(0), torch.empty(2, 0)  # no BatchNorms, and nothing that does not learn
+        self.batches = self.counted = torch.empty(0, dtype=torch.int64)
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,17 +76,15 @@ class LiveHead(LiveModule):
         """Whether a program computes it there; otherwise, it computes dense products of what is live."""
         return device.type == "cpu" and not self.by_matrices and self.tensors.lstm["weight_hh_l0"].shape[1] > 0
 
-    def executable(self, x: Tensor) -> tuple[terms.Executable, np.ndarray]:
+    def code_for(self, x: Tensor) -> terms.Code:
+        if x.ndim != 3 or x.shape[2] != len(self.columns):
+            raise ValueError(f"x: {tuple(x.shape)} is not [batch, n, {len(self.columns)}], the embeddings' `columns` that it reads")
         n = x.shape[1]
         if n not in self.programs:
             self.programs[n] = self.assemble(n)
-        return self.programs[n], np.empty((0, 3))
+        return self.programs[n]
 
-    def check(self, x: Tensor) -> None:
-        if x.ndim != 3 or x.shape[2] != len(self.columns):
-            raise ValueError(f"x: {tuple(x.shape)} is not [batch, n, {len(self.columns)}], the embeddings' `columns` that it reads")
-
-    def assemble(self, n: int) -> terms.Executable:
+    def assemble(self, n: int) -> terms.Code:
         """The program for sequences of n. A unit's gates i, f, g and o, its cell and the tanh of that are rows of one region."""
         program, begin = terms.Program(len(self.learning)), 0
         units, inputs = self.tensors.lstm["weight_hh_l0"].shape[1], len(self.columns)
@@ -100,7 +99,7 @@ class LiveHead(LiveModule):
             """Runs over whole sequences, and the fields of their operation."""
             (weights, at), (first_bias, biased), columns = places[weight], places[bias], max(1, len(source.rows))
             biases = np.full(rows, -1)
-            biases[biased] = np.arange(len(biased))
+            biases[biased.numpy()] = np.arange(len(biased))
             runs = terms.unit_runs(program, at // columns, at % columns * n, biases, source, out)
             return runs, {"weights": weights, "biases": first_bias, "learns": 1}
 

@@ -17,7 +17,7 @@ def plan(steps: list[Step], layers: dict, device: torch.device) -> list[dict]:
         region = sources[0] if step.kind in ("same", "relu") else Region(0, live_rows(step.live, step.area), step.area)
         picked = {"shape": (len(region.rows), *step.shape[1:])}
         if step.kind == "input":
-            picked["at"] = live_places(step, region)
+            picked["at"] = region.live_slots(step)
         elif step.kind in WEIGHTED:
             row, column, *taps = layer.coordinates
             linear, source = step.kind == "linear", sources[0]
@@ -33,12 +33,8 @@ def plan(steps: list[Step], layers: dict, device: torch.device) -> list[dict]:
             picked["picks"] = [None if torch.equal(pick, torch.arange(size)) else pick for pick, size in zip(picks, sizes)]
         regions.append(region)
         found.append(picked)
-    found.append({"at": live_places(steps[-1], regions[-1])})
+    found.append({"at": regions[-1].live_slots(steps[-1])})
     return [{name: moved(value, device) for name, value in picked.items()} for picked in found]
-
-
-def live_places(step: Step, region: Region) -> Tensor:
-    return region.slots_of(step.live.flatten().nonzero().flatten())
 
 
 def moved(value, device: torch.device):

@@ -49,11 +49,11 @@ class Layer:
         return {"weights": weights, "biases": biases, "learns": learns, "number": self.number, "channels": self.channel}
 
 
-def entries_of(module: nn.Module, layer: Layer, name: str) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
-    """The module's dense tensor, where the entries of the layer's tensor lie in it, and which of these no mask takes, as it may of a bias."""
+def entries_of(module: nn.Module, layer: Layer, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """The module's dense tensor, where the layer's entries lie in it, flattened, and which of these are alive: a mask may take a bias."""
     attribute, at = ("weight", layer.index) if name == "values" else (name, layer.rows)
     whole, alive = dense(module, attribute).detach(), mask_of(module, attribute).flatten()[at]
-    return whole, torch.unravel_index(at.to(whole.device), whole.shape), alive.to(whole.device)
+    return whole, at.to(whole.device), alive.to(whole.device)
 
 
 def layer_of_weights(step: Step, inputs: Tensor) -> Layer:
@@ -98,7 +98,7 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> "LiveNetwork":
             module = network.get_submodule(layer.name)
             for name in layer.tensors():
                 whole, at, alive = entries_of(module, layer, name)
-                live.tensor_of(layer, name).copy_(whole[at] * alive)
+                live.tensor_of(layer, name).copy_(whole.flatten()[at] * alive)
             if layer.index is None:
                 live.batches[layer.number] = module.num_batches_tracked
     return live
@@ -115,7 +115,7 @@ class LiveNetwork(LiveModule):
     def __init__(self, steps: list[Step], layers: dict[str, Layer], example: Tensor):
         super().__init__()
         self.steps, self.layers, self.plans, self.by_maps = steps, layers, {}, is_dense(steps, layers)
-        self.norms = norms = [layer for layer in layers.values() if layer.index is None]
+        norms = [layer for layer in layers.values() if layer.index is None]
         self.register_buffer("columns", steps[0].live.flatten().nonzero().flatten().to(example.device), persistent=False)
         self.register_buffer("running", example.new_zeros(2, sum(len(layer.rows) for layer in norms)))
         self.register_buffer("batches", torch.zeros(len(norms), dtype=torch.int64, device=example.device))
@@ -160,12 +160,10 @@ class LiveNetwork(LiveModule):
         """After every ReLU, moves the activations of each `group` of neighbouring images towards their mean, by `share` of the way."""
         self.group, self.share, self.code = group, share, None
 
-    def executable(self, x: Tensor) -> tuple[terms.Executable, np.ndarray]:
+    def code_for(self, x: Tensor) -> terms.Code:
+        self.check(x)
         if self.code is None:
-            settings = np.zeros((len(self.batches), 3))
-            for layer in self.norms:
-                settings[layer.number] = layer.eps, -1 if layer.momentum is None else layer.momentum, not layer.frozen
-            self.code = assemble(self.steps, self.layers, len(self.learning) + len(self.fixed), self.group > 1), settings
+            self.code = assemble(self.steps, self.layers, len(self.learning) + len(self.fixed), self.group > 1)
         return self.code
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,24 +171,22 @@ class LiveNetwork(LiveModule):
             return Compiled.apply(x, self.learning, self)
         self.check(x)
         out = maps.forward(self, x)
-        self.count_batch()
+        if self.training:
+            self.batches += self.counted
         return out
 
     def is_compiled(self, device: torch.device) -> bool:
         """Whether a program computes it there; otherwise, it computes whole maps."""
         return device.type == "cpu" and not self.by_maps
 
-    def check(self, x) -> None:
+    def check(self, x: Tensor) -> None:
+        """ValueError on inputs that it does not take."""
         if x.ndim != 2 or x.shape[1] != len(self.columns):
             raise ValueError(f"x: {tuple(x.shape)} is not [batch, {len(self.columns)}], the pixels at `columns` that it reads")
         if len(x) % self.group:
             raise ValueError(f"x: a batch of {len(x)} images does not divide into groups of {self.group}")
         if self.training and len(x) == 1 and any(step.area == 1 and self.moves(step) for step in self.steps):
             raise ValueError("x: a BatchNorm of one number a channel needs more than 1 value per channel when training")
-
-    def count_batch(self) -> None:
-        if self.training and len(self.batches):
-            self.batches += self.counted
 
     def moves(self, step: Step) -> bool:
         """Whether it is a BatchNorm whose statistics training moves."""
@@ -224,7 +220,7 @@ def write_back(live: LiveNetwork, network: nn.Module) -> None:
             module = network.get_submodule(layer.name)
             for name in layer.tensors():
                 whole, at, alive = entries_of(module, layer, name)
-                whole[tuple(each[alive] for each in at)] = live.tensor_of(layer, name).to(whole)[alive]
+                whole.view(-1)[at[alive]] = live.tensor_of(layer, name).to(whole)[alive]
             if layer.index is None:
                 module.num_batches_tracked.fill_(int(live.batches[layer.number]))
 

@@ -46,6 +46,10 @@ class Region:
         """Slots of entries of the flattened, full activation."""
         return self.first + torch.searchsorted(self.rows, entries // self.area) * self.area + entries % self.area
 
+    def live_slots(self, step: Step) -> Tensor:
+        """Slots of the live entries of a step's activation, which lies here."""
+        return self.slots_of(step.live.flatten().nonzero().flatten())
+
 
 class Joined:
     """Arrays one behind the other."""
@@ -64,26 +68,21 @@ class Joined:
 
 
 class Code(NamedTuple):
-    """A program as `kernels` read it."""
+    """A program as `kernels` run it."""
 
     table: np.ndarray  # of operations, [N, FIELDS]
+    how: np.ndarray  # [2, N]: how a gradient comes to what every operation reads; if the input needs one, by the second row
     runs: np.ndarray  # [R, 4]: out, source and length in slots, and the pattern
     starts: np.ndarray  # pattern p has the terms starts[p] to starts[p + 1]
     biases: np.ndarray  # of every pattern: its place among the layer's biases, or -1
     distances: np.ndarray  # of every term: from a run's source to what is read, in slots
     entries: np.ndarray  # and its place among the layer's weights
     columns: np.ndarray  # the inputs' slots
-    outputs: np.ndarray  # the slots of the outputs; of a head the first of `length` each, of which an output is the mean
+    outputs: np.ndarray  # the outputs' slots; of a head the first of `length` each, of which an output is the mean
     length: int
     blank: np.ndarray  # from which run to which are those of the last activation, if some of its slots are no outputs
-
-
-class Executable(NamedTuple):
-    """A program, ready to run."""
-
-    code: Code
-    how: dict[bool, np.ndarray]  # by whether the input needs a gradient: of every operation, how one comes to its source
     constants: np.ndarray  # weights that no one learns, behind all parameters
+    settings: np.ndarray  # by BatchNorm: eps, momentum (-1: the mean over all batches), and whether its statistics move
     slots: int
 
 
@@ -124,7 +123,7 @@ class Program:
         self.entries.add(entries)
         return self.biases.add(biases)
 
-    def gradients(self, to_input: bool) -> np.ndarray:
+    def gradients(self, to_input: bool) -> list[int]:
         """Of every operation, how a gradient comes to its source, where the input needs one or not."""
         depends, reached, how = {}, set(), []  # regions, by their first slot: whose gradient is needed, and that have one already
         for op in self.operations:
@@ -137,15 +136,15 @@ class Program:
             else:
                 how.append(ADDED if source in reached else WRITTEN if op["fills"] else ZEROED)
                 reached.add(source)
-        return np.array(how[::-1], np.int64)
+        return how[::-1]
 
-    def finish(self, columns: Tensor, outputs: Tensor, last: Region, length: int = 1) -> Executable:
+    def finish(self, columns: Tensor, outputs: Tensor, last: Region, length: int = 1, settings: list = ()) -> Code:
         """`columns` and `outputs`: slots; of the latter the first of `length` each, in the region `last`."""
         table = np.array([[op[name] for name in FIELDS] for op in self.operations], np.int64).reshape(-1, len(FIELDS))
         lists = (each.array() for each in (self.runs, self.starts, self.biases, self.distances, self.entries))
-        blank = np.array(last.spans if len(outputs) * length < last.slots else (0, 0))
-        code = Code(table, *lists, columns.numpy(), outputs.numpy(), length, blank)
-        return Executable(code, {need: self.gradients(need) for need in (False, True)}, self.constants.array(), self.slots)
+        how, blank = np.array([self.gradients(False), self.gradients(True)]), last.spans if len(outputs) * length < last.slots else (0, 0)
+        return Code(table, how, *lists, columns.numpy(), outputs.numpy(), length, np.array(blank), self.constants.array(),
+                    np.array(settings, float).reshape(-1, 3), self.slots)
 
 
 class Windows(NamedTuple):
