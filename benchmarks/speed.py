@@ -57,16 +57,16 @@ MISSED = """## Where a target is missed
 
 By the least times of every operation by itself, on a busy machine of the same kind:
 
-- MNIST Conv at rho 3.5: 53 of a step's 178 us are the compiled program (15 of them put the pixels in their places), 20 gather the batch,
+- MNIST Conv at rho 3.5: 50 of a step's 178 us are the compiled program (15 of them put the pixels in their places), 20 gather the batch,
   25 are the loss and its gradient, 6 are Adam's; the rest lies between calls of Python and PyTorch. Arithmetic is not what takes its time.
-- MNIST Conv at rho 3: 340 of 510 us are the program. Its sums have five terms in runs of two positions, so that looking up a run and its
-  terms takes as long as multiplying: 45 GFLOP/s. The linear layer, whose terms lie anywhere in 3.6 MB of activations, does 30.
-- WideResNet-20: 12.3 of 14.6 ms of operations are sums, at 64 GFLOP/s forward and 50 backward, 1.6 BatchNorms, which wait for memory, and
-  0.7 additions. A sum loads a register for every multiplication, from the second cache where many channels are read.
+- MNIST Conv at rho 3: 300 of 510 us are the program. Its sums have five terms in runs of two positions, so that looking up a run and its
+  terms takes as long as multiplying; the linear layer's terms lie anywhere in 3.6 MB of activations.
+- WideResNet-20: 9.5 of 12 ms of operations are sums, at 91 GFLOP/s forward and 65 backward, where every term loads and stores its partial
+  sums, too; 1.6 are BatchNorms, which wait for memory, and 0.8 additions.
 
-Tried without a clear gain: gradients to weights in blocks of 256 numbers (WideResNet-20's sums some 7 % quicker backward, MNIST Conv's at
-rho 3 some 10 % slower, from one process to the next, and other bits); tiles that begin behind the first column, or of eight positions
-(1.5 % on WideResNet-20, a loss on CIFAR-10's Conv).
+Tried without a clear gain, before arrays began at a cache line: gradients to weights in blocks of 256 numbers (WideResNet-20's sums some
+7 % quicker backward, MNIST Conv's at rho 3 some 10 % slower, from one process to the next, and other bits); tiles that begin behind the
+first column, or of eight positions (1.5 % on WideResNet-20, a loss on CIFAR-10's Conv).
 """
 BATCH, ROUNDS = 64, 9
 SECONDS = 40.0  # after which no further round of a case begins

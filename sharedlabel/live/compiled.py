@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from . import kernels, terms
+from . import kernels, terms, vectors
 from .graph import Step
 
 
@@ -56,6 +56,12 @@ def assemble(steps: list[Step], layers: dict, parameters: int, mixes: bool) -> t
     return program.finish(columns, outputs, regions[-1], settings=settings)
 
 
+def aligned_zeros(size: int, kind: type) -> np.ndarray:
+    """Zeros that begin where a cache line does: no block of 16 numbers lies in two, which takes up to a quarter longer."""
+    room = np.zeros(size + 64 // np.dtype(kind).itemsize, kind)
+    return room[-room.ctypes.data % 64 // room.itemsize :][:size]
+
+
 class Arrays(list):
     """Pairs of arrays, for activations and their gradients, that nobody uses now; a copy of a network begins with none."""
 
@@ -68,7 +74,7 @@ class Loan:
 
     def __init__(self, free: Arrays, size: int, kind: type):
         fitting = [pair for pair in free if len(pair[0]) >= size and pair[0].dtype == kind]
-        self.free, self.pair = free, fitting[0] if fitting else (np.zeros(size, kind), np.zeros(size, kind))
+        self.free, self.pair = free, fitting[0] if fitting else (aligned_zeros(size, kind), aligned_zeros(size, kind))
         free[:] = [pair for pair in fitting if pair is not self.pair]  # the others are too small
 
     def __del__(self):
@@ -134,7 +140,8 @@ class LiveModule(nn.Module):
         gradient = np.ascontiguousarray(as_numpy(gradient), weights.dtype)
         to_learning = np.empty(len(self.learning), weights.dtype)
         to_x = np.empty((len(gradient), len(code.columns) if to_input else 0), weights.dtype)
-        kernels.backward(code, gradient, weights, *loan.pair, *others, to_learning, to_x)
+        partial = aligned_zeros(vectors.FOLDED * len(weights), weights.dtype)
+        kernels.backward(code, gradient, weights, *loan.pair, *others, partial, to_learning, to_x)
         return torch.from_numpy(to_learning).to(self.learning.dtype), torch.from_numpy(to_x).view(shape) if to_input else None
 
 

@@ -53,12 +53,12 @@ def forward(code, x, innermost, weights, act, statistics, running, batches, trai
 
 
 @compiled
-def backward(code, gradient, weights, act, grad, statistics, trained, group, share, to_weights, to_x):
+def backward(code, gradient, weights, act, grad, statistics, trained, group, share, partial, to_weights, to_x):
     """gradient [B, F] to the outputs -> to_weights [parameters that learn], and to_x [B, D] unless it is empty.
 
-    Of every weight's gradient sixteen partial sums are kept apart until the end: a term adds a register to them.
+    Of every weight's gradient sixteen partial sums, zeros at first, are kept apart until the end: a term adds a register to them.
     """
-    batch, runs, partial = len(gradient), code.runs, np.zeros(FOLDED * len(weights), weights.dtype)
+    batch, runs = len(gradient), code.runs
     zero(runs[code.blank[0]:code.blank[1]], grad, batch)
     for j in range(len(code.outputs)):
         for i in range(code.length):
