@@ -19,7 +19,8 @@ from sharedlabel.runs import checkpoints, names, parameters
 from sharedlabel.runs.errors import ParameterError, show
 
 VALUES = {"n_accuracy": "training_accuracy", "information_gain": "training_information"}  # and what the law's table calls them
-KINDS = {"readout": "readout", "head_control": "head alone", "cnn_lstm": "CNN-LSTM"}  # of configurations, in a figure; others are variants
+# Of configurations, in a figure; others are variants.
+KINDS = {"readout": "readout", "small_dense": "small dense", "head_control": "head alone", "cnn_lstm": "CNN-LSTM"}
 COSTS = {"flops": "FLOPs a tuple", "weights": "weights", "ms": "milliseconds a tuple"}
 MOST_N = 10**6
 LATENCY = ROOT / "benchmarks" / "latency.csv"
@@ -197,7 +198,7 @@ def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[F
     shown, scale = found[found[wish.cost].notna()], 100 if wish.value == "n_accuracy" else 1
     kinds = shown["method"].map(KINDS).fillna(shown["variant"].map(lambda name: plots.TITLES.get(name, name)))
     for kind, rows in shown.groupby(kinds):
-        colour = plots.COLOURS[rows["variant"].iloc[0]] if kind != KINDS["readout"] else plots.PALETTE[8]
+        colour = plots.PALETTE[8] if kind == KINDS["readout"] else plots.COLOURS.get(rows["variant"].iloc[0], "0.2")
         marker = "s" if kind == KINDS["readout"] else "o"
         for predicted, own in rows.groupby("predicted"):
             label = f"{kind}, by the law" if predicted else kind
