@@ -199,7 +199,7 @@ def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[F
     kinds = shown["method"].map(KINDS).fillna(shown["variant"].map(lambda name: plots.TITLES.get(name, name)))
     for kind, rows in shown.groupby(kinds):
         colour = plots.PALETTE[8] if kind == KINDS["readout"] else plots.COLOURS.get(rows["variant"].iloc[0], "0.2")
-        marker = "s" if kind == KINDS["readout"] else "o"
+        marker = {KINDS["readout"]: "s", KINDS["small_dense"]: "^"}.get(kind, "o")
         for predicted, own in rows.groupby("predicted"):
             label = f"{kind}, by the law" if predicted else kind
             ax.plot(own[wish.cost], scale * own["mean"], marker, color=colour, markersize=4, alpha=0.7, label=label,

@@ -223,7 +223,7 @@ NO_RESULTS = {
         "pixels a side, 32 unless",
         "64×64 pixels has four times", "200 real digits", "20 images a class give n up to 5", "3 KB each at 32 pixels, 12 at 64",
         "10,000 images of 64×64 pixels take 3 to 6 seconds on two cores, and 0.1 once",  # a timing (benchmarks/decoding.py)
-        "more than 8 bits or of more than 67 million pixels",
+        "more than 8 bits (colour of 16 bits is read as 8), images of more than 67 million pixels",
     ],
     "docs/extending.md": ["uint8 pixels [N, C, H, W], int64 labels [N]"],
     "docs/performance.md": ["10^3.5"],
