@@ -219,7 +219,7 @@ NO_RESULTS = {
     ],
     "docs/data.md": [
         "1,797 handwritten digits of 8×8 pixels", "70,000 images of 28×28 pixels", "60,000 images of 32×32 pixels, in 10 or 100 classes",
-        "110,000 images of 64×64 pixels in 200 classes", "248 MB", "**1. Sort", "**2. Train", "**3. Sweep", "**4. Look",
+        "110,000 images of 64×64 pixels in 200 classes", "248 MB", "**1. Sort", "**2. Train", "**3. Sweep", "**4. Look", "**5. Choose",
         "pixels a side, 32 unless",
         "64×64 pixels has four times", "200 real digits", "20 images a class give n up to 5", "3 KB each at 32 pixels, 12 at 64",
         "10,000 images of 64×64 pixels take 3 to 6 seconds on two cores, and 0.1 once",  # a timing (benchmarks/decoding.py)
