@@ -75,7 +75,7 @@ def count_verdicts(board: pd.DataFrame) -> str:
     holds, fails = (int((verdicts == word).sum()) for word in ("holds", "fails"))
     return (
         f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, and {len(verdicts) - holds - fails} cannot be decided yet. "
-        "Most are about every network or n; one case that surely does not hold fails such a claim."
+        "A claim holds if every case (a network, n or comparison) does; one that surely does not, also among many, fails it."
     )
 
 
@@ -119,7 +119,7 @@ def scoreboard_table(board: pd.DataFrame, folder: str) -> str:
         link = f'<a href="{folder}/{row.section}.ipynb#{report.anchor(row.id)}">{title}</a>'
         cells = [html.escape(capitalise(row.claim)), verdict, *told, link]
         rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
-    names = ("claim", "verdict", "case by case", "the paper's number", "ours", "decided in")
+    names = ("claim", "verdict", "case by case", "the paper's number", "ours, of the cases that fail, else of all", "decided in")
     head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)
     return f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 

@@ -271,7 +271,7 @@ def claim_no_double_descent(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 CLAIMS = [
-    Claim("sweet-spot", "sections 2 and 5.1, Figure 7", "relative information has its maximum at one ρ* for every n", "ρ*",
+    Claim("sweet-spot", "sections 2 and 5.1, Figure 7", "for every n relative information has its maximum at some ρ*", "ρ*",
           "holds at an n where ρ* lies inside the measured range of ρ in 97.5 % of the plausible means over seeds", claim_sweet_spot),
     Claim("sweet-spot-flops", "ours", "information per FLOP, too, has its maximum inside the measured range of ρ, for every n", "best ρ",
           "holds at an n where it lies inside in 97.5 % of the plausible means, fails where at an end in as many", claim_sweet_spot_flops),

@@ -226,7 +226,7 @@ def training_images_fail_on_cifar100() -> bool:
 
 def lstm_is_rarely_ahead_of_its_control() -> bool:
     found = judged("section_5_3")["sharing-adds"]
-    return share(found, "holds") < 0.05 and share(found, "fails") > 2 * share(found, "holds")
+    return share(found, "cannot tell") > 0.5 and share(found, "holds") < 0.05 and share(found, "fails") > 2 * share(found, "holds")
 
 
 UNPRUNED = "(unpruned)"
@@ -301,17 +301,17 @@ def fifty_classes_bring_the_lstm_near() -> bool:
 README, OVERVIEW, LAW = "README.md", "notebooks/overview.ipynb", f"{SECTIONS}/beyond_law.ipynb"
 TABLE_1, TABLE_2 = f"{SECTIONS}/section_5_2.ipynb", f"{SECTIONS}/section_5_3.ipynb"
 JUDGED = [
-    (README, "*For every n there is a best ρ.* By n/ρ, yes, at almost every n.", sweet_spot_by_the_papers_cost),
-    (README, "and by FLOPs none was found.", no_sweet_spot_by_flops),
+    (README, "*For every n there is a best ρ.* By n/ρ, yes,", sweet_spot_by_the_papers_cost),
+    (README, "and by FLOPs no best ρ was found.", no_sweet_spot_by_flops),
     (README, "there is a best ρ (a ring) for almost every n;", sweet_spot_by_the_papers_cost),
-    (README, "by the FLOPs that are really paid there is none.", no_sweet_spot_by_flops),
-    (README, "Yes in most rows of Table 1,", balanced_helps_in_most_rows),
+    (README, "by the FLOPs that are really paid none was found.", no_sweet_spot_by_flops),
+    (README, "Yes on", balanced_helps_in_most_rows),
     (README, "and it costs little at n = 1.", balanced_costs_little_at_1),
-    (README, "It is rarely ahead of the same head that reads each image alone, more often behind.", lstm_is_rarely_ahead_of_its_control),
-    (README, "Pruned as Table 2 says, its head is behind averaging on MNIST and CIFAR-10, if SynFlow scores its weights on whole tuples;",
-     pruned_head_is_behind_averaging),
+    (README, "Mostly no difference from the same head on each image alone can be told; it is rarely ahead of that, more often behind.",
+     lstm_is_rarely_ahead_of_its_control),
+    (README, "With the head pruned as far as Table 2 says, it is behind averaging on MNIST and CIFAR-10.", pruned_head_is_behind_averaging),
     (README, "SynFlow, the paper's pruner, loses to SNIP in places on MNIST, even to its cheaper networks", snip_beats_synflow),
-    (README, "need far fewer FLOPs on CIFAR", small_dense_networks_need_less),
+    (README, "need far fewer FLOPs on CIFAR than pruned ones, but for low accuracies", small_dense_networks_need_less),
     (OVERVIEW, "That holds here as well, at almost every n (left).", sweet_spot_by_the_papers_cost),
     (OVERVIEW, "no such maximum was found in the range measured", no_sweet_spot_by_flops),
     (LAW, "On MNIST it is the normal distribution that fails at n = 1 and 2.", normal_fails_on_mnist),
@@ -365,7 +365,9 @@ def test_a_verdict_in_prose_is_what_the_records_say(document, sentence, decide):
 
 WORDS = re.compile(r"\b(?:ahead|behind|significant(?:ly)?|rarely|nowhere|beats?|loses?)\b|\blies? (?:far )?(?:above|below)\b")
 NO_VERDICTS = {  # headings that name a claim, questions, rules, and what the paper says
-    README: ["*Training for the tuple beats averaging for large n*", "one after the other, beats all else for fewer weights.*"],
+    README: [
+        "*Training for the tuple beats training for single images, for large n*", "one after the other, beats all else for fewer weights.*",
+    ],
     OVERVIEW: ["which reads the images together, beats all other ways at every n"],
     f"{SECTIONS}/appendix_a_3.ipynb": ["*holds* where its 95 % t-interval over seeds lies above zero, and *fails* where it lies below"],
     f"{SECTIONS}/beyond_small_dense.ipynb": ["shuffled masks may lose every path"],
