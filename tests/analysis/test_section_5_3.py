@@ -329,7 +329,7 @@ def test_the_notebook_shows_every_verdict(folder):
     said = executed("section_5_3", folder, settings="settings")
     for claim in section.CLAIMS:
         assert said.count(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** ") == 1  # below its heading
-    assert re.search(r"sections 4.4 and 5.3 +fails +holds \d+, fails \d+", said)
+    assert re.search(r"fails .* holds \d+, fails \d+.* sections 4.4 and 5.3", said)
     assert not re.search(r"\bnan\b", said) and re.search(r"of the study heads \(params/heads.yaml\), \d+ of 183 runs are in", said)
     assert (folder / "results" / "tables" / "section_5_3_claims.csv").exists()
 
@@ -341,7 +341,7 @@ def test_the_notebook_goes_on_with_a_lone_run(tmp_path):
     said = executed("section_5_3", tmp_path, settings="none")
     assert said.count("no runs yet") > 10
     for claim in section.CLAIMS:
-        assert re.search(rf"{re.escape(claim.words)}\. \*\*Verdict:\*\* <b [^>]*>cannot tell</b>", said)
+        assert re.search(rf"{re.escape(claim.words)}\. \*\*Verdict:\*\* <b [^>]*>(?:cannot tell|no runs yet)</b>", said)
 
 
 def test_an_empty_folder_is_named(tmp_path):

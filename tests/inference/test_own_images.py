@@ -43,7 +43,8 @@ def test_every_method_predicts_and_is_exported_without_the_folder(what, trained,
     table = net.predict_groups(tmp_path / "groups")
     assert table["label"].tolist() == [net.predict(own).label for own in tuples] and set(table["n"]) == {n}
     if what != NOT_EXPORTED:
-        check_export(net, tmp_path / "net.onnx")
+        # Its 512 standardised features make large sums that cancel, and attention's exponential shows their rounding.
+        check_export(net, tmp_path / "net.onnx", within=1e-4 if what == "attention pooling of features" else 1e-5)
 
 
 @pytest.mark.slow
