@@ -24,6 +24,12 @@ def test_a_run_takes_its_epochs_and_one_that_collapses_its_pruning_alone(times):
         assert one > 0 and (one < many) == trains and one <= many
 
 
+def test_a_set_head_takes_its_own_epochs_and_not_its_cnns(times):
+    one, many, other = (times.run_seconds(run("set_head", **given)) for given in (
+        {"head_max_epochs": 1}, {"head_max_epochs": 50}, {"head_max_epochs": 1, "max_epochs": 1}))
+    assert 0 < one == other and many == pytest.approx(50 * one)
+
+
 @pytest.mark.parametrize("pruner, trains", [("synflow", True), ("magnitude", False)])
 def test_a_head_that_collapses_is_not_trained(times, pruner, trains):
     assert (times.run_seconds(run("cnn_lstm", head_pruner=pruner, head_rho=3.75)) > 0) == trains

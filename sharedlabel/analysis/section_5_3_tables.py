@@ -1,13 +1,13 @@
 """Section 5.3: its comparisons as the tables that the notebook shows: a column an n, an estimate with half its 95 % interval in a cell."""
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from sharedlabel.analysis import plots, report
 from sharedlabel.analysis import section_5_3 as section
 from sharedlabel.analysis import section_5_3_table_2 as table_2
 from sharedlabel.analysis.comparisons import judge_all
 from sharedlabel.analysis.intervals import CASE, PANEL, ROW, summary
-from sharedlabel.analysis.report import VERDICT_COLOURS, format_count, format_estimate, format_summary
+from sharedlabel.analysis.report import format_count, format_estimate, format_summary
 from sharedlabel.analysis.section_5_3_equal_cost import COSTS, spending_means
 from sharedlabel.analysis.section_5_3_heads import PART_NAMES, higher_rate, live_weights, sweep_curves
 from sharedlabel.analysis.section_5_3_pruners import orders, runs_under
@@ -88,9 +88,7 @@ def opponents(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
 def show_verdict(claim_id: str, judged: dict[str, pd.DataFrame]) -> None:
     """Display a claim's words, its verdict and the rule that decides it; judged: the cases of every claim by its id."""
     claim = next(claim for claim in section.CLAIMS if claim.id == claim_id)
-    verdict = claim.overall(list(judged[claim_id]["verdict"]))
-    word = f'<b style="color: {VERDICT_COLOURS[verdict]}">{verdict}</b>'
-    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** {word}. **Rule:** {claim.rule}."))
+    display(report.describe_verdict(claim, claim.verdict(judged[claim_id])))
 
 
 def costs_of_lstm(runs: Runs) -> pd.DataFrame:
