@@ -59,7 +59,7 @@ def draw_errors(runs: pd.DataFrame):
 
 
 def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
-    """n-accuracy of the baseline on some networks (data set, model, rho): points measured, lines predicted, dotted the limit; 3 seeds."""
+    """n-accuracy of the baseline on some networks (data set, model, rho): points measured, lines predicted, dashed the limit; 3 seeds."""
     chosen = beyond_law.usual(runs)[lambda table: table["method"] == "baseline"]
     rows = [row for row in rows if len(plots.select_case(chosen, row))]
     if not rows:
@@ -77,7 +77,7 @@ def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
     axes[0].set_ylabel("n-accuracy (%)")
     plots.legend_below(figure)
     return figure, (
-        "n-accuracy against n of three seeds: points measured, curves predicted, dotted lines the limit. The predictions: "
+        "n-accuracy against n of three seeds: points measured, curves predicted, dashed lines the limit. The predictions: "
         f"{plots.describe_curves(figure)}"
     )
 

@@ -101,8 +101,8 @@ def first_positive(ns, differences: np.ndarray, level: float = 1e-9) -> np.ndarr
     return np.where(start.any(-1), np.asarray(ns)[start.argmax(-1)], np.inf)
 
 
-# n is a number, or text such as "1 to 80" where a row is about several.
 NO_RUNS = "no runs yet"
+# n is a number, or text such as "1 to 80" where a row is about several.
 CLAIM_COLUMNS = ["case", "n", "estimate", "low", "high", "seeds", "verdict"]
 
 
