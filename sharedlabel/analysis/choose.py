@@ -9,7 +9,7 @@ from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, small_dense, tables
 
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
-        "pool", "prune_iterations", "budget", "n"]
+        "pool", "prune_iterations", "budget", "set_head", "train_n", "n"]
 
 
 def load_runs(results: str = "results") -> pd.DataFrame:
@@ -18,7 +18,8 @@ def load_runs(results: str = "results") -> pd.DataFrame:
     """
     methods = set(tables.every_method()) - {"sanity_check"}  # whose networks are meant to be worse
     runs = tables.load_records(results, methods)
-    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool", "budget"]
+    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool", "budget",
+                "set_head"]
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
     runs = runs.assign(variant=plots.name_variants(runs))
@@ -60,6 +61,8 @@ def describe(row: pd.Series) -> str:
     if row["method"] == "readout":
         units = f" of {row['hidden_units']:g} units" if row["readout"] == "mlp" else ""
         how = f"{choices.READOUTS[row['readout']]}{units} on the {row['embedding']} of the {plots.TITLES[row['cnn_method']]} CNN"
+    if row["method"] == "set_head":
+        how = f"{choices.SET_HEADS[row['set_head']]} trained for n = {row['train_n']:g} on the {plots.TITLES[row['cnn_method']]} CNN"
     words = [plots.TITLES[row["model"]], how, f"ρ = {row['rho']:g}"]
     words += [f"head ρ = {row['head_rho']:g}"] if pd.notna(row["head_rho"]) else []
     words += [plots.TITLES[row["pruner"]]] if row["pruner"] != "synflow" or row["prune_iterations"] == 1 else []

@@ -20,7 +20,7 @@ from sharedlabel.runs.errors import ParameterError, show
 
 VALUES = {"n_accuracy": "training_accuracy", "information_gain": "training_information"}  # and what the law's table calls them
 # Of configurations, in a figure; others are variants.
-KINDS = {"readout": "readout", "small_dense": "small dense", "head_control": "head alone", "cnn_lstm": "CNN-LSTM"}
+KINDS = {"readout": "readout", "small_dense": "small dense", "set_head": "set head", "head_control": "head alone", "cnn_lstm": "CNN-LSTM"}
 COSTS = {"flops": "FLOPs a tuple", "weights": "weights", "ms": "milliseconds a tuple"}
 MOST_N = 10**6
 LATENCY = ROOT / "benchmarks" / "latency.csv"

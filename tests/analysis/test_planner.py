@@ -10,7 +10,7 @@ from made_records import write_run
 
 import sharedlabel
 from sharedlabel import ROOT
-from sharedlabel.analysis import law, planner
+from sharedlabel.analysis import choose, law, planner
 from sharedlabel.analysis.planner import Wish
 from sharedlabel.runs.errors import ParameterError
 
@@ -171,3 +171,9 @@ def test_sliders_plan_anew_and_are_not_needed(results, monkeypatch):
     assert [child.description for child in widget.children[:5]] == ["dataset", "n", "accuracy", "cost", "budget"]
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     assert "pip install ipywidgets" in planner.sliders(Wish("mnist", 5, 0.7), results)
+
+
+def test_set_heads_have_names_of_their_own():
+    found = choose.configurations()
+    found = found[(found["method"] == "set_head") & (found["dataset"] == "mnist")].drop_duplicates("configuration")
+    assert len(found) > 1 and found.apply(choose.describe, axis=1).is_unique
