@@ -33,3 +33,11 @@ def test_a_set_head_takes_its_own_epochs_and_not_its_cnns(times):
 @pytest.mark.parametrize("pruner, trains", [("synflow", True), ("magnitude", False)])
 def test_a_head_that_collapses_is_not_trained(times, pruner, trains):
     assert (times.run_seconds(run("cnn_lstm", head_pruner=pruner, head_rho=3.75)) > 0) == trains
+
+
+@pytest.mark.parametrize("method, ten, every", [
+    ("balanced", {"tuple_size": 4, "tuples_per_batch": 10}, {"tuple_size": 4, "tuples_per_batch": 0}),
+    ("cnn_lstm", {"train_n": 5, "head_batch_size": 50}, {"train_n": 5, "head_batch_size": 0}),
+])
+def test_a_batch_of_every_class_takes_what_as_many_tuples_take(times, method, ten, every):
+    assert times.run_seconds(run(method, rho=1.0, **every)) == pytest.approx(times.run_seconds(run(method, rho=1.0, **ten)), rel=0.5)
