@@ -2,17 +2,17 @@
 import numpy as np
 import pandas as pd
 
-from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, readout
 
 LADDER_N = (2, 5, 40)
+IN_TABLES_ONLY = ("deep_sets_alone", "attention", "attention_alone")  # as dear as DeepSets, and hidden behind it
 CURVES = ("averaged", "lda", "mlp32", "deep_sets", "head", "lstm")
 
 
 def rung_styles() -> dict[str, tuple]:
-    """Colour and marker of every rung, the same in every figure."""
-    order = sorted(readout.RUNGS, key=lambda rung: rung.startswith(tuple(choices.SET_HEADS)))  # they take up colours again; markers no
-    return {rung: (plots.PALETTE[i % len(plots.PALETTE)], marker) for i, (rung, marker) in enumerate(zip(order, plots.MARKERS + "8pH"))}
+    """Colour and marker of every rung that is drawn, the same in every figure."""
+    drawn = [rung for rung in readout.RUNGS if rung not in IN_TABLES_ONLY]
+    return {rung: (colour, marker) for rung, colour, marker in zip(drawn, plots.PALETTE, plots.MARKERS, strict=True)}
 
 
 def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):

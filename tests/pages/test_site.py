@@ -162,7 +162,7 @@ def test_every_table_fits_a_laptop_and_wider_ones_are_collapsed(open_page, pages
         page.close()
 
 
-def test_on_a_phone_claims_need_no_scrolling_and_formulas_scroll_by_themselves(open_page, pages):
+def test_on_a_phone_claims_need_no_scrolling_and_formulas_and_readable_figures_scroll_by_themselves(open_page, pages):
     for name in sorted(name for name in pages if "README" in name or "overview" in name or "sections" in name):
         page = open_page(name, 390)
         page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
@@ -172,6 +172,10 @@ def test_on_a_phone_claims_need_no_scrolling_and_formulas_scroll_by_themselves(o
         wide = page.evaluate("""() => [...document.querySelectorAll("main math")].filter(
             formula => formula.getBoundingClientRect().right > 390 && !formula.closest(".formula")).map(formula => formula.innerText)""")
         assert not wide, name
+        small = page.evaluate("""() => [...document.querySelectorAll("article img")].filter(
+            image => image.naturalWidth > 600 && (image.clientWidth < 550 || image.parentElement.clientWidth > 390)
+        ).map(image => image.alt)""")
+        assert not small, name
         page.close()
 
 
