@@ -20,6 +20,7 @@ from sharedlabel.analysis import section_5_3_pruners as pruners
 from sharedlabel.analysis import section_5_3_runs as selected
 from sharedlabel.analysis import section_5_3_table_2 as table_2
 from sharedlabel.analysis import section_5_3_tables as tables
+from sharedlabel.runs import parameters
 
 NETWORK = {"dataset": "mnist", "model": "conv", "rho": 3.75}
 PRUNED, UNPRUNED = "MNIST, Conv, ρ = 3.75, head ρ = 3.75", "MNIST, Conv, ρ = 3.75, head ρ = 0 (unpruned)"
@@ -296,6 +297,21 @@ def test_a_learning_rate_is_compared_seed_by_seed(tmp_path):
     [row] = heads.higher_rate(selected.select_runs(tmp_path, tmp_path / "none")).to_dict("records")
     names = ("rate", "per_cent", "per_cent_at_default", "epochs", "epochs_at_default", "seeds")
     assert [row[name] for name in names] == [1e-3, 50, 60, 20, 100, 1]
+
+
+def test_a_head_scored_otherwise_is_held_against_the_usual_one_of_its_seed(tmp_path):
+    for seed, scores in enumerate([{5: 60, 2: 70, 1: 40}, {5: 50, 2: 58}, {1: 90}]):  # the last has no partner
+        for score_n, per_cent in scores.items():
+            given = NETWORK | {"seed": seed, "n": [5, 15], "train_n": 5, "head_rho": 3.75, "head_score_n": score_n}
+            write(tmp_path, "cnn_lstm", {5: per_cent, 15: 99}, {"train_loss": [1.0]}, 31, **given)
+    runs = selected.select_runs(tmp_path, tmp_path / "none")
+    usual = parameters.effective({"head_score_n": parameters.default("head_score_n"), "head_rho": 3.75, "train_n": 5})["head_score_n"]
+    expected = {5: {1: (-20, 1), 2: (9, 2)}, 2: {1: (-30, 1), 5: (-9, 2)}}[usual]
+    found = heads.other_minus_usual(runs, "head_score_n").set_index("value")
+    assert {value: tuple(row.round(6)) for value, row in found[["mean", "seeds"]].iterrows()} == expected and set(found["n"]) == {5}
+    shown = tables.other_minus_usual(runs, "head_score_n").index.get_level_values("head_score_n")
+    assert set(shown) == {"n" if value == 5 else str(value) for value in expected}
+    assert heads.other_minus_usual(runs, "head_batch_size").empty and tables.other_minus_usual(runs, "head_batch_size").empty
 
 
 def test_live_weights_are_counted_by_what_they_do():
