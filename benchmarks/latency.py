@@ -1,12 +1,14 @@
-"""How long a prediction takes, from the pixels of a tuple to probabilities: live networks, dense networks, and both as ONNX files.
+"""How long a prediction takes, from the pixels of a tuple to probabilities: live, dense and small dense networks, and their ONNX files.
 
     .venv/bin/python benchmarks/latency.py              # what benchmarks/latency.csv lacks: a record of every configuration in results/
     .venv/bin/python benchmarks/latency.py RECORD ...   # these, by name or path, anew
 
-Any record that `sharedlabel.load` takes; beside it the dense network of its data set and kind. `torch`: the live network as a predictor
-computes it, or the dense one by PyTorch, with the mean of its logits. `onnx`: the exported file in onnxruntime. A tuple of one image and
-of TUPLE, in milliseconds of processor time on one thread, the least of many repetitions: other processes can only make one longer.
-The planner reads benchmarks/latency.csv; a part of it is shown in benchmarks/latency.md.
+Any record that `sharedlabel.load` takes; beside it the dense network of its data set and kind, where it is one of the paper's. `torch`: the
+live network as a predictor computes it, or the dense one by PyTorch, with the mean of its logits. `onnx`: the exported file in onnxruntime.
+A tuple of one image and of TUPLE, in milliseconds of processor time on one thread, the least of many repetitions: other processes can only
+make one longer.
+The planner reads benchmarks/latency.csv; a part of it is shown in benchmarks/latency.md. For the milliseconds of another machine delete
+the CSV first, or name the records that matter.
 """
 import os
 
@@ -26,7 +28,7 @@ from torch import nn
 
 import sharedlabel
 import timing
-from sharedlabel import ROOT, choices, live, models
+from sharedlabel import ROOT, choices, heads, live, models
 from sharedlabel.inference import Predictor, networks
 from sharedlabel.runs import checkpoints
 
@@ -72,7 +74,7 @@ def measure_dense(net: Predictor) -> list[dict]:
     """Of the dense network of a record's data set and kind; its weights are random, which no time depends on."""
     network = models.build(net.params["model"], net.facts.shape, len(net.classes), torch.Generator()).eval()
     stages = nn.Sequential(nn.Unflatten(1, net.facts.shape), network), networks.on_images(live.build(network, net.facts.shape)).eval()
-    by_torch, exported = (Predictor(net.record, net.params, net.facts, networks.Stages(each, networks.Mean())) for each in stages)
+    by_torch, exported = (Predictor(net.record, net.params, net.facts, networks.Stages(each, heads.Mean())) for each in stages)
     return measure(dense_name(net.params), by_torch, exported)
 
 
@@ -93,16 +95,19 @@ def write(table: pd.DataFrame) -> None:
 
 
 def report(table: pd.DataFrame) -> str:
-    """The rows of the dense networks, and below each its baselines by ρ and one record of every other method, as Markdown."""
+    """The rows of the dense networks, below each its baselines by ρ, small dense ones by size and one record of every other method, as
+    Markdown; small networks that are none of the paper's behind them.
+    """
     lines = ["| network | torch, n = 1 | n = 10 | onnx, n = 1 | n = 10 | file, kB |", "|---|---|---|---|---|---|"]
     by_name, shown = {name: rows.set_index("n") for name, rows in table.groupby("network")}, set()
     records = {name: json.loads(file.read_text())["params"] for name in by_name for file in (ROOT / "results").glob(f"*/*/{name}.json")}
-    for dense in [f"{dataset}-{model}-dense" for dataset in choices.DATASETS for model in choices.MODELS]:
+    for dense in [f"{dataset}-{model}-dense" for dataset in choices.DATASETS for model in choices.MODELS | choices.SMALL_MODELS]:
         own = sorted(name for name in by_name if name.startswith(dense.removesuffix("dense")) and name in records)
-        for name in [dense, *own] if dense in by_name else []:
+        for name in [dense, *own] if dense in by_name else own:
             params = records.get(name, {})
             method, pruner = params.get("method", "dense"), params.get("pruner", "synflow")
-            kind = (dense, method, params.get("architecture"), params.get("rho") if method == "baseline" else None)
+            size = {"baseline": params.get("rho"), "small_dense": (params.get("pool"), params.get("width"))}.get(method)
+            kind = (dense, method, params.get("architecture"), size)
             if kind not in shown and pruner == "synflow":
                 shown.add(kind)
                 rows = by_name[name]
@@ -120,7 +125,7 @@ def main() -> None:
     for start in range(0, len(wanted), AT_ONCE):
         for net in map(sharedlabel.load, wanted[start : start + AT_ONCE]):
             rows, dense = measure(net.record.stem, net, net), dense_name(net.params)
-            if dense not in set(table["network"]):
+            if net.params["model"] in choices.MODELS and dense not in set(table["network"]):
                 rows += measure_dense(net)
             table = pd.concat([table[~table["network"].isin({row["network"] for row in rows})], pd.DataFrame(rows)], ignore_index=True)
         write(table)

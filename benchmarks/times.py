@@ -104,23 +104,37 @@ def head_seconds(features: int, classes: int, pruner: str, rho: float, n: int, b
     return step_seconds(small, torch.randn(tuples * n // seen, seen, len(small.columns)), classes)
 
 
+@functools.cache
+def set_head_seconds(kind: str, features: int, classes: int, rho: float, n: int, batch_size: int) -> float:
+    """A step of a set head for one of the images in its batch."""
+    whole = sum(parameter.numel() for parameter in heads.LSTMHead(features, classes).parameters())
+    head = heads.SET_HEADS[kind](features, classes, heads.widest_set_head(kind, features, classes, pruning.remaining_weights(whole, rho)))
+    head, tuples = heads.set_head_alone(head) if n == 1 else head, max(1, round(batch_size / n)) if batch_size else classes
+    return step_seconds(head, torch.randn(tuples, n, features), classes) / (tuples * n)
+
+
 def run_seconds(run: dict) -> float:
     """What a run's training takes at most."""
     classes, side, images = SETS[run["dataset"]]
     images = images * (1 - run["held_out"])
-    batch_size = run["batch_size"] if "tuples_per_batch" not in run else run["tuples_per_batch"] * run.get("tuple_size", run.get("train_n"))
+    of_tuples = "tuples_per_batch" in run
+    batch_size = (run["tuples_per_batch"] or classes) * run.get("tuple_size", run.get("train_n")) if of_tuples else run["batch_size"]
     what = [run[name] for name in ("dataset", "model", "pruner", "rho", "prune_iterations", "precision")]
-    if run["method"] not in ("cnn_lstm", "head_control"):
+    if run["method"] not in ("cnn_lstm", "head_control", "set_head"):
         pruned, step = cnn_seconds(*what, batch_size, run.get("free_layers", 0), run.get("width", 0), run.get("pool", 1))
         return pruned + step * images / batch_size * run["max_epochs"]
     shape = choices.DATASETS[run["dataset"]].channels, side, side
     embedder = models.embedder(models.build(run["model"], shape, classes, runtime.random_stream(0, "any")))
     features = embedder.eval()(torch.zeros(1, choices.DATASETS[run["dataset"]].channels, side, side)).shape[1]
+    head_batch_size = run["head_batch_size"] or classes * run["train_n"]  # 0: a tuple of every class
+    if run["method"] == "set_head":
+        how = [run[name] for name in ("set_head", "head_rho", "train_n", "head_batch_size")]
+        return set_head_seconds(how[0], features, classes, *how[1:]) * images * run["head_max_epochs"]
     alone, trained = run["method"] == "head_control", run.get("cnn_training", "frozen") != "frozen"
-    step = head_seconds(features, classes, run["head_pruner"], run["head_rho"], run["train_n"], run["head_batch_size"], alone)
-    pruned, cnn_step = cnn_seconds(*what, run["head_batch_size"], 0) if trained else (0.0, 0.0)
+    step = head_seconds(features, classes, run["head_pruner"], run["head_rho"], run["train_n"], head_batch_size, alone)
+    pruned, cnn_step = cnn_seconds(*what, head_batch_size, 0) if trained else (0.0, 0.0)
     step += cnn_step
-    return pruned + step * images / run["head_batch_size"] * run["head_max_epochs"]
+    return pruned + step * images / head_batch_size * run["head_max_epochs"]
 
 
 def hours(study: str, every: bool) -> list[float]:

@@ -9,11 +9,13 @@ import re
 import shutil
 from pathlib import Path
 
+from bs4 import BeautifulSoup
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parent.parent
+LONG_WORDS = 30  # characters
 
 project = "Shared-label pruning"
 author = "The authors of sharedlabel"
@@ -29,6 +31,7 @@ root_doc = "README"
 nb_execution_mode = "off"
 nb_output_stderr = "error"  # nothing in a committed notebook warns
 nb_render_markdown_format = "myst"
+nb_code_prompt_show, nb_code_prompt_hide = "show code", "hide code"
 nb_ipywidgets_js = {}  # sliders need a kernel; their scripts would be downloaded
 myst_enable_extensions = ["dollarmath"]
 myst_dmath_double_inline = True
@@ -44,13 +47,14 @@ html_context = {"default_mode": "light"}  # figures and verdicts are coloured fo
 html_theme_options = {"home_page_in_toc": True, "navbar_persistent": [], "article_header_end": []}
 html_copy_source = False
 
+# In the order of reading; a pattern finds the pages that are not named before it.
 CONTENTS = """
 
 ```{toctree}
 :hidden:
 :caption: Read
 :glob:
-notebooks/*
+notebooks/overview
 ```
 
 ```{toctree}
@@ -65,13 +69,32 @@ notebooks/sections/appendix_*
 :hidden:
 :caption: Past the paper
 :glob:
+notebooks/sections/beyond_law
+notebooks/sections/beyond_readout
+notebooks/sections/beyond_small_dense
+notebooks/sections/beyond_pruning
 notebooks/sections/beyond_*
+```
+
+```{toctree}
+:hidden:
+:caption: Use it
+:glob:
+notebooks/[!o]*
 ```
 
 ```{toctree}
 :hidden:
 :caption: Methods
 :glob:
+notebooks/methods/baseline
+notebooks/methods/balanced
+notebooks/methods/freeze_retrain
+notebooks/methods/graph
+notebooks/methods/cnn_lstm
+notebooks/methods/head_control
+notebooks/methods/readout
+notebooks/methods/s[!a]*
 notebooks/methods/*
 ```
 
@@ -113,7 +136,28 @@ def adapt_outputs(app: Sphinx, doctree: nodes.document) -> None:
     for image in doctree.findall(nodes.image):
         image.attributes.setdefault("alt", texts.get(Path(image["uri"]).stem, ""))
     for raw in doctree.findall(nodes.raw):
-        raw.children = [nodes.Text(re.sub(r'(href="[^":]+)\.ipynb', r"\1.html", raw.astext()))]
+        html = raw.astext()
+        raw.children = [nodes.Text(adapt_html(html) if "<t" in html else html)]
+        for anchor in re.findall(r'id="(claim-[\w-]+)"', html):  # so that links to it are found, as those to headings are
+            app.env.metadata[app.env.docname].setdefault("myst_slugs", {})[anchor] = (0, anchor, "claim")
+
+
+def adapt_html(html: str) -> str:
+    """Tables that notebooks bring: links lead to pages; each cell says which column it is of, for a phone, where rows become blocks.
+
+    A table without verdicts and long words stays a table on a phone: it scrolls.
+    """
+    content = BeautifulSoup(html, "html.parser")
+    for link in content.select("a[href]"):
+        link["href"] = re.sub(r"^([^:]+)\.ipynb", r"\1.html", link["href"])
+    for table in content.find_all("table"):
+        names = [cell.get_text() for cell in table.select("thead th")]
+        for row in table.select("tbody tr"):
+            for name, cell in zip(names, row.find_all("td")):
+                cell["data-label"] = name
+        if "verdict" in names or any(len(cell.get_text()) > LONG_WORDS for cell in table.select("tbody td")):
+            table["class"] = "stack"
+    return str(content)
 
 
 def alternative_texts(notebook: Path) -> dict[str, str]:

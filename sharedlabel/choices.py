@@ -105,6 +105,7 @@ ARCHITECTURES = ("embedding", "neuron")  # of the graph method
 HEAD_BIASES = ("pruned", "kept")
 ON_COLLAPSE = ("raise", "record")
 READOUTS = {"averaged": "averaged logits", "lda": "LDA", "linear": "linear layer", "mlp": "MLP"}
+SET_HEADS = {"deep_sets": "DeepSets", "attention": "attention pooling"}
 EMBEDDINGS = ("logits", "features")  # what a readout reads
 
 # What the notebooks on the paper's sections read, or name as missing.

@@ -128,6 +128,12 @@ def macs_head(alive: dict[str, Tensor], need: dict[str, Tensor], n: int) -> int:
     return n * macs_live(alive, need) - macs_live(recurrent, need)
 
 
+def macs_set_head(head: nn.Sequential, n: int) -> int:
+    """MACs of a set head or its control (`heads`) over n embeddings: what reads the pooled one is computed once. Pooling is averaging."""
+    each, once = (sum(p.numel() for p in part.parameters() if p.dim() > 1) for part in (head.phi, head.pool))
+    return n * each + once
+
+
 def pooling_additions(shape: tuple[int, int, int], size: int) -> int:
     """Additions of `data.average_pooled` for one image of `shape` (C, H, W), before pooling: size * size - 1 for every pixel that is left.
 

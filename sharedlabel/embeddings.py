@@ -8,12 +8,13 @@ from sharedlabel.data import Images
 
 def compute(
     network: nn.Module, sets: list[Images], where: torch.device, precision: str = "float32", standardised: bool = False
-) -> tuple[list[Images], dict[str, Tensor]]:
+) -> tuple[list[Images], dict[str, Tensor], dict[str, Tensor]]:
     """Embeddings of all images by a pruned network: for every set, rows [N, d + 1] in place of pixels.
 
     A row is an image's embedding and, last, its largest logit (its confidence). Also returned are the activations that embedding and
     confidence need, in the form of `live.live_activations`. `network` loses its classifier (`models.embedder`). `standardised`:
-    the embeddings have mean 0 and variance 1 over the first set.
+    the embeddings have mean 0 and variance 1 over the first set; returned last is what makes them so, `embedding.std` and
+    `embedding.mean` ([d] each) of a checkpoint, else nothing.
     """
     shape = sets[0].shape
     need, classifier = live.live_activations(network, shape), getattr(network, "fc", None)
@@ -26,11 +27,13 @@ def compute(
     found = pruned_outputs(embedder, sets, where, precision)
     if logits is None:
         logits = found if classifier is None else [classify(each, classifier.to(where)) for each in found]
+    scaling = {}
     if standardised:
         std, mean = deviation_and_mean(found[0])
+        scaling = {"embedding.std": std.cpu(), "embedding.mean": mean.cpu()}
         found = [(each - mean) / std for each in found]
     rows = [torch.cat([each, out.amax(1, keepdim=True)], 1) for each, out in zip(found, logits)]
-    return [as_images(each, images.labels.to(where)) for each, images in zip(rows, sets)], need
+    return [as_images(each, images.labels.to(where)) for each, images in zip(rows, sets)], need, scaling
 
 
 def quarters_overlap(network: nn.Module, shape: tuple[int, int, int]) -> bool:

@@ -16,6 +16,7 @@ from sharedlabel import ROOT
 
 SUFFIXES, FORMATS = (".jpg", ".jpeg", ".png", ".webp"), ("JPEG", "PNG", "WEBP")  # of images, and what Pillow calls these formats
 LEFT_BY_FILE_MANAGERS = ("thumbs.db", "desktop.ini")  # these and hidden files are ignored
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # ends a line, or is no UTF-8 (as `os` decodes such names)
 TEST_SHARE = 4  # one in so many images of a class is for testing, where there is no test/
 MOST_IMAGES, MOST_BYTES = 1_000_000, 2**28  # of a folder, of a file
 NEW_SECONDS = 2  # a file that changed so lately may change again without its times telling
@@ -65,7 +66,7 @@ def locate(path: str) -> Path:
     """A folder, relative to the repository or with ~ for a home; a link to it is followed. FolderError where there is none."""
     try:
         found = (ROOT / Path(path).expanduser()).resolve()
-        if path and path.isprintable() and found.is_dir():
+        if path and not UNPRINTABLE.search(path) and found.is_dir():
             return found
     except (OSError, RuntimeError, ValueError):  # too long, ~SOMEBODY who has no home here, links in a circle, a null byte
         pass
@@ -74,13 +75,22 @@ def locate(path: str) -> Path:
 
 
 def entries(folder: Path) -> list[os.DirEntry]:
-    """What is in a folder, by name, but for what is ignored. FolderError on a link: what it leads to may be anywhere."""
+    """What is in a folder, by name, but for what is ignored. FolderError on a link: what it leads to may be anywhere; on a name that
+    cannot be printed, as classes are called by it.
+    """
     with os.scandir(folder) as found:
-        kept = [each for each in found if not each.name.startswith(".") and each.name.lower() not in LEFT_BY_FILE_MANAGERS]
+        kept = [each for each in found if not ignored(each.name)]
     for each in kept:
+        if UNPRINTABLE.search(each.name):
+            raise FolderError(f"{folder} holds {each.name!a}, a name that cannot be printed; rename it")
         if each.is_symlink():
             raise FolderError(f"{each.path} is a link, and none is followed; put what it leads to in its place")
     return sorted(kept, key=lambda each: each.name)
+
+
+def ignored(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or one that file managers leave."""
+    return name.startswith(".") or name.lower() in LEFT_BY_FILE_MANAGERS
 
 
 def has_parts(root: Path) -> bool:

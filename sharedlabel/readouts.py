@@ -59,10 +59,10 @@ def fit_discriminant(readout: nn.Sequential, rows: Images, classes: int, shrinka
     readout[0].bias.copy_(bias)
 
 
-def part_costs(readout: nn.Sequential) -> dict[str, int]:
-    """A record's entry for a readout, which is not pruned: all its parameters, biases included, and MACs of its weights for one image."""
+def part_costs(readout: nn.Module) -> dict[str, int]:
+    """A record's entry for a readout or a set head, which is not pruned: all parameters, and the MACs of its weights for one image."""
     parameters = sum(p.numel() for p in readout.parameters())
-    macs = sum(layer.weight.numel() for layer in readout if isinstance(layer, nn.Linear))
+    macs = sum(layer.weight.numel() for layer in readout.modules() if isinstance(layer, nn.Linear))
     return {"params_total": parameters, "params_remaining": parameters, "macs_dense": macs, "macs_live": macs}
 
 
@@ -74,12 +74,13 @@ def without_classifier(cnn: dict[str, int], mask: Tensor) -> dict[str, int]:
 
 
 @torch.no_grad()
-def tensors(readout: nn.Sequential, columns: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
-    """A readout of standardised embeddings (`standardise`) as a checkpoint: its weights, and the `columns` that it reads.
+def tensors(readout: nn.Module, columns: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
+    """A readout, or a set head, of standardised embeddings (`standardise`) as a checkpoint: its weights, and the `columns` that it reads.
 
     The scaling is made part of the first layer, so that the checkpoint reads embeddings as the CNN gives them.
     """
     folded = copy.deepcopy(readout)
-    folded[0].weight /= std
-    folded[0].bias -= folded[0].weight @ mean
+    first = next(layer for layer in folded.modules() if isinstance(layer, nn.Linear))
+    first.weight /= std
+    first.bias -= first.weight @ mean
     return {f"readout.{name}": value.cpu() for name, value in folded.state_dict().items()} | {"readout.columns": columns.cpu().int()}

@@ -73,6 +73,15 @@ def test_train_and_test_are_taken_as_they_are_and_listed_as_torchvision_lists_th
         assert [(str(root / file), label) for label, names in enumerate(files) for file in names] == theirs.samples
 
 
+def test_names_may_be_in_any_script_and_have_any_space(root):
+    for name in ("Hündchen & 'Freunde'", "犬", "Screenshot at 1.00\u202fPM", "\U0001f468\u200d\U0001f469"):
+        (root / "dog").rename(root / name)
+        assert read(root).classes == tuple(sorted(("cat", name)))
+        (root / name).rename(root / "dog")
+    root.rename(root.parent / "my\u202fpets")
+    assert read(root.parent / "my\u202fpets").classes == ("cat", "dog")
+
+
 def test_what_file_managers_leave_is_ignored_and_so_are_texts_beside_the_classes(root):
     before = read(root)
     for name in ("dog/.DS_Store", "dog/Thumbs.db", "desktop.ini", ".git/x.jpg", "README.txt"):
@@ -119,6 +128,8 @@ REFUSED = [
     (link_to("bird"), "{root}/bird is a link, and none is followed"),
     (lambda root: (root / "dog" / "again").symlink_to(root), "{root}/dog/again is a link, and none is followed"),
     (lambda root: [move("dog", "train")(root), move("cat", "val")(root)], "{root} has train, val; it takes train/ and test/ alone"),
+    (move("dog", "d\nog"), "{root} holds 'd\\nog', a name that cannot be printed; rename it"),
+    (move("dog/00.png", "dog/\udcff.png"), "{root}/dog holds '\\udcff.png', a name that cannot be printed; rename it"),  # no UTF-8
     (lambda root: fill(root, train__a=1, test__a=1), "{root} has cat, dog, test, train; it takes train/ and test/ alone"),
     (lambda root: [shutil.rmtree(root), fill(root, train__a=2, train__b=2, test__a=2)], "{root}: the class b is in train/ alone"),
     (lambda root: [shutil.rmtree(root), fill(root, train__a=2, test__a=2)], "{root} has one class, a; it takes two or more"),

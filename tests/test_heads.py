@@ -1,4 +1,4 @@
-"""The LSTM head: pruned without collapsing unseen, and its live part computes and learns what the masked one does."""
+"""The LSTM head: pruned without collapsing unseen, and its live part computes and learns what the masked one does. Heads for sets."""
 import pytest
 import torch
 import torch.nn.functional as F
@@ -278,3 +278,64 @@ def test_live_macs_of_a_head_are_the_dense_ones_where_nothing_is_pruned():
     alive, need, dense = pruning.masks(head()), lstm.live_activations(head()), costs.macs_dense(head(), (1, 10))
     assert costs.macs_live(alive, need) == dense
     assert costs.macs_head(alive, need, 5) == 5 * dense - 800 * 200  # the first image has none before it
+
+
+# ---- heads for sets
+
+KINDS = pytest.mark.parametrize("kind", heads.SET_HEADS)
+
+
+def set_head(kind: str, features: int = 4, classes: int = 3, units: int = 7) -> torch.nn.Sequential:
+    with models.initialised_by(generator(2)):
+        return heads.SET_HEADS[kind](features, classes, units).double()
+
+
+@KINDS
+def test_a_set_has_no_order_and_any_size(kind):
+    reader = set_head(kind)
+    for n in (1, 2, 9):
+        x = torch.randn(5, n, 4, generator=generator(n)).double()
+        torch.testing.assert_close(reader(x[:, torch.randperm(n, generator=generator())]), reader(x), **EXACT)
+    assert not torch.allclose(reader(x), reader(x[:, :5]))
+
+
+@KINDS
+def test_of_one_image_a_set_head_is_its_control_and_of_several_it_is_not(kind):
+    reader, alone = set_head(kind), heads.set_head_alone(set_head(kind))
+    x = torch.randn(5, 6, 4, generator=generator(1)).double()
+    torch.testing.assert_close(alone(x[:, :1]), reader(x[:, :1]), **EXACT)
+    torch.testing.assert_close(alone(x), torch.stack([reader(x[:, i : i + 1]) for i in range(6)]).mean(0), **EXACT)
+    assert not torch.allclose(alone(x), reader(x))
+
+
+def test_attention_pooling_by_hand():
+    reader = set_head("attention")
+    x = torch.randn(1, 3, 4, generator=generator(1)).double()
+    embed, gated = reader.phi[:2], reader.phi[2]
+    h = [embed(x[0, i]) for i in range(3)]
+    value, gate, score = gated.value.weight, gated.gate.weight, gated.score.weight[0]
+    weights = [(score @ (torch.tanh(value @ each) * torch.sigmoid(gate @ each))).exp() for each in h]
+    pooled = sum(weight * each for weight, each in zip(weights, h)) / sum(weights)
+    torch.testing.assert_close(reader(x)[0], reader.pool.rho(pooled), **EXACT)
+
+
+@pytest.mark.parametrize("kind, parameters", [
+    ("deep_sets", lambda d, c, h: (d + 1) * h + (h + 1) * h + (h + 1) * c),
+    ("attention", lambda d, c, h: (d + 1) * h + 2 * h * h + h + (h + 1) * c),
+])
+def test_a_set_head_is_as_wide_as_its_parameters_allow(kind, parameters):
+    units = heads.widest_set_head(kind, 10, 10, 171_710)  # what the LSTM head of MNIST has
+    assert parameters(10, 10, units) <= 171_710 < parameters(10, 10, units + 1)
+    assert sum(p.numel() for p in heads.SET_HEADS[kind](10, 10, units).parameters()) == parameters(10, 10, units)
+    least = parameters(10, 10, 1)
+    assert heads.widest_set_head(kind, 10, 10, least) == 1
+    with pytest.raises(ValueError, match=f"^head_rho: {least - 1} parameters are left; {kind} of 10 features .* has {least}$"):
+        heads.widest_set_head(kind, 10, 10, least - 1)
+
+
+def test_what_reads_a_pooled_embedding_is_counted_once_a_tuple():
+    of_sets, weighing = (heads.SET_HEADS[kind](4, 3, 7) for kind in ("deep_sets", "attention"))
+    assert [costs.macs_set_head(of_sets, n) for n in (1, 5)] == [28 + 49 + 21, 5 * 28 + 49 + 21]
+    assert [costs.macs_set_head(weighing, n) for n in (1, 5)] == [28 + 98 + 7 + 21, 5 * (28 + 98 + 7) + 21]
+    assert costs.macs_set_head(heads.set_head_alone(of_sets), 5) == 5 * (28 + 49 + 21)
+    assert costs.macs_set_head(heads.set_head_alone(weighing), 5) == 5 * (28 + 21)

@@ -35,11 +35,12 @@ def test_ranges_admit_the_lock(requirement):
 
 
 def test_environment_has_the_locks_versions():
-    (pip,) = (entry["pip"] for entry in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"] if isinstance(entry, dict))
-    assert pip.pop(0).startswith("--extra-index-url ")  # of torch's CPU build
+    *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip, torch = pip["pip"], next(each for each in map(Requirement, PROJECT["dependencies"]) if each.name == "torch")
+    assert f"pytorch-cpu>={next(part.version for part in torch.specifier if part.operator == '>=')}" in conda and "torchvision" in conda
     assert pip.pop() == "-e ."  # the package itself
     direct = {canonicalize_name(Requirement(each).name) for each in PROJECT["dependencies"]}
-    assert pinned(pip) == {name: version for name, version in pinned(LOCK).items() if name in direct}
+    assert pinned(pip) == {name: version for name, version in pinned(LOCK).items() if name in direct - {"torch", "torchvision"}}
 
 
 def test_every_version_of_the_lock_has_hashes_and_nothing_else_has():

@@ -131,11 +131,11 @@ def test_the_store_holds_embeddings_and_the_largest_logit(name, side):
     x = whole.batch(slice(None))
     with torch.no_grad():
         logits = network.eval()(x)
-    (rows,), need = embeddings.compute(network, [whole], torch.device("cpu"))  # the network has lost its classifier now
+    (rows,), need, scaling = embeddings.compute(network, [whole], torch.device("cpu"))  # the network has lost its classifier now
     with torch.no_grad():
         expected = network.eval()(x)
     torch.testing.assert_close(rows.batch(slice(None)), torch.cat([expected, logits.amax(1, keepdim=True)], 1), rtol=1e-4, atol=1e-4)
-    assert torch.equal(rows.labels, whole.labels)
+    assert torch.equal(rows.labels, whole.labels) and scaling == {}
     everything, fewer = pruning.masks(network), live.live_activations(network, whole.shape)
     assert all((need[layer] | ~fewer[layer]).all() for layer in (key.removesuffix(".weight") for key in everything))
 
@@ -146,7 +146,7 @@ def test_an_embedding_may_need_channels_that_no_logit_does():
     masks["fc.weight"][:, 1:] = False  # one feature is left to the classifier
     pruning.apply_masks(network, masks)
     few = live.live_activations(network, (3, 8, 8))
-    _, need = embeddings.compute(network, [images()], torch.device("cpu"))
+    _, need, _ = embeddings.compute(network, [images()], torch.device("cpu"))
     assert few["blocks.8.conv2"].any((1, 2)).sum() == 1 and need["blocks.8.conv2"].all()
     assert costs.macs_live(masks, need) > costs.macs_live(masks, few)
 
@@ -154,7 +154,11 @@ def test_an_embedding_may_need_channels_that_no_logit_does():
 def test_standardised_embeddings_have_mean_0_and_variance_1_over_the_first_set():
     network = model("fc")
     pruning.prune(network, "synflow", 0.5, labelled(), iterations=3)
-    (rows, _), _ = embeddings.compute(network, [images(60), images()], torch.device("cpu"), standardised=True)
+    with torch.no_grad():
+        before = network.eval()(images(60).batch(slice(None)))  # its embeddings are its logits
+    (rows, _), _, scaling = embeddings.compute(network, [images(60), images()], torch.device("cpu"), standardised=True)
+    expected = (before - scaling["embedding.mean"]) / scaling["embedding.std"]
+    torch.testing.assert_close(rows.pixels[:, :-1], expected, rtol=1e-3, atol=1e-4)
     std, mean = torch.std_mean(rows.pixels[:, :-1], 0)
     torch.testing.assert_close(std, torch.ones_like(std))
     torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-5)

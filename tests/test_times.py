@@ -24,6 +24,20 @@ def test_a_run_takes_its_epochs_and_one_that_collapses_its_pruning_alone(times):
         assert one > 0 and (one < many) == trains and one <= many
 
 
+def test_a_set_head_takes_its_own_epochs_and_not_its_cnns(times):
+    one, many, other = (times.run_seconds(run("set_head", **given)) for given in (
+        {"head_max_epochs": 1}, {"head_max_epochs": 50}, {"head_max_epochs": 1, "max_epochs": 1}))
+    assert 0 < one == other and many == pytest.approx(50 * one)
+
+
 @pytest.mark.parametrize("pruner, trains", [("synflow", True), ("magnitude", False)])
 def test_a_head_that_collapses_is_not_trained(times, pruner, trains):
     assert (times.run_seconds(run("cnn_lstm", head_pruner=pruner, head_rho=3.75)) > 0) == trains
+
+
+@pytest.mark.parametrize("method, ten, every", [
+    ("balanced", {"tuple_size": 4, "tuples_per_batch": 10}, {"tuple_size": 4, "tuples_per_batch": 0}),
+    ("cnn_lstm", {"train_n": 5, "head_batch_size": 50}, {"train_n": 5, "head_batch_size": 0}),
+])
+def test_a_batch_of_every_class_takes_what_as_many_tuples_take(times, method, ten, every):
+    assert times.run_seconds(run(method, rho=1.0, **every)) == pytest.approx(times.run_seconds(run(method, rho=1.0, **ten)), rel=0.5)

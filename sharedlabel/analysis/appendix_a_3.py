@@ -139,7 +139,7 @@ def convergence(runs: pd.DataFrame) -> pd.DataFrame:
 CLAIMS = [
     Claim("confidence-order", "appendix A.3", "Reading the surest image first is usually better than a random order", "points",
           "above zero by its 95 % t-interval at most of the n and ρ", claim_confidence_is_better, overall=judge_usually),
-    Claim("confidence-low-n", "appendix A.3", "…especially at low n", "points at each halving of n",
+    Claim("confidence-low-n", "appendix A.3", "reading the surest image first helps most at low n", "points at each halving of n",
           f"the lead grows as n falls, over the n at which the random order is below {CEILING:g} % in some seed", claim_more_at_low_n),
     Claim("permutations-negligible", "appendix A.3", "Averaging over random permutations makes no notable difference", "points",
           f"the whole interval lies within {NEGLIGIBLE:g} points of the random order either way", claim_permutations_negligible),
@@ -169,12 +169,12 @@ def what_was_run(runs: pd.DataFrame) -> pd.DataFrame:
 
 def accuracies_figure(runs: pd.DataFrame):
     """n-accuracy by order against n, the controls beside it; None where there is nothing to draw."""
-    return in_panels(runs, "per_cent", "order")[0]
+    return in_panels(runs, "per_cent", "order", bars=True)[0]
 
 
 def differences_figure(runs: pd.DataFrame):
     """Each order and control minus the random order, in pairs by seed."""
-    figure, axes = in_panels(differences(runs), "difference", "order", ylabel="minus random (points)")
+    figure, axes = in_panels(differences(runs), "difference", "order", ylabel="minus random (points)", bars=True)
     for ax in axes:
         ax.axhline(0, color="0.4", linewidth=1)
         plots.fit_y_axis(ax, bands=True)

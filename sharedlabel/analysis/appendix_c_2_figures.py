@@ -39,6 +39,7 @@ def draw_accuracy(runs: pd.DataFrame) -> tuple[Figure | None, str]:
 def draw_differences(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     """SynFlow minus each other pruning in points against rho, with 95 % intervals: pairs of trained runs (filled), all pairs (hollow)."""
     every, trained = (appendix_c_2.in_points(appendix_c_2.compare_with_synflow(runs, collapses)) for collapses in (True, False))
+    every, trained = (found[found["pruning"].isin(choices.PAPER_PRUNERS)] if len(found) else found for found in (every, trained))
     if every.empty:
         return None, ""
     drawn, titles = panels(every), [plots.case_title(case) for case in plots.cases(every)]
@@ -47,13 +48,13 @@ def draw_differences(runs: pd.DataFrame) -> tuple[Figure | None, str]:
         for found, filled in ((part, False), (plots.select_case(trained[trained["n"] == n], case), True)):
             for pruning, colour, marker, label in plots.curve_styles(found, "pruning"):
                 own = found[found["pruning"] == pruning]
-                shift = 0.03 * (plots.PRUNINGS.index(pruning) - 3)  # so that intervals do not lie on each other
+                shift = 0.04 * (plots.PRUNINGS.index(pruning) - 1.5)  # so that intervals do not lie on each other
                 ax.errorbar(own["rho"] + shift, own["mean"], own["high"] - own["mean"], fmt=marker, color=colour, linewidth=1.2,
                             markersize=6, markerfacecolor=colour if filled else "white", label=None if filled else label)
         plots.fit_y_axis(ax)
         ax.axhline(0, color="0.4", linewidth=1)
         ax.set(title=f"{plots.case_title(case)}, n = {n}", ylabel="points", xlabel="ρ")
-    plots.legend_below(figure, columns=3)
+    plots.legend_below(figure, columns=4, title="filled: pairs that were both trained; hollow: all pairs")
     rows = appendix_c_2.claim_best(runs)
     worse = sorted(rows[rows["verdict"] == "fails"].itertuples(), key=lambda row: titles.index(", ".join(row.case.split(", ")[:2])))
     worse = "; ".join(f"{row.case} at n = {row.n} by {-row.estimate:.1f}" for row in worse)

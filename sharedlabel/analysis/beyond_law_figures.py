@@ -59,7 +59,7 @@ def draw_errors(runs: pd.DataFrame):
 
 
 def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
-    """n-accuracy of the baseline on some networks (data set, model, rho): points measured, lines predicted, dotted the limit; 3 seeds."""
+    """n-accuracy of the baseline on some networks (data set, model, rho): points measured, lines predicted, dashed the limit; 3 seeds."""
     chosen = beyond_law.usual(runs)[lambda table: table["method"] == "baseline"]
     rows = [row for row in rows if len(plots.select_case(chosen, row))]
     if not rows:
@@ -67,17 +67,17 @@ def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
     figure, axes = plots.panel_row([plots.case_title(row) for row in rows], 3.8)
     for ax, row in zip(axes, rows):
         part = plots.select_case(chosen, row)
-        for (seed, own), colour in zip(list(part.groupby("seed"))[:3], plots.PALETTE):
+        for place, ((seed, own), colour) in enumerate(zip(list(part.groupby("seed"))[:3], plots.PALETTE)):
             own = own.sort_values("n")
             ax.plot(own["n"], own["predicted_training"], color=colour, label=f"seed {seed:g}")
             ax.plot(own["n"], own["accuracy"], "o", color=colour, markersize=5)
-            ax.axhline(own["limit"].iloc[0], color=colour, linestyle=":", linewidth=1.4)
+            ax.axhline(own["limit"].iloc[0], color=colour, linestyle=(4 * place, (4, 8)), linewidth=1.6)  # equal limits take turns
         ax.set_ylim(0, 103)
         plots.n_axis(ax)
     axes[0].set_ylabel("n-accuracy (%)")
     plots.legend_below(figure)
     return figure, (
-        "n-accuracy against n of three seeds: points measured, curves predicted, dotted lines the limit. The predictions: "
+        "n-accuracy against n of three seeds: points measured, curves predicted, dashed lines the limit. The predictions: "
         f"{plots.describe_curves(figure)}"
     )
 

@@ -9,6 +9,7 @@ from sharedlabel.analysis.beyond_pruning import SIZES, TOLD, USUAL
 
 COLOURS = dict(zip((*USUAL, *TOLD), plots.PALETTE))
 MARKERS = {"weights": "o", "macs": "^"}
+WIDEST, TOO_WIDE = 100, "hollow: the 95 % interval is wider than 100 points"
 
 
 def draw_costs(runs: pd.DataFrame, case: tuple, reading: str = "baseline"):
@@ -16,22 +17,25 @@ def draw_costs(runs: pd.DataFrame, case: tuple, reading: str = "baseline"):
     part = runs[(runs["dataset"] == case[0]) & (runs["model"] == case[1]) & (runs["reading"] == reading) & ~runs["collapsed"].astype(bool)]
     if part.empty:
         return None, ""
-    figure, axes = plt.subplots(1, len(SIZES), figsize=(10.2, 4.4), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, len(SIZES), figsize=(6.8, 4.2), dpi=120, layout="constrained", sharey=True)
     for ax, n in zip(axes, SIZES):
         at_n = part[part["n"] == n]
         for (budget, pruner), runs_of in at_n.groupby(["budget", "pruner"]):
+            side = 1.04 ** (list(COLOURS).index(pruner) - (len(COLOURS) - 1) / 2)  # equal ones lie side by side, not on each other
+            runs_of = runs_of.assign(macs=runs_of["macs"] * side)
             how = {"color": COLOURS[pruner], "marker": MARKERS[budget], "linestyle": ""}
             ax.plot(runs_of["macs"], runs_of["accuracy"], markersize=3, alpha=0.5, **how)
             for _, same in runs_of.groupby("rho"):
                 ax.plot(same["macs"].mean(), same["accuracy"].mean(), markersize=10, markeredgecolor="black", **how)
             ax.plot([], [], label=beyond_pruning.pruning_title(budget, pruner), **how)
-        ax.set(title=f"n = {n}", xscale="log", xlabel="MACs of an image", ylim=(0, 103))
+        ax.set(title=f"n = {n}", xscale="log", ylim=(0, 103))
         ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
         ax.minorticks_off()
     axes[0].set_ylabel("n-accuracy (%)")
-    figure.suptitle(f"{plots.case_title(case)}, {beyond_pruning.READINGS[reading]}", fontsize="medium")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4, frameon=False)
+    figure.supxlabel("MACs of an image", fontsize=12)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3, frameon=False, columnspacing=1,
+                  title=f"{plots.case_title(case)}, {beyond_pruning.READINGS[reading]}")
     return figure, (
         f"n-accuracy against MACs of an image on {plots.case_title(case)}, three panels for n = 1, 5 and 25, a small point for each run, "
         "a large one for the mean; circles are budgets of weights, triangles budgets of MACs."
@@ -48,7 +52,8 @@ def draw_differences(runs: pd.DataFrame, other: str = "snip"):
         return None, ""
     keys = [*intervals.ROW, "budget", "reading"]
     lines = sorted(set(zip(*(found[name] for name in keys))), key=str)
-    figure, axes = plt.subplots(1, len(SIZES), figsize=(10.2, 1.2 + 0.32 * len(lines)), layout="constrained", sharey=True)
+    size = 6.8, 1.7 + 0.36 * len(lines)
+    figure, axes = plt.subplots(1, len(SIZES), figsize=size, dpi=120, layout="constrained", sharey=True, sharex=True)
     for ax, n in zip(axes, SIZES):
         for shift, one in zip((-0.12, 0.12), TOLD):
             part = found[(found["n"] == n) & (found["one"] == one)].set_index(keys)
@@ -56,17 +61,19 @@ def draw_differences(runs: pd.DataFrame, other: str = "snip"):
             if rows:
                 mean, low, high = (np.array([row[name] for _, row in rows], float) for name in ("mean", "low", "high"))
                 at = [place + shift for place, _ in rows]
-                ax.errorbar(mean, at, xerr=[mean - low, high - mean], fmt="o", color=COLOURS[one], markersize=5,
-                            label=beyond_pruning.pruning_title("weights", one))
+                told = high - low <= WIDEST  # of two seeds an interval may be wider than anything possible
+                ax.hlines(np.array(at)[told], low[told], high[told], color=COLOURS[one], linewidth=1.5)
+                for which, face, label in ((told, COLOURS[one], beyond_pruning.pruning_title("weights", one)), (~told, "white", TOO_WIDE)):
+                    if which.any():
+                        ax.plot(mean[which], np.array(at)[which], "o", color=COLOURS[one], markerfacecolor=face, markersize=6, label=label)
         ax.axvline(0, color="0.4", linewidth=1)
-        left, right = ax.get_xlim()
-        ax.set_xlim(max(left, -100), min(right, 100))  # of two seeds an interval may be wider than anything possible
-        ax.set(title=f"n = {n}", xlabel=f"minus {plots.TITLES[other]} (points)")
-    labels = [f"{beyond_pruning.budget_title(line[:3], line[3])}, {beyond_pruning.READINGS[line[4]]}" for line in lines]
-    axes[0].set_yticks(range(len(lines)), labels=labels)
+        ax.set(title=f"n = {n}")
+    figure.supxlabel(f"minus {plots.TITLES[other]} (points)", fontsize=12)
+    labels = [f"{beyond_pruning.budget_title(line[:3], line[3])},\n{beyond_pruning.READINGS[line[4]]}" for line in lines]
+    axes[0].set_yticks(range(len(lines)), labels=labels, fontsize="small")
     axes[0].set_ylim(len(lines) - 0.5, -0.5)
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels())}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncol=2, frameon=False)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncol=2, frameon=False)
     return figure, (
         f"Differences in n-accuracy between SNIP on a loss of tuples and {plots.TITLES[other]}, with 95 % intervals, three panels for "
         "n = 1, 5 and 25, a line for each network, budget and way of reading."

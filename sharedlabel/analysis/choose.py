@@ -9,15 +9,17 @@ from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, small_dense, tables
 
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
-        "pool", "n"]
+        "pool", "prune_iterations", "budget", "set_head", "train_n", "n"]
 
 
 def load_runs(results: str = "results") -> pd.DataFrame:
     """Everything measured of random tuples, a row a run and n: KEPT, the record's measures, `configuration`, a number, and `macs` of the
     tuple, two additions that pool pixels counted as one.
     """
-    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout", "small_dense"))
-    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool"]
+    methods = set(tables.every_method()) - {"sanity_check"}  # whose networks are meant to be worse
+    runs = tables.load_records(results, methods)
+    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool", "budget",
+                "set_head"]
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
     runs = runs.assign(variant=plots.name_variants(runs))
@@ -29,9 +31,11 @@ def configurations(results: str = "results") -> pd.DataFrame:
     return summarise(load_runs(results))
 
 
-def summarise(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
+def summarise(runs: pd.DataFrame, value: str = "n_accuracy", few: bool = False) -> pd.DataFrame:
     """A row a configuration and n, with at least three seeds: KEPT, `chosen_by` (mean `value` of seeds 0, 2, ...), and of the other
     seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple and `weights`, means over all seeds.
+
+    few: also configurations of one or two seeds, which are reported by the seeds that they are chosen by, without an interval.
     """
     by = ["configuration", "n"]
     odd = runs["seed"] % 2 == 1
@@ -40,20 +44,30 @@ def summarise(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
     costs = runs.groupby(by).agg(macs=("macs", "mean"), weights=("params_remaining", "mean")).reset_index()
     described = runs.drop_duplicates(by)[["configuration", *KEPT]]
     found = found.merge(costs, on=by).merge(described, on=by)
-    return found[found["seeds"] + found["chosen_seeds"] > 2].drop(columns="chosen_seeds")
+    found = found[found["seeds"] + found["chosen_seeds"] > 2].drop(columns="chosen_seeds")
+    if few:
+        rest = runs[~runs["configuration"].isin(found["configuration"])]
+        same = intervals.summary(rest, value, by).assign(low=float("nan"), high=float("nan"))
+        same = same.assign(chosen_by=same["mean"]).merge(costs, on=by).merge(described, on=by)
+        found = pd.concat([found, same[found.columns]], ignore_index=True)
+    return found
 
 
 def describe(row: pd.Series) -> str:
     """A configuration in words: "Conv, balanced, ρ = 2"."""
     if row["method"] == "small_dense":
-        return small_dense.describe_dense(row["model"], int(row["width"]), int(row["pool"]))
+        return f"small dense {small_dense.describe_dense(row['model'], int(row['width']), int(row['pool']))}"
     how = plots.TITLES[row["variant"]]
     if row["method"] == "readout":
         units = f" of {row['hidden_units']:g} units" if row["readout"] == "mlp" else ""
         how = f"{choices.READOUTS[row['readout']]}{units} on the {row['embedding']} of the {plots.TITLES[row['cnn_method']]} CNN"
+    if row["method"] == "set_head":
+        how = f"{choices.SET_HEADS[row['set_head']]} trained for n = {row['train_n']:g} on the {plots.TITLES[row['cnn_method']]} CNN"
     words = [plots.TITLES[row["model"]], how, f"ρ = {row['rho']:g}"]
     words += [f"head ρ = {row['head_rho']:g}"] if pd.notna(row["head_rho"]) else []
-    words += [plots.TITLES[row["pruner"]]] if row["pruner"] != "synflow" else []
+    words += [plots.TITLES[row["pruner"]]] if row["pruner"] != "synflow" or row["prune_iterations"] == 1 else []
+    words[-1] += " at once" if row["prune_iterations"] == 1 else ""
+    words += ["ρ counts MACs"] if row["budget"] == "macs" else []
     return ", ".join(words)
 
 
@@ -64,7 +78,8 @@ def choices_table(found: pd.DataFrame, accuracies: tuple[float, ...] = (0.5, 0.9
         for accuracy in accuracies:
             row = cheapest(found, dataset, accuracy)
             if row is not None:
-                reached = report.format_estimate(100 * row["mean"], 100 * row["low"], 100 * row["high"])
+                half = (100 * row["low"], 100 * row["high"]) if row["seeds"] > 2 else ()  # of two seeds an interval tells nothing
+                reached = report.format_estimate(100 * row["mean"], *half)
                 rows.append({
                     "data": plots.TITLES[dataset], "wanted (%)": f"{100 * accuracy:g}", "cheapest choice": describe(row),
                     "n": row["n"], "reached (%)": reached, "FLOPs a tuple": f"{2 * row['macs']:,.0f}", "weights": f"{row['weights']:,.0f}",

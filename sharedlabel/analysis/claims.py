@@ -70,10 +70,13 @@ def scoreboard(results: str = "results") -> pd.DataFrame:
 
 
 def count_verdicts(board: pd.DataFrame) -> str:
-    """How many of the paper's claims hold, fail and are undecided, in a sentence."""
+    """How many of the paper's claims hold, fail and are undecided, in a sentence, and what that means."""
     verdicts = board.loc[~board["ours"], "verdict"]
-    holds, fails, open_ = (int((verdicts == word).sum()) for word in report.VERDICT_COLOURS)
-    return f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, and {open_} cannot be decided with our seeds."
+    holds, fails = (int((verdicts == word).sum()) for word in ("holds", "fails"))
+    return (
+        f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, and {len(verdicts) - holds - fails} cannot be decided yet. "
+        "A claim holds if every case (a network, n or comparison) does; one that surely does not, also among many, fails it."
+    )
 
 
 def capitalise(words: str) -> str:
@@ -86,7 +89,7 @@ def short_form(board: pd.DataFrame, folder: str = "notebooks/sections") -> str:
     lines = [count_verdicts(board), "", "|the paper's claim|verdict|", "|---|---|"]
     for row in board[~board["ours"]].itertuples():
         words = capitalise(row.claim).replace("|", "\\|")
-        lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb)|")
+        lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb#{report.anchor(row.id)})|")
     return "\n".join(lines)
 
 
@@ -99,19 +102,26 @@ def between_markers(text: str, block: str) -> str:
 
 
 def show_scoreboard(board: pd.DataFrame, folder: str = "sections") -> None:
-    """Display every claim with its source, the paper's number, ours, its verdict and a link to the notebook in `folder` that decides it."""
+    """Display the paper's claims, and ours folded away, with verdict, cases, numbers, and links to the notebooks in `folder`."""
+    paper, ours = scoreboard_table(board[~board["ours"]], folder), scoreboard_table(board[board["ours"]], folder)
+    plain = board[["claim", "verdict", "cases", "estimate", "section"]].to_string(index=False)
+    folded = f"<details><summary>{int(board['ours'].sum())} claims that the paper does not make</summary>{ours}</details>"
+    display({"text/html": paper + folded, "text/plain": plain}, raw=True)
+
+
+def scoreboard_table(board: pd.DataFrame, folder: str) -> str:
+    """The claims as an HTML table, a row each."""
     rows = []
     for row in board.itertuples():
-        title, colour = SECTIONS[row.section].title, report.VERDICT_COLOURS[row.verdict]
-        verdict = f'<b style="color: {colour}; white-space: nowrap">{row.verdict}</b>'
-        told = [html.escape(text) for text in (row.source, row.paper or "-", row.estimate)]
-        cells = [html.escape(capitalise(row.claim)), verdict, *told, f'<a href="{folder}/{row.section}.ipynb">{title}</a>']
+        title = SECTIONS[row.section].title
+        verdict = f'<b style="color: {report.verdict_colour(row.verdict)}; white-space: nowrap">{row.verdict}</b>'
+        told = [html.escape(text) for text in (row.cases, row.paper or "-", row.estimate)]
+        link = f'<a href="{folder}/{row.section}.ipynb#{report.anchor(row.id)}">{title}</a>'
+        cells = [html.escape(capitalise(row.claim)), verdict, *told, link]
         rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
-    names = ("claim", "verdict", "made in", "the paper's number", "ours", "decided in")
+    names = ("claim", "verdict", "case by case", "the paper's number", "ours, of the cases that fail, else of all", "decided in")
     head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)
-    table = f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    plain = board[["claim", "source", "paper", "estimate", "verdict", "section"]].to_string(index=False)
-    display({"text/html": table, "text/plain": plain}, raw=True)
+    return f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def main(arguments: list[str]) -> None:

@@ -101,6 +101,7 @@ def first_positive(ns, differences: np.ndarray, level: float = 1e-9) -> np.ndarr
     return np.where(start.any(-1), np.asarray(ns)[start.argmax(-1)], np.inf)
 
 
+NO_RUNS = "no runs yet"
 # n is a number, or text such as "1 to 80" where a row is about several.
 CLAIM_COLUMNS = ["case", "n", "estimate", "low", "high", "seeds", "verdict"]
 
@@ -117,6 +118,10 @@ class Claim:
     rows: Callable[[pd.DataFrame], pd.DataFrame]
     paper: str = ""  # the number that the paper prints, if there is one
     overall: Callable[[list[str]], str] = judge_all  # the verdict on the claim from those on its cases
+
+    def verdict(self, rows: pd.DataFrame) -> str:
+        """The verdict on the claim from its cases; of none it is NO_RUNS."""
+        return self.overall(list(rows["verdict"])) if len(rows) else NO_RUNS
 
 
 def claim_rows(rows: list[dict]) -> pd.DataFrame:

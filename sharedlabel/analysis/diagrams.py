@@ -28,7 +28,7 @@ def survivors(network: nn.Module, shape: tuple[int, int, int]):
 
     From left to right, in two rows: image, kernels and channels of the first convolution, then of the second, and the classes.
     Only live channels are drawn. A map shows how many products each of its positions goes into, kernels and classes
-    show the weights themselves; a class's grey dots are the positions that it leaves to the others.
+    show the weights as colours; a class's grey dots are the positions that it leaves to the others.
     """
     need = live.live_activations(network, shape)
     (first, conv1), (second, conv2), (_, linear) = ((n, m) for n, m in network.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
@@ -47,12 +47,6 @@ def survivors(network: nn.Module, shape: tuple[int, int, int]):
         ax.set_ylabel(label, fontsize="x-small", labelpad=3)
         return ax
 
-    def kernel(cell, picture: Tensor):
-        ax = panel(cell, picture, signed)
-        for y, x in picture.nonzero().tolist():
-            ink = "white" if picture[y, x].abs() > 0.7 * limit else "black"
-            ax.text(x, y, f"{picture[y, x]:+.2f}".replace("-", "−").replace("0.", "."), ha="center", va="center", fontsize=6, color=ink)
-
     pairs = math.ceil(len(classes) / 2)
     upper, lower = 0.9 * max(len(rows), 3), 0.9 * max(len(rows), pairs, 3)  # inches
     figure = plt.figure(figsize=(6.8, upper + lower + 2.2), dpi=120)
@@ -67,9 +61,9 @@ def survivors(network: nn.Module, shape: tuple[int, int, int]):
     for i, row in enumerate(rows):
         panel(cells[2][i, 0], read[1][row], counts, f"channel {row}")
         for j in range(len(inputs)):
-            kernel(cells[1][i, j], kernels1[i, j])
+            panel(cells[1][i, j], kernels1[i, j], signed)
         for j in range(len(columns)):
-            kernel(cells[3][i, j], kernels2[j, i])
+            panel(cells[3][i, j], kernels2[j, i], signed)
     for j, column in enumerate(columns):
         panel(cells[4][j, 0], read[2][column], counts, f"channel {column}")
     for i, weights in enumerate(classes):

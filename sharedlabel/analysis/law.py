@@ -3,7 +3,8 @@
     python -m sharedlabel.analysis.law mnist          # or several data sets; all that have records without a name
 
 A network is built anew from its committed checkpoint and evaluated once on training and held-out images; no tuple is drawn. Runs that a
-CSV holds are not computed again. A run without a committed checkpoint (an unpruned head, a large CNN) is left out.
+CSV holds are not computed again. A run without a committed checkpoint (an unpruned head, a large CNN) is left out. Of a folder of
+one's own images the planner calls `update`, with its `path`, which no record says.
 """
 import json
 import sys
@@ -16,7 +17,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy import stats
-from torch import Tensor
+from torch import Tensor, nn
 
 from sharedlabel import ROOT, choices, data, embeddings, metrics, models, moments, predictors, readouts, training
 from sharedlabel.data import Images
@@ -24,7 +25,9 @@ from sharedlabel.inference.networks import complete_parameters, restore_head
 from sharedlabel.runs import checkpoints, names, parameters
 from sharedlabel.runtime import random_stream, select_device
 
-METHODS = ("baseline", "balanced", "freeze_retrain", "head_control", "readout")  # a mean of outputs of single images predicts
+# A mean of outputs of single images predicts.
+METHODS = ("baseline", "balanced", "freeze_retrain", "head_control", "readout", "small_dense")
+MODELS = choices.MODELS | choices.SMALL_MODELS
 TRAINING_IMAGES, LEAST_OF_A_CLASS = 10_000, 200  # of which the moments are taken; more where there are many classes
 DRAWS = 50_000  # of all classes together, for every predicted confusion matrix
 RESAMPLED = (1, 2, 5)  # n at which tuples of training images are drawn, to see what normality costs
@@ -36,7 +39,7 @@ TUPLES, LEVEL = 200, 0.01  # of a class, and the level of that test
 
 def record_files(dataset: str, model: str, results: str | Path = "results") -> list[Path]:
     """The records of METHODS on a data set and network that measured something and have a committed checkpoint."""
-    folder = ROOT / results / dataset / model
+    folder = names.results_folder(results) / dataset / model
     files = sorted(file for method in METHODS for file in folder.glob(f"{dataset}-{model}-{method}-*.json"))
     files = [file for file in files if "-readout-" not in file.stem or "-lda-" in file.stem]  # of readouts those in closed form are enough
     return [file for file in files if file.with_suffix(".safetensors").exists()]
@@ -47,36 +50,53 @@ def digest(run: str) -> str:
     return run.rpartition("-")[2]
 
 
+def parameters_of(file: Path, path: str) -> dict:
+    """`complete_parameters`; of a folder of one's own that lies at `path` such as its notebook was given."""
+    return complete_parameters(file) | ({"dataset": "folder", "path": path} if path else {})
+
+
+def sets_of(params: dict) -> tuple[Images, Images]:
+    """`image_sets` of a run."""
+    return image_sets(*(params.get(name, 0) for name in ("dataset", "held_out", "seed", "path", "image_size")))
+
+
 @lru_cache(maxsize=2)
-def image_sets(dataset: str, held_out: float, seed: int) -> tuple[Images, Images]:
+def image_sets(dataset: str, held_out: float, seed: int, path: str, image_size: int) -> tuple[Images, Images]:
     """About TRAINING_IMAGES of the images that the runs of a seed are trained on, as many of each class, and all that are held out."""
-    train_set, held_out_set, _ = data.load_splits(dataset, held_out, seed, [1])
+    train_set, held_out_set, _ = data.load_splits(dataset, held_out, seed, [1], path, image_size)
     members, size = data.by_class(train_set.labels), max(TRAINING_IMAGES // train_set.classes, LEAST_OF_A_CLASS)
     return train_set.subset(torch.cat([each[:size] for each in members]).sort().values), held_out_set
 
 
-def run_outputs(file: Path) -> list[tuple[Tensor, Tensor]]:
-    """(outputs [N, l], labels [N]) of the network of a record for training and for held-out images.
+def run_outputs(file: Path, path: str = "") -> list[tuple[Tensor, Tensor]]:
+    """(outputs [N, l], labels [N]) of the network of a record for training and for held-out images; `path` as in `parameters_of`.
 
     FileNotFoundError where a checkpoint is missing, ValueError where it is damaged or another network's.
     """
-    params = complete_parameters(file)
-    sets = image_sets(params["dataset"], params["held_out"], params["seed"])
+    params = parameters_of(file, path)
+    sets = sets_of(params)
     if params["method"] == "head_control":
         found = head_outputs(file, params, sets)
     elif params["method"] == "readout":
         found = readout_outputs(file, params)
     else:
-        network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
+        sets = [data.average_pooled(images, params.get("pool", 1)) for images in sets]
+        network = build(params, sets[0])
         small = checkpoints.restore_network(network, sets[0].shape, checkpoints.load(file))
         found = [training.outputs(small, rows, params["precision"]) for rows in data.gather_columns(sets, small.columns)]
     return [(each, images.labels) for each, images in zip(found, sets)]
 
 
+def build(params: dict, images: Images) -> nn.Module:
+    """A run's dense network for such `images`; its checkpoint replaces the weights."""
+    width = {"width": params["width"]} if "width" in params else {}
+    return models.build(params["model"], images.shape, images.classes, random_stream(params["seed"], "initialisation"), **width)
+
+
 def head_outputs(file: Path, params: dict, sets: tuple[Images, Images]) -> list[Tensor]:
     """The outputs of a head that reads every image by itself, after the CNN that its run starts from."""
     cnn = checkpoints.prerequisite_path("head_control", params)
-    rows = stored_embeddings(cnn, params["standardised"])
+    rows = stored_embeddings(cnn, params["standardised"], params["path"])
     head = restore_head(checkpoints.load(file), rows[0].shape[0] - 1, sets[0].classes)
     small = predictors.IndependentHead(predictors.StoredEmbeddings(), head, head.columns)
     single = [torch.arange(len(each))[:, None] for each in rows]
@@ -88,32 +108,37 @@ def readout_outputs(file: Path, params: dict) -> list[Tensor]:
     """The outputs of a linear readout after the CNN that its run starts from."""
     tensors = checkpoints.load(file)
     columns = tensors["readout.columns"].long()
-    found = cnn_embeddings(checkpoints.prerequisite_path("readout", params), params["embedding"])
+    found = cnn_embeddings(checkpoints.prerequisite_path("readout", params), params["embedding"], params["path"])
     return [F.linear(each[:, columns], tensors["readout.0.weight"], tensors["readout.0.bias"]) for each in found]
 
 
 @lru_cache(maxsize=2)
-def cnn_embeddings(cnn: Path, embedding: str) -> list[Tensor]:
+def cnn_embeddings(cnn: Path, embedding: str, path: str) -> list[Tensor]:
     """`readouts.embed` of the CNN of a record, for the `image_sets` of its seed."""
-    params = complete_parameters(cnn)
-    sets = image_sets(params["dataset"], params["held_out"], params["seed"])
-    network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
+    params = parameters_of(cnn, path)
+    sets = sets_of(params)
+    network = build(params, sets[0])
     small = checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
     return readouts.embed(small, list(sets), embedding, params["precision"])
 
 
 @lru_cache(maxsize=2)
-def stored_embeddings(cnn: Path, standardised: bool) -> list[Images]:
+def stored_embeddings(cnn: Path, standardised: bool, path: str) -> list[Images]:
     """`embeddings.compute` of the CNN of a record, for the `image_sets` of its seed."""
-    params = complete_parameters(cnn)
-    sets = image_sets(params["dataset"], params["held_out"], params["seed"])
-    network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
+    params = parameters_of(cnn, path)
+    sets = sets_of(params)
+    network = build(params, sets[0])
     checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
     return embeddings.compute(network, list(sets), torch.device("cpu"), params["precision"], standardised)[0]
 
 
 def predict(outputs: Tensor, labels: Tensor, ns: list[float], generator: torch.Generator) -> list[tuple[float, float]]:
-    """(n-accuracy, information gain in bits) that the law predicts for every n, and for n to infinity; classes are equally frequent."""
+    """(n-accuracy, information gain in bits) that the law predicts for every n, and for n to infinity; classes are equally frequent.
+
+    nan where a class has one image, of which nothing is known to vary.
+    """
+    if torch.bincount(labels).min() < 2:
+        return [(np.nan, np.nan)] * (len(ns) + 1)
     found = moments.class_moments(outputs, labels)
     confusions = moments.predicted_confusion(found, ns, generator, DRAWS // len(found.mean))
     return [(metrics.n_accuracy(each), metrics.information_gain(each)) for each in (*confusions, moments.limit_confusion(found))]
@@ -164,12 +189,16 @@ def margin_statistics(outputs: Tensor, labels: Tensor, generator: np.random.Gene
     return found
 
 
-def law_rows(file: Path) -> tuple[list[dict], dict]:
-    """What the law says of a run: a row for every n that its record has, and one for n = inf; and its `margin_statistics`."""
+def law_rows(file: Path, path: str = "") -> tuple[list[dict], dict]:
+    """What the law says of a run: a row for every n that its record has, and one for n = inf; and its `margin_statistics`.
+
+    path: as in `parameters_of`.
+    """
     record, run = json.loads(file.read_text()), digest(file.stem)
     ns = sorted({row["n"] for row in record["measures"]})
-    (outputs, labels), held_out = run_outputs(file)
-    finite = [equivalent_size(n, choices.DATASETS[record["params"]["dataset"]].largest_tuple) for n in ns]
+    (outputs, labels), held_out = run_outputs(file, path)
+    most = parameters.data_set(parameters_of(file, path)).largest_tuple
+    finite = [equivalent_size(n, most) for n in ns]
     columns = {
         "training": predict(outputs, labels, ns, random_stream(0, "law")), "held_out": predict(*held_out, ns, random_stream(0, "law")),
         "finite": predict(outputs, labels, finite, random_stream(0, "law")),
@@ -186,7 +215,7 @@ def law_rows(file: Path) -> tuple[list[dict], dict]:
 
 def table_files(dataset: str, model: str, results: str | Path = "results") -> tuple[Path, Path]:
     """Where the law's rows of a data set and network lie, and its margins."""
-    folder = ROOT / results / "tables"
+    folder = names.results_folder(results) / "tables"
     return folder / f"law_{dataset}_{model}.csv", folder / f"law_margins_{dataset}_{model}.csv"
 
 
@@ -198,7 +227,8 @@ COLUMNS = (
 
 def read_all(kind: int, results: str | Path = "results") -> pd.DataFrame:
     """The law's rows of all data sets and networks (`kind` 0), or their margins (1)."""
-    files = [table_files(dataset, model, results)[kind] for dataset in choices.DATASETS for model in choices.MODELS]
+    own = sorted(folder.name for folder in names.results_folder(results).glob("folder-*"))
+    files = [table_files(dataset, model, results)[kind] for dataset in (*choices.DATASETS, *own) for model in MODELS]
     found = pd.concat([read(file) for file in files if file.exists()] or [pd.DataFrame(columns=["run"])], ignore_index=True)
     return found.reindex(columns=COLUMNS[kind]).astype({name: float for name in COLUMNS[kind][1:]})
 
@@ -208,13 +238,13 @@ def read(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, dtype={"run": str}) if file.exists() else pd.DataFrame(columns=["run"])
 
 
-def update(dataset: str, model: str, results: str | Path = "results") -> int:
+def update(dataset: str, model: str, results: str | Path = "results", path: str = "") -> int:
     """Bring the CSV files of a data set and network up to date with its records; returns how many runs were computed."""
     targets, files = table_files(dataset, model, results), {digest(file.stem): file for file in record_files(dataset, model, results)}
     new = [file for run, file in files.items() if run not in set(read(targets[1])["run"])]
     new.sort(key=lambda file: (complete_parameters(file)["seed"], file))  # so that a seed's images and a CNN's embeddings are computed once
     for start in range(0, len(new), AT_ONCE):
-        found = [law_rows(file) for file in new[start : start + AT_ONCE]]
+        found = [law_rows(file, path) for file in new[start : start + AT_ONCE]]
         added = pd.DataFrame([row for rows, _ in found for row in rows]), pd.DataFrame([row for _, row in found])
         for target, table in zip(targets, added):
             write(target, pd.concat([old, table]) if len(old := read(target)) else table, set(files))
@@ -243,7 +273,7 @@ def write_example(results: str | Path = "results") -> None:
 def main(datasets: list[str]) -> None:
     select_device("cpu")
     for dataset in datasets or choices.DATASETS:
-        for model in choices.MODELS:
+        for model in MODELS:
             start = time.monotonic()
             if count := update(dataset, model):
                 print(f"{dataset}, {model}: {count} runs in {time.monotonic() - start:.0f} s")

@@ -1,7 +1,7 @@
 """What `notebooks/planner.ipynb` does: of everything in a folder of records the cheapest choice that reaches what is wanted.
 
-Chosen on one half of the seeds, reported on the other (`choose`). Sizes of tuples that nobody measured are filled in by the law of
-large tuples, and marked. Milliseconds are those of benchmarks/latency.csv.
+Chosen on one half of the seeds, reported on the other (`choose`); of a folder of one's own images one short run is enough. Sizes of
+tuples that nobody measured are filled in by the law of large tuples, and marked. Milliseconds are those of benchmarks/latency.csv.
 """
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,14 +12,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sharedlabel import ROOT
+from sharedlabel import ROOT, choices, folders
 from sharedlabel.analysis import choose, law, plots, report
 from sharedlabel.inference import networks
-from sharedlabel.runs import names, parameters
+from sharedlabel.runs import checkpoints, names, parameters
 from sharedlabel.runs.errors import ParameterError, show
 
 VALUES = {"n_accuracy": "training_accuracy", "information_gain": "training_information"}  # and what the law's table calls them
+# Of configurations, in a figure; others are variants.
+KINDS = {"readout": "readout", "small_dense": "small dense", "set_head": "set head", "head_control": "head alone", "cnn_lstm": "CNN-LSTM"}
 COSTS = {"flops": "FLOPs a tuple", "weights": "weights", "ms": "milliseconds a tuple"}
+MOST_N = 10**6
 LATENCY = ROOT / "benchmarks" / "latency.csv"
 
 
@@ -45,7 +48,9 @@ class Wish:
             raise ParameterError(f"cost: {show(self.cost)} is unknown; allowed: {', '.join(COSTS)}")
         if self.accuracy is not None and self.information is not None:
             raise ParameterError("accuracy and information: one of them is wanted, the other is None")
-        for name, least, most in (("n", 1, 10**6), ("accuracy", 0, 1), ("information", 0, 64), *((cost, 0, np.inf) for cost in COSTS)):
+        if self.n is not None and not (type(self.n) is int and 1 <= self.n <= MOST_N):
+            raise ParameterError(f"n: {show(self.n)} is not allowed; it is None or a whole number from 1 to {MOST_N}")
+        for name, least, most in (("accuracy", 0, 1), ("information", 0, 64), *((cost, 0, np.inf) for cost in COSTS)):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and least <= value <= most):
                 raise ParameterError(f"{name}: {show(value)} is not allowed; it is None or a number from {least} to {most}")
@@ -58,6 +63,27 @@ class Wish:
     @property
     def target(self) -> float | None:
         return self.accuracy if self.information is None else self.information
+
+
+def data_set_name(dataset: str, path: str, image_size: int, results: str | Path = "results") -> str:
+    """What records call a data set. Of a `folder` of one's own its images are read, and the law of its runs is brought up to date.
+
+    ParameterError where `path` is no such folder, or another data set is given one.
+    """
+    if (dataset == "folder") != bool(path):
+        allowed = "where your images are" if dataset == "folder" else "''"
+        raise ParameterError(f"path: {show(path)} is not allowed with dataset {show(dataset)}; allowed: {allowed}")
+    if dataset != "folder":
+        return dataset
+    for cached in (folders.read, law.image_sets, law.cnn_embeddings, law.stored_embeddings, load):  # images may have changed since
+        cached.cache_clear()
+    try:
+        name = parameters.folder_name(path, image_size)
+    except folders.FolderError as error:
+        raise ParameterError(f"path: {error}") from None
+    for model in law.MODELS:
+        law.update(name, model, results, path)
+    return name
 
 
 @lru_cache(maxsize=2)
@@ -75,15 +101,16 @@ def options(wish: Wish, results: str = "results") -> pd.DataFrame:
     runs, laws = load(results)
     known = sorted(set(runs["dataset"]))
     if wish.dataset not in known:
-        raise ParameterError(f"dataset: {show(wish.dataset)} has no records in {results}; there are some of {', '.join(known)}")
-    runs = runs[runs["dataset"] == wish.dataset]
-    measured = choose.summarise(runs, wish.value).assign(predicted=False)
+        own = f" (runs by hand are in {parameters.default('results')})"
+        raise ParameterError(f"dataset: {show(wish.dataset)} has no records in {results}; there are some of {', '.join(known)}{own}")
+    runs, few = runs[runs["dataset"] == wish.dataset], wish.dataset.startswith("folder-")
+    measured = choose.summarise(runs, wish.value, few).assign(predicted=False)
     found = measured
     if wish.n is not None:
         filled = fill_in(runs, laws, wish.n)
         found = measured[measured["n"] == wish.n]
         if len(filled):
-            predicted = choose.summarise(filled, wish.value).assign(predicted=True)
+            predicted = choose.summarise(filled, wish.value, few).assign(predicted=True)
             found = pd.concat([found, predicted[~predicted["configuration"].isin(found["configuration"])]])
     return found.assign(flops=2 * found["macs"], ms=milliseconds(found, runs))
 
@@ -92,7 +119,7 @@ def fill_in(runs: pd.DataFrame, laws: pd.DataFrame, n: int) -> pd.DataFrame:
     """Rows at n of the runs that have none, but smaller ones: the law's value, less how far off it was where the run was measured.
 
     Both are taken at the nearest smaller and larger n, linear in 1 / sqrt(n); the law's largest n is infinity, an error beyond the last
-    measured n is that at the last.
+    measured n is that at the last. No share is above 1 then, and no information above that of the label.
     """
     missing = runs[~runs["run"].isin(runs[runs["n"] == n]["run"])]
     missing = missing.assign(digest=missing["run"].map(law.digest))
@@ -102,13 +129,16 @@ def fill_in(runs: pd.DataFrame, laws: pd.DataFrame, n: int) -> pd.DataFrame:
     for own in np.split(np.arange(len(both)), np.flatnonzero(both["run"].to_numpy()[1:] != both["run"].to_numpy()[:-1]) + 1):
         x, (measures, laws_own) = numbers[own, 0] ** -0.5, np.split(numbers[own, 1:].T, 2)
         at = ~np.isnan(measures[0])
-        if at.any() and x[at].max() > n**-0.5:
+        if at.any() and x[at].max() > n**-0.5 and not np.isnan(laws_own).any():
             found[both["run"].iloc[own[0]]] = [
                 np.interp(n**-0.5, x, predicted) + np.interp(n**-0.5, x[at], (value - predicted)[at])
                 for value, predicted in zip(measures, laws_own)
             ]
     filled = missing.drop_duplicates("run").set_index("digest").loc[list(found)].reset_index(drop=True)
-    values = pd.DataFrame(list(found.values()), columns=list(VALUES))
+    values = pd.DataFrame(list(found.values()), columns=list(VALUES)).clip(lower=0)
+    classes = filled["dataset"].map(lambda name: choices.DATASETS[name].classes if name in choices.DATASETS else np.inf)
+    values["n_accuracy"] = values["n_accuracy"].clip(upper=1)
+    values["information_gain"] = values["information_gain"].clip(upper=np.log2(classes.astype(float)))
     return filled.assign(n=n, macs=filled["macs"] / filled["n"] * n, **{name: values[name] for name in VALUES})
 
 
@@ -134,8 +164,11 @@ def milliseconds(found: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
 def plan(found: pd.DataFrame, wish: Wish) -> pd.DataFrame:
     """The choice and its runner-up, another configuration; rows of `options`, fewer where fewer fit.
 
-    With a target the cheapest whose choosing seeds reach it; without one the best that fits, the cheaper of equals.
+    With a target the cheapest whose choosing seeds reach it; without one the best that fits, the cheaper of equals. ParameterError
+    where milliseconds matter and none were measured.
     """
+    if (wish.cost == "ms" or wish.ms is not None) and len(found) and found["ms"].isna().all():
+        raise ParameterError(f"ms: nobody has timed a network of {wish.dataset}; python benchmarks/latency.py RECORD does; or take flops")
     for cost in COSTS:
         most = getattr(wish, cost)
         found = found if most is None else found[found[cost] <= most]
@@ -161,41 +194,52 @@ def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
 
 def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[Figure, str]:
     """Every option by its cost and by what the reporting seeds reached; the front, of what nothing cheaper surpasses, as a line."""
-    figure, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    figure, ax = plt.subplots(figsize=(6.8, 5), dpi=120, layout="constrained")
     shown, scale = found[found[wish.cost].notna()], 100 if wish.value == "n_accuracy" else 1
-    for variant, rows in shown.groupby(shown["variant"].where(shown["method"] != "readout", "readout")):
-        colour = plots.COLOURS.get(variant, plots.PALETTE[8])
+    kinds = shown["method"].map(KINDS).fillna(shown["variant"].map(lambda name: plots.TITLES.get(name, name)))
+    for kind, rows in shown.groupby(kinds):
+        colour = plots.PALETTE[8] if kind == KINDS["readout"] else plots.COLOURS.get(rows["variant"].iloc[0], "0.2")
+        marker = {KINDS["readout"]: "s", KINDS["small_dense"]: "^"}.get(kind, "o")
         for predicted, own in rows.groupby("predicted"):
-            label = plots.TITLES.get(variant, variant) if not predicted or rows["predicted"].all() else None
-            ax.scatter(own[wish.cost], scale * own["mean"], s=22, marker="s" if variant == "readout" else "o", linewidths=1, color=colour,
-                       facecolors="none" if predicted else colour, label=label)
+            label = f"{kind}, by the law" if predicted else kind
+            ax.plot(own[wish.cost], scale * own["mean"], marker, color=colour, markersize=4, alpha=0.7, label=label,
+                    markerfacecolor="none" if predicted else colour)
     front = shown.sort_values([wish.cost, "mean"], ascending=[True, False])
     front = front[front["mean"] > front["mean"].cummax().shift(fill_value=-1)]
-    ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=0)
-    for (_, row), marker in zip(chosen.iterrows(), ("*", "X")):
-        ax.plot(row[wish.cost], scale * row["mean"], marker, markersize=15, markerfacecolor="none", markeredgecolor="crimson")
+    ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=0, label="nothing cheaper is better")
     if wish.target is not None:
-        ax.axhline(scale * wish.target, color="crimson", linewidth=1, linestyle=":")
+        ax.axhline(scale * wish.target, color="crimson", linewidth=1, linestyle=":", label="wanted")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.15 * (high - low))  # room for two names above the front
+    for (_, row), word, side in zip(chosen.iterrows(), ("choice", "runner-up"), (-1, 1)):
+        ax.annotate(word, (row[wish.cost], scale * row["mean"]), (35 * side, 28), textcoords="offset points", ha="center", color="crimson",
+                    fontweight="bold" if side < 0 else None, arrowprops={"arrowstyle": "->", "color": "crimson", "shrinkB": 4})
     size = "any n" if wish.n is None else f"n = {wish.n}"
     ax.set(xscale="log", xlabel=COSTS[wish.cost], ylabel=plots.LABELS["per_cent" if scale == 100 else "information_gain"],
-           title=f"{plots.TITLES.get(wish.dataset, wish.dataset)}, {size}\nstar: the choice; cross: the runner-up; open: by the law")
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")
+           title=f"{plots.TITLES.get(wish.dataset, wish.dataset)}, {size}")
+    if len(shown):
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure, (
         f"{len(shown)} options for {wish.dataset} at {size}, by {COSTS[wish.cost]} on a logarithmic axis, and what they reach; a line is "
         f"the front of {len(front)} that nothing cheaper surpasses."
     )
 
 
-def commands(chosen: pd.DataFrame, results: str = "results") -> str:
-    """How to load the choice, where its network is committed, and how to train it: the commands, what it starts from before it."""
+def commands(chosen: pd.DataFrame, results: str = "results", path: str = "") -> str:
+    """How to load the choice, where its network is there, and how to train it: the commands, what it starts from before it.
+
+    path: of a folder of one's own, which no record says.
+    """
     if chosen.empty:
         return "nothing that is known reaches it; ask for less, or for more images"
     runs, _ = load(results)
     own = runs[runs["configuration"] == chosen.iloc[0]["configuration"]].sort_values("seed")
     file = next(iter(names.results_folder(results).glob(f"*/*/{own.iloc[0]['run']}.json")))
     params = networks.complete_parameters(file) | {"results": parameters.default("results")}
+    params |= {"dataset": "folder", "path": path} if path else {}
     before = parameters.prerequisite(params["method"], params)
-    lines = [f'sharedlabel.load("{file.stem}")'] if file.with_suffix(".safetensors").exists() else []
+    where = "" if str(results) == "results" else f', results="{results}"'
+    lines = [f'sharedlabel.load("{file.stem}"{where})'] if checkpoints.find(file) else []
     return "\n".join(lines + [parameters.papermill_command(run) for run in (before, params) if run is not None])
 
 
@@ -216,24 +260,30 @@ def errors_of_the_law(results: str | Path, dataset: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def sliders(wish: Wish, results: str = "results"):
+def sliders(wish: Wish, results: str = "results", path: str = ""):
     """Widgets that plan anew when they are moved, in JupyterLab; without ipywidgets a sentence that says how to go on."""
     try:
         import ipywidgets
     except ImportError:
         return "Sliders need ipywidgets (pip install ipywidgets). Without it, change the parameters cell and run the cells below it again."
-    datasets = sorted(set(load(results)[0]["dataset"]), key=list(plots.TITLES).index)
+    datasets = sorted(set(load(results)[0]["dataset"]), key=plots.place_of)
 
-    def again(dataset: str, n: int, accuracy: float, cost: str) -> None:
-        asked = Wish(dataset, n, accuracy / 100, cost=cost)
-        found = options(asked, results)
-        chosen = plan(found, asked)
-        report.show_table(plan_table(chosen, asked), "The choice")
+    def again(dataset: str, n: int, accuracy: float, cost: str, budget: float) -> None:
+        asked = Wish(dataset, n, accuracy / 100, cost=cost, **{cost: budget})
+        try:
+            found = options(asked, results)
+            chosen = plan(found, asked)
+        except ParameterError as error:
+            return print(error)
+        if len(chosen):
+            report.show_table(plan_table(chosen, asked), "The choice")
         report.show_figure(*draw_front(found, chosen, asked))
-        print(commands(chosen, results))
+        print(commands(chosen, results, path if dataset == wish.dataset else ""))
 
-    late, wanted = {"continuous_update": False}, 100 * (wish.accuracy or 0.9)
+    late, wanted, most = {"continuous_update": False}, 100 * (wish.accuracy or 0.9), getattr(wish, wish.cost) or 1e12
     return ipywidgets.interactive(
-        again, dataset=ipywidgets.Dropdown(options=datasets, value=wish.dataset), n=ipywidgets.IntSlider(wish.n or 5, 1, 200, **late),
-        accuracy=ipywidgets.FloatSlider(wanted, min=10, max=100, **late), cost=ipywidgets.Dropdown(options=list(COSTS), value=wish.cost),
+        again, dataset=ipywidgets.Dropdown(options=datasets, value=wish.dataset),
+        n=ipywidgets.IntSlider(wish.n or 5, 1, max(200, wish.n or 1), **late),
+        accuracy=ipywidgets.FloatSlider(wanted, min=1, max=100, **late), cost=ipywidgets.Dropdown(options=list(COSTS), value=wish.cost),
+        budget=ipywidgets.FloatLogSlider(most, min=-2, max=12, **late),  # of `cost`, a tuple
     )

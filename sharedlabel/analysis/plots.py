@@ -98,19 +98,22 @@ def curve_styles(table: pd.DataFrame, by: str) -> list[tuple]:
     return [(number, colour, marker, f"{number:g}") for number, colour, marker in zip(sorted(found), colours, markers)]
 
 
-def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str) -> None:
+def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str, bars: bool = False) -> None:
     """A curve for each value of `by`, a point for each value of `along` with its interval over seeds.
 
-    x may itself vary with the seed (FLOPs do); its mean is drawn.
+    x may itself vary with the seed (FLOPs do); its mean is drawn. bars: intervals as thin lines, where bands would cover everything.
     """
     found = curve_styles(table, by)
-    for group, colour, marker, label in found:  # many bands that lie on each other would hide the curves
-        curve(ax, table[table[by] == group], x, y, along, min(0.15, 0.6 / len(found)), color=colour, marker=marker, label=label)
+    for place, (group, colour, marker, label) in enumerate(found):  # many bands that lie on each other would hide the curves
+        band = 0 if bars else min(0.15, 0.6 / len(found))
+        own = table[table[by] == group]
+        own = own.assign(**{x: own[x] * 1.05 ** (place - (len(found) - 1) / 2)}) if bars else own  # side by side, not on each other
+        curve(ax, own, x, y, x if bars else along, band, color=colour, marker=marker, label=label)
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
 
 
 def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.15, **how) -> None:
-    """One of `curves`; `how` is its colour, marker and label, `band` the opacity of its interval.
+    """One of `curves`; `how` is its colour, marker and label, `band` the opacity of its interval; 0: a thin line.
 
     On a logarithmic axis an interval that reaches below zero is not drawn: twelve such bands would hide all else.
     """
@@ -118,7 +121,10 @@ def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.1
     at = found[along] if x == along else found[along].map(table.groupby(along)[x].mean())
     ax.plot(at, found["mean"], markersize=5, linewidth=1.4, **how)
     low = found["low"].where(found["low"] > 0) if ax.get_yscale() == "log" else found["low"]
-    ax.fill_between(at, low, found["high"], color=how["color"], alpha=band, linewidth=0)
+    if band:
+        ax.fill_between(at, low, found["high"], color=how["color"], alpha=band, linewidth=0)
+    else:
+        ax.vlines(at, low, found["high"], color=how["color"], linewidth=1)
 
 
 def panel_grid(drawn: list[tuple], columns: int, size: tuple[float, float], apart: int = 0):
@@ -134,6 +140,7 @@ def panel_grid(drawn: list[tuple], columns: int, size: tuple[float, float], apar
     widest = max(map(len, lines))
     figsize = size[0] * widest, size[1] * len(lines)
     figure, axes = plt.subplots(len(lines), widest, figsize=figsize, squeeze=False, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.07, h_pad=0.07)  # inches: no title touches the axis above it
     for line, row in zip(lines, axes):
         for ax, case in zip(row, line):
             ax.set_title(case_title(case), fontsize="medium" if len(case_title(case)) < 55 else "small")  # as wide as the panel at most
@@ -188,7 +195,7 @@ def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:
             ax.plot(spot.best, means[spot.n, spot.best], "o", markersize=13, markerfacecolor="none", markeredgecolor="crimson", zorder=5)
 
 
-def compact_grid(drawn: list[tuple], size: tuple[float, float] = (3.4, 2.7), apart: int = 0):
+def compact_grid(drawn: list[tuple], size: tuple[float, float] = (3.4, 2.9), apart: int = 0):
     """`panel_grid` two panels wide, as section notebooks show it: 820 pixels, and its text is still legible at 390."""
     figure, axes = panel_grid(drawn, columns=2, size=size, apart=apart)
     figure.set_dpi(120)

@@ -1,7 +1,8 @@
-"""Readouts of single images beside averaged logits, the head alone and the CNN-LSTM: what accuracy costs, and images needed.
+"""Readouts of single images beside averaged logits, set heads, the head alone and the CNN-LSTM: what accuracy costs, and images needed.
 
 A rung of the ladder is one way to turn a CNN's output for each image of a tuple into a prediction. n-accuracies are in percent;
-weights and MACs are those of CNN and readout together, MACs for one image. Tuples are the `random` ones.
+weights and MACs are those of CNN and readout together, MACs for one image; of a set head what is computed once a tuple is shared out
+among its images. Tuples are the `random` ones.
 """
 from pathlib import Path
 
@@ -21,31 +22,39 @@ FACTOR = 1.25  # by which a predicted number of images may be off
 RUNGS = {  # in the order of the ladder
     "averaged": "averaged logits", "lda": "LDA", "linear": "linear layer", "mlp8": "MLP, 8 units", "mlp32": "MLP, 32 units",
     "mlp200": "MLP, 200 units", "lda_features": "LDA of the last hidden layer", "head_pruned": "head alone, pruned",
-    "lstm_pruned": "CNN-LSTM, pruned head", "head": "head alone", "lstm": "CNN-LSTM",
+    "lstm_pruned": "CNN-LSTM, pruned head", "attention_alone": "attention pooling alone", "attention": "attention pooling",
+    "deep_sets_alone": "DeepSets alone", "deep_sets": "DeepSets", "head": "head alone", "lstm": "CNN-LSTM",
 }
-HEAD_DEFAULTS = ["order", "permutations", "cnn_training", "standardised", "head_biases", "head_pruner", "head_score_n", "head_batch_size",
+SETS_TRAINED_FOR = {2: 5, 5: 5, 7: 5, 15: 15, 40: 40}  # which of a study's set heads is read at an n
+HEAD_DEFAULTS = ["order", "permutations", "cnn_training", "standardised", "head_biases", "head_pruner", "head_score_n",
                  "standard_weight", "tuple_size", "tuples_per_batch", "initialisation"]
-OPTIONAL = ["cnn_method", "readout", "hidden_units", "embedding", "head_rho", "head_pruner", "train_n"]  # a folder may lack them
+OPTIONAL = ["cnn_method", "readout", "hidden_units", "embedding", "head_rho", "head_pruner", "head_batch_size", "head_learning_rate",
+            "set_head", "train_n"]  # a folder may lack them
 KEYS = [*ROW, "cnn_method", "rung", "seed", "n"]
 
 
 def select_runs(results: str | Path = "results") -> pd.DataFrame:
     """Every rung on every CNN, a row a run and n: KEYS, `run`, `accuracy`, `weights`, `macs` of one image.
 
-    `cnn_method` is what trained the CNN. A head alone was trained on single images; a CNN-LSTM for this n. All else is at its default.
+    `cnn_method` is what trained the CNN. A head alone was trained on single images; a CNN-LSTM for this n, a set head as SETS_TRAINED_FOR
+    says. All else is at its default, of set heads as in params/set_heads.yaml.
     """
-    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout"))
+    runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout", "set_head"))
     runs = runs[(runs["protocol"] == "random") & (runs["pruner"] == "synflow") & (runs["prune_iterations"] == 100)]
     runs = tables.at_defaults(runs, HEAD_DEFAULTS, but=["head_pruner"])
     runs = runs.reindex(columns=runs.columns.union(OPTIONAL))
     cnn = runs["method"].isin(["baseline", "balanced"])
     runs = runs.assign(rung=name_rungs(runs), cnn_method=runs["cnn_method"].where(~cnn, runs["method"]))
+    alone, sets = runs["train_n"] == 1, runs["method"] == "set_head"
     heads = runs["method"].isin(["head_control", "cnn_lstm"])
-    used = np.where(runs["method"] == "head_control", runs["train_n"] == 1, runs["train_n"] == runs["n"])
-    plain = (runs["head_pruner"] == "synflow") & (runs["head_learning_rate"] == 1e-4) if heads.any() else heads
-    runs = runs[runs["rung"].notna() & (~heads | (used & plain))]
-    runs = runs[~heads.reindex(runs.index) | (runs["head_rho"] == 0) | (runs["head_rho"] == table_2_head_rho(runs))]
-    found = runs.assign(accuracy=100 * runs["n_accuracy"], weights=runs["params_remaining"], macs=runs["macs_live_image"])
+    used = np.where(runs["method"] == "head_control", alone, runs["train_n"] == runs["n"])
+    plain = (runs["head_pruner"] == "synflow") & (runs["head_learning_rate"] == 1e-4) & (runs["head_batch_size"] == 64)
+    of_sets = (alone | (runs["train_n"] == runs["n"].map(SETS_TRAINED_FOR))) & (runs["head_learning_rate"] == 1e-3)
+    of_sets &= runs["head_batch_size"] == np.where(alone, 64, 0)
+    stated = (runs["head_rho"] == 0) | (runs["head_rho"] == table_2_head_rho(runs))
+    macs = runs["macs_live_image"].mask(sets, runs["macs_live"] / runs["n"])
+    found = runs.assign(accuracy=100 * runs["n_accuracy"], weights=runs["params_remaining"], macs=macs)
+    found = found[runs["rung"].notna() & (~heads | (used & plain & stated)) & (~sets | of_sets)]
     return tables.check_distinct(found[[*KEYS, "run", "accuracy", "weights", "macs"]], KEYS).astype({"n": int, "seed": int})
 
 
@@ -57,6 +66,7 @@ def name_rungs(runs: pd.DataFrame) -> pd.Series:
     named = {
         "baseline": "averaged", "balanced": "averaged", "head_control": "head" + pd.Series(head, runs.index),
         "cnn_lstm": "lstm" + pd.Series(head, runs.index), "readout": readout.where(runs["readout"] != "averaged"),
+        "set_head": (runs["set_head"].astype(str) + np.where(runs["train_n"] == 1, "_alone", "")).where(runs["head_rho"] == 0),
     }
     found = pd.Series(np.nan, runs.index, dtype=object)
     for method, name in named.items():
@@ -116,6 +126,28 @@ def claim_features_lstm(runs: pd.DataFrame) -> pd.DataFrame:
     return claim_difference(runs, "lda_features", "lstm", TABLE_2_N, TOLERANCE)
 
 
+def claim_sets(runs: pd.DataFrame, others: dict[str, str], tolerance: float = 0.0) -> pd.DataFrame:
+    """`claim_difference` of each set head and the rung that `others` says, one below the other."""
+    found = [claim_difference(runs, name, other, TABLE_2_N, tolerance) for name, other in others.items()]
+    named = [rows.assign(case=RUNGS[name] + ", " + rows["case"].astype(str)) for name, rows in zip(others, found)]
+    return pd.concat(named, ignore_index=True)
+
+
+def claim_sets_lstm(runs: pd.DataFrame) -> pd.DataFrame:
+    """A set head minus the CNN-LSTM with an unpruned head."""
+    return claim_sets(runs, dict.fromkeys(choices.SET_HEADS, "lstm"), TOLERANCE)
+
+
+def claim_sets_alone(runs: pd.DataFrame) -> pd.DataFrame:
+    """A set head minus itself on each image alone."""
+    return claim_sets(runs, {name: f"{name}_alone" for name in choices.SET_HEADS})
+
+
+def claim_sets_head(runs: pd.DataFrame) -> pd.DataFrame:
+    """A set head minus the LSTM's unpruned head on each image alone."""
+    return claim_sets(runs, dict.fromkeys(choices.SET_HEADS, "head"))
+
+
 def claim_limit(runs: pd.DataFrame) -> pd.DataFrame:
     """n-accuracy of LDA at n = 80 against TARGET."""
     found = intervals.summary(runs[(runs["rung"] == "lda") & (runs["n"] == 80)], "accuracy", [*ROW, "cnn_method"])
@@ -173,16 +205,25 @@ def claim_needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.Data
 CLAIMS = [
     Claim("lda-averaging", "ours", "linear discriminant analysis of the logits recognises more tuples than averaging them (n = 5, 40)",
           "points", "the paired 95 % interval of the difference lies above 0", claim_lda),
-    Claim("lda-limit", "ours", f"with it n-accuracy at n = 80 exceeds {TARGET:g} %, on every CNN", "%",
+    Claim("lda-limit", "ours", f"with LDA n-accuracy at n = 80 exceeds {TARGET:g} %, on every CNN", "%",
           f"the 95 % interval lies above {TARGET:g} %", claim_limit),
-    Claim("lda-pruned-lstm", "ours", "it recognises more than the CNN-LSTM whose head is pruned as Table 2 states", "points",
+    Claim("lda-pruned-lstm", "ours", "LDA recognises more than the CNN-LSTM whose head is pruned as Table 2 states", "points",
           "the paired 95 % interval of the difference lies above 0", claim_lda_pruned_lstm),
-    Claim("lda-lstm", "ours", f"it is at most {TOLERANCE:g} points below the CNN-LSTM with an unpruned head", "points",
+    Claim("lda-lstm", "ours", f"LDA is at most {TOLERANCE:g} points below the CNN-LSTM with an unpruned head", "points",
           f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_lda_lstm),
-    Claim("lda-features-lstm", "ours", f"LDA of the last hidden layer, not the logits, is at most {TOLERANCE:g} points below it", "points",
+    Claim("lda-features-lstm", "ours", f"LDA of the last hidden layer, not the logits, is at most {TOLERANCE:g} points below the CNN-LSTM",
+          "points",
           f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_features_lstm),
-    Claim("mlp-lstm", "ours", f"an MLP with 32 hidden units, its outputs averaged, is at most {TOLERANCE:g} points below it", "points",
+    Claim("mlp-lstm", "ours", f"an MLP with 32 hidden units, its outputs averaged, is at most {TOLERANCE:g} points below the CNN-LSTM",
+          "points",
           f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_mlp_lstm),
+    Claim("sets-lstm", "ours", "DeepSets and attention pooling, with as many parameters, are at most "
+          f"{TOLERANCE:g} points below the CNN-LSTM with an unpruned head", "points",
+          f"the paired 95 % interval of the difference lies above −{TOLERANCE:g}", claim_sets_lstm),
+    Claim("sets-alone", "ours", "reading the images as a set adds to what the same head does on each image alone", "points",
+          "the paired 95 % interval of the difference lies above 0", claim_sets_alone),
+    Claim("sets-head", "ours", "DeepSets and attention pooling recognise more than the LSTM's unpruned head on each image alone", "points",
+          "the paired 95 % interval of the difference lies above 0", claim_sets_head),
     Claim("images-needed", "ours", f"the law predicts the images needed for {TARGET:g} % with LDA within a factor of {FACTOR:g}", "factor",
           f"the 95 % interval of predicted over measured lies in 1/{FACTOR:g} to {FACTOR:g}", claim_needed),
 ]
@@ -197,7 +238,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate_ladder(runs: pd.DataFrame, case: tuple) -> pd.DataFrame:
-    """The ladder on one CNN (ROW and cnn_method), cheapest first as RUNGS are: weights, MACs, n-accuracy at TABLE_2_N, seeds."""
+    """The ladder on one CNN (ROW and cnn_method), cheapest first as RUNGS are: weights, MACs at n = 5, n-accuracy at TABLE_2_N, seeds."""
     part = table_2_runs(runs)
     for name, value in zip([*ROW, "cnn_method"], case):
         part = part[part[name] == value]
@@ -205,9 +246,9 @@ def tabulate_ladder(runs: pd.DataFrame, case: tuple) -> pd.DataFrame:
         return pd.DataFrame()
     found = intervals.summary(part, "accuracy", ["rung", "n"])
     found = found.assign(text=report.format_summary(found)).pivot(index="rung", columns="n", values="text").add_prefix("n = ").fillna("-")
-    costs = part.groupby("rung").agg(weights=("weights", "mean"), MACs=("macs", "mean"))
+    costs = part[part["n"] == 5].groupby("rung").agg(weights=("weights", "mean"), MACs=("macs", "mean"))
     order = [rung for rung in RUNGS if rung in found.index]
-    table = costs.round().join(found).loc[order].rename(index=RUNGS).rename_axis(index="readout", columns=None)
+    table = costs.round().join(found, how="right").loc[order].rename(index=RUNGS).rename_axis(index="readout", columns=None)
     return table.reset_index()
 
 
@@ -216,12 +257,18 @@ def paper_rows() -> pd.DataFrame:
     return pd.read_csv(ROOT / "paper" / "table_2.csv")
 
 
+def paper_names(found: pd.DataFrame) -> list[str]:
+    """What some of `paper_rows` are called."""
+    return [plots.TITLES[f"lstm_{row.cnn_training}"] if row.method == "cnn_lstm" else f"{row.cnn_training} CNN, averaged logits"
+            for row in found.itertuples()]
+
+
 def tabulate_paper(dataset: str, model: str) -> pd.DataFrame:
     """The paper's rows of one network."""
     found = paper_rows()[lambda table: (table["dataset"] == dataset) & (table["model"] == model)]
-    names = [f"{plots.TITLES.get(row.method, row.method)}, {row.cnn_training} CNN" for row in found.itertuples()]
     columns = {f"n{n}": f"n = {n}" for n in TABLE_2_N}
-    return found.assign(row=names).rename(columns=columns | {"params_remaining": "weights"})[["row", "weights", *columns.values()]]
+    found = found.assign(row=paper_names(found)).rename(columns=columns | {"params_remaining": "weights"})
+    return found[["row", "weights", *columns.values()]]
 
 
 def tabulate_gain(runs: pd.DataFrame, ns: tuple[int, ...] = (1, 5, 40)) -> pd.DataFrame:

@@ -5,23 +5,24 @@ import pandas as pd
 from sharedlabel.analysis import intervals, plots, readout
 
 LADDER_N = (2, 5, 40)
-CURVES = ("averaged", "lda", "mlp32", "head", "lstm")
+IN_TABLES_ONLY = ("deep_sets_alone", "attention", "attention_alone")  # as dear as DeepSets, and hidden behind it
+CURVES = ("averaged", "lda", "mlp32", "deep_sets", "head", "lstm")
 
 
 def rung_styles() -> dict[str, tuple]:
-    """Colour and marker of every rung, the same in every figure."""
-    markers = plots.MARKERS[: len(readout.RUNGS)]
-    return {rung: (plots.PALETTE[i % len(plots.PALETTE)], marker) for i, (rung, marker) in enumerate(zip(readout.RUNGS, markers))}
+    """Colour and marker of every rung that is drawn, the same in every figure."""
+    drawn = [rung for rung in readout.RUNGS if rung not in IN_TABLES_ONLY]
+    return {rung: (colour, marker) for rung, colour, marker in zip(drawn, plots.PALETTE, plots.MARKERS, strict=True)}
 
 
 def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
-    """n-accuracy of every rung on one CNN (ROW and cnn_method) against its `cost`, a panel an n; stars are the paper's rows by weights."""
+    """n-accuracy of every rung on one CNN (ROW and cnn_method) against its `cost`, a panel an n; hollow: the paper's rows."""
     part = readout.table_2_runs(runs)
     for name, value in zip([*intervals.ROW, "cnn_method"], case):
         part = part[part[name] == value]
     if part.empty:
         return None, ""
-    figure, axes = plots.panel_row([f"n = {n}" for n in LADDER_N], 4.4)
+    figure, axes = plots.panel_row([f"n = {n}" for n in LADDER_N], 5)
     paper = readout.paper_rows()[lambda table: (table["dataset"] == case[0]) & (table["model"] == case[1])]
     for ax, n in zip(axes, LADDER_N):
         found = intervals.summary(part[part["n"] == n], "accuracy", ["rung"]).set_index("rung")
@@ -33,10 +34,12 @@ def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
                 how = {"marker": marker, "color": colour, "label": readout.RUNGS[rung], "linestyle": "", "markersize": 7}
                 ax.errorbar(costs[rung], row["mean"], bar, **how)
         if cost == "weights":
-            ax.plot(paper["params_remaining"], paper[f"n{n}"], "*", color="0.25", markersize=10, label="the paper's Table 2", linestyle="")
+            for row, name, marker in zip(paper.itertuples(), readout.paper_names(paper), "*Pd"):
+                how = {"color": "0.25", "markersize": 9, "markerfacecolor": "white", "linestyle": "", "label": f"paper: {name}"}
+                ax.plot(row.params_remaining, getattr(row, f"n{n}"), marker, **how)
         ax.set(xscale="log", xlabel="weights" if cost == "weights" else "MACs of an image", ylim=(0, 103))
     axes[0].set_ylabel("n-accuracy (%)")
-    plots.legend_below(figure, columns=3, columnspacing=1)
+    plots.legend_below(figure, columns=2)
     means = part[part["n"].isin(LADDER_N)].groupby(["rung", "n"])["accuracy"].mean().unstack().reindex(readout.RUNGS).dropna(how="all")
     each = [f"{readout.RUNGS[rung]} {', '.join(f'{value:.0f}' for value in row)}" for rung, row in zip(means.index, means.to_numpy())]
     sizes = " and ".join(map(str, means.columns))

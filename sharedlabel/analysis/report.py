@@ -1,7 +1,9 @@
 """Shows figures, tables and verdicts in a section notebook: HTML for people, and the same as plain text, which nbval compares."""
 import html
 import math
+import re
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,10 +11,13 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from sharedlabel import ROOT
-from sharedlabel.analysis.comparisons import Claim
+from sharedlabel.analysis.comparisons import NO_RUNS, Claim
 
 VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b"}  # told apart by the colour-blind, legible on white
 LONG = 16  # rows from which on a table is collapsed
+NUMBERS = r"(?:[\d.,±−+()\s*✓✗%-]|to)+"  # of a column of numbers, with intervals and marks
+SHORT_WORDS = 12  # characters that stay on one line
+RIGHT, NO_BREAK = "text-align: right", "\N{NO-BREAK SPACE}"
 CLAIMS_CAPTION = "Verdicts; estimates of the cases that fail where a claim fails, else of all, ± half a 95 % interval over seeds"
 CAPTION = '<caption style="caption-side: top; text-align: left; padding-bottom: 0.4em">{}</caption>'
 
@@ -52,19 +57,42 @@ def stack_networks(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(found, names=["network"]).reset_index("network").reset_index(drop=True) if found else pd.DataFrame(columns=["network"])
 
 
-def show_table(frame: pd.DataFrame, caption: str, collapsed: bool | None = None) -> None:
+def escape_markdown(text: str) -> str:
+    """Text as Markdown that shows it as it is: an asterisk is an asterisk."""
+    return re.sub(r"([*_`$<\\[\]])", r"\\\1", text)
+
+
+def anchor(claim_id: str) -> str:
+    """The name of the place where a claim is displayed: `section_5_1.ipynb#claim-sweet-spot` leads there."""
+    return f"claim-{claim_id}"
+
+
+def verdict_colour(verdict: str) -> str:
+    """The colour of a verdict in words; what is not one, as that there are no runs yet, is grey."""
+    return VERDICT_COLOURS.get(verdict, VERDICT_COLOURS["cannot tell"])
+
+
+def describe_verdict(claim: Claim, verdict: str) -> Markdown:
+    """A claim's words, its verdict and the rule that decides it, at its `anchor`, which JupyterLab looks for in an attribute of its own."""
+    name, (source, words, rule) = anchor(claim.id), map(escape_markdown, (claim.source, claim.words, claim.rule))
+    word = f'<b style="color: {verdict_colour(verdict)}">{verdict}</b>'
+    return Markdown(f'<a id="{name}" data-jupyter-id="{name}"></a>**Claim** ({source}): {words}. **Verdict:** {word}. **Rule:** {rule}.')
+
+
+def show_table(frame: pd.DataFrame, caption: str, collapsed: bool | None = None, anchors: Iterable[str] = ()) -> None:
     """Display a table under its caption. Named indices become columns, others are left out; nan is "-", numbers have three digits.
 
     Collapsed, it is the caption alone until somebody opens it; by default a table of more than LONG rows is. Of an empty table
-    the caption says that there are no runs yet.
+    the caption says that there are no runs yet. anchors: where the verdicts lead to, one a row.
     """
     if frame.empty:
-        display(Markdown(f"*{caption}: no runs yet.*"))
+        display(Markdown(f"*{escape_markdown(caption)}: no runs yet.*"))
         return
     frame = frame.reset_index([name for name in frame.index.names if name is not None])
     collapsed = len(frame) > LONG if collapsed is None else collapsed
     text = frame.map(format_cell)
-    display({"text/html": table_html(text, caption, collapsed), "text/plain": f"{caption}\n{text.to_string(index=False)}"}, raw=True)
+    plain = f"{caption}\n{text.to_string(index=False)}"
+    display({"text/html": table_html(text, caption, collapsed, anchors), "text/plain": plain}, raw=True)
 
 
 def format_cell(value) -> str:
@@ -76,17 +104,33 @@ def format_cell(value) -> str:
     return (f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}").replace("-", "−")
 
 
-def table_html(text: pd.DataFrame, caption: str, collapsed: bool) -> str:
-    """A table of text as HTML that scrolls sideways rather than widen the page; words stand left, numbers right, verdicts in colour."""
-    def cell(value: str, tag: str, right: bool) -> str:
-        colour = f"; font-weight: bold; color: {VERDICT_COLOURS[value]}" if value in VERDICT_COLOURS else ""
-        return f'<{tag} style="text-align: {"right" if right else "left"}{colour}">{html.escape(value)}</{tag}>'
+def table_html(text: pd.DataFrame, caption: str, collapsed: bool, anchors: Iterable[str] = ()) -> str:
+    """A table of text as HTML that scrolls sideways rather than widen the page; words stand left, numbers right, verdicts in colour.
 
-    numeric = [text[name].str.fullmatch(r"(?:[\d.,±−+()\s-]|to)+").all() for name in text]
-    rows = [("th", map(str, text.columns)), *(("td", row) for row in text.itertuples(index=False))]
-    lines = ["<tr>" + "".join(cell(value, tag, right) for value, right in zip(row, numeric)) + "</tr>" for tag, row in rows]
-    head = "" if collapsed else CAPTION.format(html.escape(caption))
-    table = f'<div style="overflow-x: auto"><table>{head}<thead>{lines[0]}</thead><tbody>{"".join(lines[1:])}</tbody></table></div>'
+    No line breaks within a number and its interval, but before a bracket, nor within short words; columns of longer ones are not squeezed.
+    """
+    def cell(value: str, tag: str, style: str, link: str | None = None) -> str:
+        colour = f"; font-weight: bold; color: {VERDICT_COLOURS[value]}" if value in VERDICT_COLOURS else ""
+        shown = html.escape(re.sub(r" (?!\()", NO_BREAK, value) if style == RIGHT and tag == "td" else value)
+        shown = f'<a href="#{link}" style="color: inherit">{shown}</a>' if link and colour else shown
+        return f'<{tag} style="{style}{colour}">{shown}</{tag}>'
+
+    def styles(column: pd.Series) -> tuple[str, str]:
+        """Of a column's heading and of its cells."""
+        longest = column.str.len().max()
+        if column.str.fullmatch(NUMBERS).all():
+            return RIGHT, RIGHT
+        if longest <= SHORT_WORDS:
+            return "text-align: left", "text-align: left; white-space: nowrap"
+        return f"text-align: left; min-width: {min(longest / 2, max(6, longest / 7), 14):.0f}em", "text-align: left"
+
+    heads, bodies = zip(*(styles(text.iloc[:, i]) for i in range(text.shape[1])))
+    lines = ["".join(cell(str(name), "th", style) for name, style in zip(text.columns, heads))]
+    for row, link in zip_longest(text.itertuples(index=False), anchors):
+        lines.append("".join(cell(value, "td", style, link) for value, style in zip(row, bodies)))
+    head, *body = (f"<tr>{line}</tr>" for line in lines)
+    title = "" if collapsed else CAPTION.format(html.escape(caption))
+    table = f'<div style="overflow-x: auto"><table>{title}<thead>{head}</thead><tbody>{"".join(body)}</tbody></table></div>'
     return f"<details><summary>{html.escape(caption)}</summary>{table}</details>" if collapsed else table
 
 
@@ -121,28 +165,29 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
     for claim in claims:
         cases = judged[claim.id]
         verdicts = list(cases["verdict"])
-        verdict = claim.overall(verdicts)
+        verdict = claim.verdict(cases)
         decisive = cases[(cases["verdict"] == "fails") | (verdict != "fails")]
         measured = decisive.dropna(subset="estimate").sort_values("estimate", kind="stable")
+        measured = measured[measured["seeds"] > 2] if (measured["seeds"] > 2).any() else measured  # of two seeds an interval tells nothing
         ends = format_summary(measured.iloc[[0, -1]], "estimate") if len(measured) else ["-"]
         ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)
         seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
         counts = [f"{word} {verdicts.count(word)}" for word in VERDICT_COLOURS if word in verdicts]
         rows.append({
-            "claim": claim.words, "source": claim.source, "verdict": verdict, "cases": ", ".join(counts) or "no runs yet",
-            "estimate": f"{' to '.join(ends)} ({claim.unit})", "seeds": " to ".join(map(str, seeds)),
+            "claim": claim.words, "verdict": verdict, "estimate": f"{' to '.join(ends)} ({claim.unit})",
+            "cases": ", ".join(counts) or NO_RUNS, "seeds": " to ".join(map(str, seeds)), "source": claim.source,
         })
     return pd.DataFrame(rows)
 
 
 def show_claims(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> None:
-    """Display the verdicts on all claims of a notebook, a row each (`claims_table`)."""
-    show_table(claims_table(claims, judged), CLAIMS_CAPTION, collapsed=False)
+    """Display the verdicts on all claims of a notebook, a row each (`claims_table`); a verdict leads to where the claim is displayed."""
+    claims = list(claims)
+    show_table(claims_table(claims, judged), CLAIMS_CAPTION, collapsed=False, anchors=[anchor(claim.id) for claim in claims])
 
 
 def show_claim(claim: Claim, rows: pd.DataFrame) -> None:
     """Display one claim case by case, under its words, its verdict and the rule that decides it."""
-    verdict = claim.overall(list(rows["verdict"]))
     shown = rows.assign(estimate=format_summary(rows, "estimate")).drop(columns=["low", "high"]).rename(columns={"estimate": claim.unit})
-    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict: {verdict}.** Rule: {claim.rule}."))
+    display(describe_verdict(claim, claim.verdict(rows)))
     show_table(shown, f"{claim.words}: case by case")

@@ -122,13 +122,13 @@ def tabulate_measure(runs: pd.DataFrame, value: str, ns: list[int] = SHOWN_N) ->
 
 
 def tabulate_cheapest(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
-    """The cheapest rho and n that reach each target, and the FLOPs of the tuple: a row a target, a column a network."""
-    columns = {}
+    """The cheapest rho and n that reach each target, and the FLOPs of the tuple: a row a network and target."""
+    rows = []
     for network, part in networks(runs).items():
         found, _ = sweet_spots.cheapest(part, targets(part, value), value)
-        cells = [f"ρ = {row.rho:g}, n = {row.n}: {report.format_count(2 * row.macs_live)}" for row in found.itertuples()]
-        columns[network] = pd.Series(cells, TARGETS[:len(cells)])
-    return pd.DataFrame(columns).rename_axis("target") if columns else pd.DataFrame()
+        for target, row in zip(TARGETS, found.itertuples()):
+            rows.append({"network": network, "target": target, "ρ": row.rho, "n": row.n, "FLOPs": report.format_count(2 * row.macs_live)})
+    return pd.DataFrame(rows)
 
 
 def describe_bias(runs: pd.DataFrame) -> str:
@@ -169,6 +169,11 @@ def tabulate_sweet_spots(runs: pd.DataFrame, value: str) -> pd.DataFrame:
 # ---- the claims
 
 
+def judged_networks(runs: pd.DataFrame, method: str = "baseline") -> dict[str, pd.DataFrame]:
+    """Those of the `networks` that have two seeds or more of a rho; of a single one nobody can tell what another seed would change."""
+    return {network: part for network, part in networks(runs, method).items() if part.groupby("rho")["seed"].nunique().max() > 1}
+
+
 def span(part: pd.DataFrame) -> dict:
     """What a claim's row says of runs of several rho and n: its n, and the least number of seeds of a rho."""
     ns = sorted(part["n"].unique())
@@ -187,21 +192,22 @@ def judge_sweet_spots(network: str, part: pd.DataFrame, value: str, at_an_end: s
 
 def claim_sweet_spot(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a network and n; the estimate is rho*. An end of the measured range decides nothing: rho* may lie beyond."""
-    rows = [judge_sweet_spots(network, part, "relative_information", "cannot tell") for network, part in networks(runs).items()]
+    rows = [judge_sweet_spots(network, part, "relative_information", "cannot tell") for network, part in judged_networks(runs).items()]
     return claim_rows(sum(rows, []))
 
 
 def claim_sweet_spot_flops(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a network and n; the estimate is the rho of most information per FLOP. The claim is about the measured range: an end fails."""
-    return claim_rows(sum((judge_sweet_spots(network, part, "gain_per_mflop", "fails") for network, part in networks(runs).items()), []))
+    rows = [judge_sweet_spots(network, part, "gain_per_mflop", "fails") for network, part in judged_networks(runs).items()]
+    return claim_rows(sum(rows, []))
 
 
 def claim_sweet_spot_methods(runs: pd.DataFrame) -> pd.DataFrame:
     """`claim_sweet_spot` of the other methods that average logits, on the baseline's networks; one row where there are too few rho."""
     rows = []
     for method in plots.METHODS[1:]:
-        found = networks(runs, method)
-        for network in networks(runs):
+        found = judged_networks(runs, method)
+        for network in judged_networks(runs):
             case = f"{network}, {plots.TITLES[method]}"
             if network in found:
                 rows += judge_sweet_spots(case, found[network], "relative_information", "cannot tell")
@@ -213,7 +219,7 @@ def claim_sweet_spot_methods(runs: pd.DataFrame) -> pd.DataFrame:
 def claim_cheapest(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a network and measure; the estimate is how many rho are the cheapest for one of the targets."""
     rows = []
-    for network, part in networks(runs).items():
+    for network, part in judged_networks(runs).items():
         for value in ("n_accuracy", "information_gain"):
             best, differ = sweet_spots.cheapest(part, targets(part, value), value)
             rows.append({"case": f"{network}, {plots.LABELS[value].partition(' (')[0]}, {len(best)} targets", **span(part),
@@ -224,7 +230,7 @@ def claim_cheapest(runs: pd.DataFrame) -> pd.DataFrame:
 def claim_rho_order(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a network; the estimate is Kendall's W of the orders of the rho by mean relative information over n."""
     rows = []
-    for network, part in networks(runs).items():
+    for network, part in judged_networks(runs).items():
         agreement = sweet_spots.kendalls_w(part, "relative_information")
         swapped = sweet_spots.rank_swaps(part, "relative_information")
         verdict = "holds" if agreement > 0.99 else "fails" if swapped else "cannot tell"
@@ -242,7 +248,7 @@ def halves(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def claim_accuracy_information(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a network and half of its rho; the estimate is the lesser of Pearson's and Spearman's correlation over runs and n."""
     rows = []
-    for network, part in networks(runs).items():
+    for network, part in judged_networks(runs).items():
         for name, half in halves(part).items():
             pair, row = half[["n_accuracy", "information_gain"]], {"case": f"{network}, {name}", **span(half), "verdict": "cannot tell"}
             if pair.nunique().min() > 1:
@@ -255,7 +261,7 @@ def claim_accuracy_information(runs: pd.DataFrame) -> pd.DataFrame:
 def claim_no_double_descent(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a network and measure; the estimate is at how many n a rho lies surely below one on either side (`sweet_spots.count_dips`)."""
     rows = []
-    for network, part in networks(runs).items():
+    for network, part in judged_networks(runs).items():
         for value in ("relative_information", "n_accuracy"):
             *_, means = intervals.sample_means(part, value)
             dips = sum(sweet_spots.count_dips(means[:, :, i]) > 0 for i in range(means.shape[2]))
@@ -265,7 +271,7 @@ def claim_no_double_descent(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 CLAIMS = [
-    Claim("sweet-spot", "sections 2 and 5.1, Figure 7", "relative information has its maximum at one ρ* for every n", "ρ*",
+    Claim("sweet-spot", "sections 2 and 5.1, Figure 7", "for every n relative information has its maximum at some ρ*", "ρ*",
           "holds at an n where ρ* lies inside the measured range of ρ in 97.5 % of the plausible means over seeds", claim_sweet_spot),
     Claim("sweet-spot-flops", "ours", "information per FLOP, too, has its maximum inside the measured range of ρ, for every n", "best ρ",
           "holds at an n where it lies inside in 97.5 % of the plausible means, fails where at an end in as many", claim_sweet_spot_flops),

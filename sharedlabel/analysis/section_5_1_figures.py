@@ -2,8 +2,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sharedlabel.analysis import plots, section_5_1
+from sharedlabel.analysis import intervals, plots, section_5_1
 
+CURVES = 6  # of rho in a figure
 COSTS = {"relative_information": "by n/ρ, the paper's cost", "gain_per_mflop": "by FLOPs"}
 LABELS = plots.LABELS | {  # no longer than the axes of a small panel
     "relative_information": "IG·ρ/n (bits)", "gain_per_mflop": "bits per MFLOP", "information_gain": "IG (bits)",
@@ -21,10 +22,16 @@ def draw_curves(ax, part: pd.DataFrame, styles: list[tuple], x: str, y: str, by:
     plots.fit_y_axis(ax)
 
 
+def few_rhos(found: pd.DataFrame) -> pd.DataFrame:
+    """The runs at few enough rho to be told apart: at all, if these are CURVES at most; else at whole ones and each network's largest."""
+    largest = found.groupby(intervals.CASE)["rho"].transform("max")
+    return found if found["rho"].nunique() <= CURVES else found[(found["rho"] % 1 == 0) | (found["rho"] == largest)]
+
+
 def draw_networks(runs: pd.DataFrame, x: str, y: str, by: str = "rho", along: str = "n") -> tuple[Figure | None, str]:
     """A panel a network: y against x (logarithmic), a curve for each `by`, a point for each `along`."""
     found = section_5_1.curve_runs(runs)
-    found = found[found["n"].isin(section_5_1.SHOWN_N)] if by == "n" else found
+    found = found[found["n"].isin(section_5_1.SHOWN_N)] if by == "n" else few_rhos(found)
     if found.empty:
         return None, ""
     cases, long = plots.cases(found), LABELS | plots.LABELS
@@ -39,7 +46,8 @@ def draw_networks(runs: pd.DataFrame, x: str, y: str, by: str = "rho", along: st
             ax.minorticks_off()
         for value, curve in part.groupby([by, along])[y].mean().unstack().iloc[[0, -1]].iterrows():
             text.append(f"{plots.case_title(case)}, {LABELS[by]} = {value:g}: from {curve.iloc[0]:.3g} on the left to {curve.iloc[-1]:.3g}")
-    plots.legend_below(figure, LABELS[by] if by == "rho" else by)
+    some = " (some; all are in the tables)" if found["rho"].nunique() < runs["rho"].nunique() else ""
+    plots.legend_below(figure, LABELS[by] + some if by == "rho" else by)
     return figure, ". ".join(text) + "."
 
 
@@ -60,7 +68,7 @@ def draw_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> tuple[Figure | No
     if not parts:
         return None, ""
     panels = [(part, value) for part in parts for value in COSTS]
-    figure, axes = plots.compact_grid([plots.cases(part)[0] for part, _ in panels], size=(3.4, 3.0), apart=2)
+    figure, axes = plots.compact_grid([plots.cases(part)[0] for part, _ in panels], size=(3.4, 3.3), apart=2)
     styles = plots.curve_styles(pd.concat(parts), "n")
     for ax, (part, value) in zip(axes, panels):
         ax.set(yscale="log", title=f"{ax.get_title()}\n{COSTS[value]}")
@@ -84,20 +92,17 @@ def describe_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> str:
 
 
 def draw_correlation(runs: pd.DataFrame) -> tuple[Figure | None, str]:
-    """A row of two panels a network: information gain against n-accuracy, a point a run and n, at the lower and the upper rho."""
-    panels = [(network, *half) for network, part in section_5_1.networks(runs).items() for half in section_5_1.halves(part).items()]
+    """A row of two panels a judged network: information gain against n-accuracy, a point a run and n, at the lower and the upper rho."""
+    panels = [(network, *half) for network, part in section_5_1.judged_networks(runs).items() for half in section_5_1.halves(part).items()]
     if not panels:
         return None, ""
     figure, axes = plots.compact_grid([plots.cases(half)[0] for *_, half in panels], apart=2)
-    styles = plots.curve_styles(section_5_1.curve_runs(runs), "rho")
     for ax, (network, name, half) in zip(axes, panels):
-        for rho, colour, marker, label in styles:
-            own = half[half["rho"] == rho]
-            if len(own):
-                points = own["n_accuracy"], own["information_gain"]
-                ax.scatter(*points, s=16, color=colour, marker=marker, alpha=0.7, linewidth=0, label=label)
+        for (rho, own), colour, marker in zip(half.groupby("rho"), plots.PALETTE, plots.MARKERS):
+            points = own["n_accuracy"], own["information_gain"]
+            ax.scatter(*points, s=22, color=colour, marker=marker, alpha=0.6, linewidth=0, label=f"ρ = {rho:g}")
         ax.set(title=f"{network}, {name.partition(' (')[0]}", xlabel=LABELS["n_accuracy"], ylabel=LABELS["information_gain"])
-    plots.legend_below(figure, "ρ")
+        ax.legend(loc="lower right", markerscale=1.4, handletextpad=0.1)
     rows = section_5_1.claim_accuracy_information(runs).dropna(subset="estimate")
     text = "Information gain against n-accuracy, a point a run and n; the lesser of Pearson's and Spearman's correlation is "
     return figure, text + "; ".join(f"{row.estimate:.2f} for {row.case}" for row in rows.itertuples()) + "."

@@ -42,6 +42,15 @@ def finish(figure, axes: list, x: str, ylabel: str, xscale: str = "log") -> None
     figure.legend(curves.values(), curves, loc="outside upper center", ncols=3, frameon=False)
 
 
+def share_y(axes: list) -> None:
+    """One scale for all panels, fitted to their curves."""
+    heights = [height for ax in axes for line in ax.get_lines() for height in line.get_ydata() if height == height]
+    for ax in axes:
+        margin = 0.05 * (max(heights) - min(heights))
+        ax.set_ylim(min(heights) - margin, max(heights) + margin)
+        ax.label_outer()
+
+
 def differences(runs: pd.DataFrame):
     """How far balanced and freeze-and-retrain are above the baseline, against n, a panel a network."""
     pairs = section_5_2.compare_all(runs)
@@ -49,8 +58,8 @@ def differences(runs: pd.DataFrame):
     for ax, network in zip(axes, plots.cases(pairs, ROW)):
         plots.curves(ax, plots.select_case(pairs, network), "n", "difference", by="method", along="n")
         ax.axhline(0, color=plots.COLOURS["baseline"], linewidth=1.4, label="baseline")
-        plots.fit_y_axis(ax)
     if figure:
+        share_y(axes)
         finish(figure, axes, "n", "above the baseline (points)")
     return figure
 
@@ -163,12 +172,13 @@ def restless(curves: pd.DataFrame, seeds: int = 3):
 
 
 def progress(compared: pd.DataFrame):
-    """How far our mean n-accuracy is from the paper's number after every epoch (`compare_epochs`), a panel a network."""
+    """Our mean n-accuracy minus the paper's after every epoch (`compare_epochs`), at the least and the largest n, a panel a network."""
     networks = [network for network in plots.cases(compared, ROW) if network in section_5_2.paper_networks()]
     figure, axes = network_panels(networks)
-    dashes = dict(zip(sorted(set(compared["n"])), itertools.cycle(["-", "--", ":"])))
+    dashes = dict(zip(sorted(set(compared["n"])), itertools.cycle(["-", ":", "--"])))
     for ax, network in zip(axes, networks):
-        for (method, n), line in plots.select_case(compared, network).groupby(["method", "n"]):
+        ends = plots.select_case(compared, network)[lambda table: table["n"].isin([compared["n"].min(), compared["n"].max()])]
+        for (method, n), line in ends.groupby(["method", "n"]):
             look = {"color": plots.COLOURS[method], "linewidth": 1.6, "label": f"{method}, n = {n}"}
             ax.plot(line["epoch"], line["difference"].astype(float), dashes[n], **look)
         ax.axhline(0, color="0.3", linewidth=1)

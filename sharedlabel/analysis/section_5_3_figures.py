@@ -38,10 +38,10 @@ def architecture() -> plt.Figure:
     return figure
 
 
-def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict | None = None, ylabel: str = ""):
+def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict | None = None, ylabel: str = "", bars: bool = False):
     """A panel a (data set, network, rho, head rho): y against x, a curve for each `by`; one legend above all. Returns figure and axes.
 
-    labels: words for the legend by the value of `by`; ylabel: instead of `plots.LABELS`'.
+    labels: words for the legend by the value of `by`; ylabel: instead of `plots.LABELS`'; bars: as in `plots.curves`.
     """
     drawn = plots.cases(table, PANEL)
     if not drawn:
@@ -50,7 +50,7 @@ def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict |
     figure.set_figheight(figure.get_figheight() + 0.7)  # for the legend
     for ax, case in zip(axes, drawn):
         own = plots.select_case(table, case)
-        plots.curves(ax, own, x, y, by, along="n")
+        plots.curves(ax, own, x, y, by, along="n", bars=bars)
         ax.set(xscale="log", xlabel="", ylabel=(ylabel or plots.LABELS[y]) if ax.get_subplotspec().is_first_col() else "")
         if x == "n":
             ticks = [n for n in (1, 2, 5, 15, 40) if n >= own["n"].min()]
@@ -101,7 +101,8 @@ def lstm_minus_controls(runs: Runs):
     """The CNN-LSTM minus each of its controls, by panel, in pairs by seed; above zero sharing pays."""
     pairs = [pairs_at(part, f"lstm_{cnn}", controls_of(cnn), heads=True)
              for _, part in each_panel(random_tuples(runs)) for cnn in CNNS]
-    figure, axes = in_panels(concat(pairs, runs.panels.assign(difference=0.0)), "difference", "variant", ylabel="CNN-LSTM minus (points)")
+    found = concat(pairs, runs.panels.assign(difference=0.0))
+    figure, axes = in_panels(found, "difference", "variant", ylabel="CNN-LSTM minus (points)", bars=True)
     for ax in axes:
         ax.axhline(0, color="0.4", linewidth=1)
         plots.fit_y_axis(ax, bands=True)
@@ -147,16 +148,19 @@ def spending(runs: Runs) -> dict[tuple, plt.Figure]:
         part = table[table["case"] == row]
         if part.loc[part["series"].isin(AVERAGED), "at"].nunique() < 2:
             continue
-        figure, axes = plt.subplots(2, 2, figsize=(7.2, 6.2), layout="constrained", sharex="col", sharey=True)
+        figure, axes = plt.subplots(2, 2, figsize=(7.2, 6.2), layout="constrained", sharex="col", sharey="row")
         for line, n in zip(axes, SPENT_N):
+            at_n = part[part["n"] == n]
+            most = min(100, at_n["high"].fillna(at_n["mean"]).max())
             for ax, (cost, label) in zip(line, COSTS.items()):
                 for name, look in SERIES.items():
-                    own = part[(part["series"] == name) & (part["n"] == n)].sort_values("at")
+                    own = at_n[at_n["series"] == name].sort_values("at")
                     if len(own):
                         ax.errorbar(own[cost], own["mean"], own["high"] - own["mean"], label=plots.TITLES.get(name, name), markersize=6,
                                     linewidth=1.4, elinewidth=0.8, **look)
-                ax.set(xscale="log", ylim=(0, 102), xlabel=label if n == SPENT_N[-1] else "")
-                ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 3) if part[cost].max() < 30 * part[cost].min() else (1,)))
+                ax.set(xscale="log", ylim=(0, 1.03 * most), xlabel=label if n == SPENT_N[-1] else "")
+                span = part[cost].max() / part[cost].min()
+                ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if span < 30 else (1, 3) if span < 300 else (1,)))
                 ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
                 ax.xaxis.set_minor_formatter("")
             line[0].set_ylabel(f"n-accuracy (%), n = {n}")

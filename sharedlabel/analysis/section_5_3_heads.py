@@ -3,9 +3,9 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel import ROOT
-from sharedlabel.analysis import comparisons, intervals, plots
+from sharedlabel.analysis import comparisons, intervals, plots, tables
 from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL, ROW
-from sharedlabel.analysis.section_5_3_runs import WITH_HEAD, Runs, at_defaults, concat, each_panel, random_tuples
+from sharedlabel.analysis.section_5_3_runs import WITH_HEAD, Runs, at_defaults, at_own_n, concat, each_panel, random_tuples
 from sharedlabel.runs import checkpoints, parameters
 
 PARTS = {"embed.weight": "embedding", "lstm.weight_ih_l0": "gates", "lstm.weight_hh_l0": "recurrent", "lstm.bias_ih_l0": "gates' biases",
@@ -100,3 +100,20 @@ def higher_rate(runs: Runs) -> pd.DataFrame:
     found = pairs.groupby([*PANEL, "n", "head_learning_rate"])
     means = found[["per_cent", "epochs", "per_cent_at_default", "epochs_at_default"]].mean()
     return means.assign(seeds=found["seed"].nunique()).reset_index().rename(columns={"head_learning_rate": "rate"})
+
+
+def other_minus_usual(runs: Runs, setting: str) -> pd.DataFrame:
+    """CNN-LSTMs that differ from the usual ones in one parameter, minus those, in pairs by seed, random tuples.
+
+    Columns PANEL, `variant`, `value` (the parameter's), n, `mean`, `low`, `high`, `seeds`.
+    """
+    table = runs.measured[(runs.measured["pruner"] == "synflow") & (runs.measured["protocol"] == "random")]
+    table = at_own_n(at_defaults(table[table["method"] == "cnn_lstm"], (setting,)))
+    matched, found = [name for name in [*MATCHED, *HEAD_MATCHED] if name != setting], []
+    for variant, own in table.groupby("variant"):
+        usual = own[setting] == tables.usual_values(own, setting)
+        for value in sorted(own.loc[~usual, setting].unique()):
+            sides = own.assign(side=np.where(usual, "usual", np.where(own[setting] == value, "other", "neither")))
+            pairs = comparisons.paired_differences(sides, "other", "usual", "per_cent", by="side", matched=matched)
+            found.append(intervals.summary(pairs, "difference", [*PANEL, "n"]).assign(variant=variant, value=value))
+    return concat(found, pd.DataFrame(columns=[*PANEL, "n", "mean", "low", "high", "seeds", "variant", "value"]))

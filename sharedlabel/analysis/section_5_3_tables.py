@@ -1,15 +1,15 @@
 """Section 5.3: its comparisons as the tables that the notebook shows: a column an n, an estimate with half its 95 % interval in a cell."""
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from sharedlabel.analysis import plots, report
 from sharedlabel.analysis import section_5_3 as section
+from sharedlabel.analysis import section_5_3_heads as heads
 from sharedlabel.analysis import section_5_3_table_2 as table_2
 from sharedlabel.analysis.comparisons import judge_all
 from sharedlabel.analysis.intervals import CASE, PANEL, ROW, summary
-from sharedlabel.analysis.report import VERDICT_COLOURS, format_count, format_estimate, format_summary
+from sharedlabel.analysis.report import format_count, format_estimate, format_summary
 from sharedlabel.analysis.section_5_3_equal_cost import COSTS, spending_means
-from sharedlabel.analysis.section_5_3_heads import PART_NAMES, higher_rate, live_weights, sweep_curves
 from sharedlabel.analysis.section_5_3_pruners import orders, runs_under
 from sharedlabel.analysis.section_5_3_runs import (
     NAMES,
@@ -88,9 +88,7 @@ def opponents(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
 def show_verdict(claim_id: str, judged: dict[str, pd.DataFrame]) -> None:
     """Display a claim's words, its verdict and the rule that decides it; judged: the cases of every claim by its id."""
     claim = next(claim for claim in section.CLAIMS if claim.id == claim_id)
-    verdict = claim.overall(list(judged[claim_id]["verdict"]))
-    word = f'<b style="color: {VERDICT_COLOURS[verdict]}">{verdict}</b>'
-    display(Markdown(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** {word}. **Rule:** {claim.rule}."))
+    display(report.describe_verdict(claim, claim.verdict(judged[claim_id])))
 
 
 def costs_of_lstm(runs: Runs) -> pd.DataFrame:
@@ -165,7 +163,7 @@ def heads_minus_averaged(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
 def sweep(table: pd.DataFrame, minus: bool = False) -> pd.DataFrame:
     """`section_5_3_heads.head_sweep` as a table, a column a rho of the head: n-accuracy in per cent, or the CNN-LSTM minus each control."""
     value = "difference" if minus else "per_cent"
-    found = summary(sweep_curves(table, minus), value, [*ROW, "n", "variant", "head_rho"])
+    found = summary(heads.sweep_curves(table, minus), value, [*ROW, "n", "variant", "head_rho"])
     cells = found.assign(row=titles(found, ROW), method=found["variant"].map(NAMES), cell=format_summary(found))
     wide = cells.pivot_table(index=["row", "n", "method"], columns="head_rho", values="cell", aggfunc="first", sort=False)
     return wide.rename(columns="{:g}".format).rename_axis(columns=None)
@@ -263,10 +261,10 @@ def pruned_less(runs: Runs) -> pd.DataFrame:
 
 def left_of_heads(runs: Runs) -> pd.DataFrame:
     """`section_5_3_heads.live_weights` of the CNN-LSTM and the head alone, per image, on the balanced CNN, as a table."""
-    found = in_order(live_weights(runs))
+    found = in_order(heads.live_weights(runs))
     found = found[found["variant"].isin(["lstm_balanced", "head_per_image_balanced"])]
     method = [f"{NAMES[variant]}, n = {n}".replace(" on balanced CNN", "") for variant, n in zip(found["variant"], found["train_n"])]
-    return pd.DataFrame({"panel": titles(found), "head": method, **{name: found[name].map("{:,.0f}".format) for name in PART_NAMES}})
+    return pd.DataFrame({"panel": titles(found), "head": method, **{name: found[name].map("{:,.0f}".format) for name in heads.PART_NAMES}})
 
 
 def spending(runs: Runs) -> pd.DataFrame:
@@ -287,10 +285,18 @@ def equal_cost_in_brief(found: pd.DataFrame) -> pd.DataFrame:
 
 def at_a_higher_rate(runs: Runs) -> pd.DataFrame:
     """`section_5_3_heads.higher_rate` as a table."""
-    found = higher_rate(runs)
+    found = heads.higher_rate(runs)
     default = parameters.default("head_learning_rate")
     return pd.DataFrame({
         "panel": titles(found), "n": found["n"], "learning rate": found["rate"].map("{:g}".format), "n-accuracy, %": found["per_cent"],
         "epochs": found["epochs"], f"at {default:g}, %": found["per_cent_at_default"], "epochs ": found["epochs_at_default"],
         "seeds": found["seeds"],
     })
+
+
+def other_minus_usual(runs: Runs, setting: str) -> pd.DataFrame:
+    """`section_5_3_heads.other_minus_usual` as a table."""
+    found = in_order(heads.other_minus_usual(runs, setting))
+    cnns = list(found["variant"].str.removeprefix("lstm_"))
+    values = ["n" if value == n else f"{value:.0f}" for value, n in zip(found["value"], found["n"])]
+    return by_n(found, {"panel": titles(found), "CNN": cnns, setting: values})

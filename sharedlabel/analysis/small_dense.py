@@ -22,7 +22,8 @@ LEAST_SEEDS = 3  # that a configuration needs
 TARGETS = [30.0, 50.0, 70.0, 90.0, 98.0]  # n-accuracies at which costs are compared
 DENSE_MODELS = choices.MODELS | choices.SMALL_MODELS
 SMALL_IMAGE = ("linear", "lda", "mlp")  # models that are not one of the paper's
-OPTIONAL = ["width", "pool", "cnn_method", "train_n", "architecture", "readout", "hidden_units", "embedding", "head_rho", "check"]
+OPTIONAL = ["width", "pool", "cnn_method", "train_n", "architecture", "readout", "hidden_units", "embedding", "head_rho", "check",
+            "set_head"]
 
 
 def select_runs(results: str | Path = "results") -> pd.DataFrame:
@@ -63,6 +64,8 @@ def describe(run: pd.Series) -> str:
     if run["method"] == "readout":
         units = f" {run['hidden_units']:g}" if run["readout"] == "mlp" else ""
         words += [choices.READOUTS[run["readout"]] + units + (" of features" if run["embedding"] == "features" else "")]
+    if run["method"] == "set_head":
+        words += [choices.SET_HEADS[run["set_head"]] + (" alone" if run["train_n"] == 1 else "")]
     heads = {"head_control": "head alone", "cnn_lstm": "LSTM head", "graph": "graph"}
     words += [heads[run["method"]]] if run["method"] in heads else []
     words += [f"head ρ = {run['head_rho']:g}"] if run["method"] in heads and run["head_rho"] > 0 else []

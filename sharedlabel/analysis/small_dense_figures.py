@@ -2,10 +2,12 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Patch
 
 from sharedlabel.analysis import plots, small_dense
 
 DENSE, PRUNED = plots.PALETTE[0], plots.PALETTE[1]
+BROWN = tuple(0.7 * part for part in PRUNED)  # dark enough for words
 KINDS = {True: ("small dense", DENSE, "o"), False: ("pruned before training", PRUNED, "^")}
 ARROW_AT = (90, 70, 50, 30)  # n-accuracies at which a cost factor is written, the first that both fronts reach
 
@@ -15,7 +17,7 @@ def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
     own = small_dense.select(found, dataset=dataset)
     if own["dense"].nunique() < 2:
         return None, ""
-    figure, axes = plt.subplots(2, 2, figsize=(9.2, 6.6), layout="constrained", sharex=True)
+    figure, axes = plt.subplots(2, 2, figsize=(6.8, 6), dpi=120, layout="constrained", sharex=True, sharey=True)
     told = []
     for ax, n in zip(axes.flat, small_dense.SHOWN_N):
         part = small_dense.select(own, n=n)
@@ -27,11 +29,15 @@ def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
             costs, heights = [*lines[kind][cost], 1.5 * part[cost].max()], [*lines[kind]["mean"], lines[kind]["mean"].max()]
             ax.step(costs, heights, where="post", color=colour, linewidth=2)
             ax.plot(lines[kind][cost], lines[kind]["mean"], marker, color=colour, markersize=6, linestyle="", label=label)
-        told += [f"n = {n}: {words}" for words in draw_factor(ax, part, cost)]
+        told += [f"at n = {n} {words}" for words in draw_factor(ax, part, cost)]
         ax.set(title=f"n = {n}", xscale="log", ylim=(0, 103))
     figure.supxlabel(small_dense.COSTS[cost], fontsize=12)
     figure.supylabel("n-accuracy (%)", fontsize=12)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    handles += [Patch(color=colour, alpha=0.25, linewidth=0) for _, colour, _ in KINDS.values()]
+    labels += [f"{label} names more" for label in ("small dense", "pruned")]
+    title = f"{plots.TITLES[dataset]}: lines are the best for the cost"
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, title=title, title_fontsize="medium")
     return figure, (
         f"n-accuracy against {small_dense.COSTS[cost]} on {plots.TITLES[dataset]}, four panels for n = 1, 5, 25 and 80, with the fronts of "
         f"pruned and of small dense networks. Of the cheapest that reach one accuracy, {'; '.join(told) or 'none can be compared'}."
@@ -52,16 +58,18 @@ def draw_area(ax, lines: dict[bool, pd.DataFrame], cost: str) -> None:
 
 
 def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
-    """An arrow from the pruned to the dense front at one accuracy that both reach, with the factor of their costs; it in words."""
+    """An arrow between the fronts at one accuracy that both reach, and in a corner which is cheaper by what factor; it in words."""
     for accuracy in ARROW_AT:
         pruned, dense = (small_dense.cheapest(part[part["dense"] == kind], cost, accuracy) for kind in (False, True))
         if pruned is not None and dense is not None:
             factor = pruned[cost] / dense[cost]
-            arrow = {"arrowstyle": "->", "color": "0.15", "linewidth": 1.5}
+            cheaper, times = ("small dense", factor) if factor >= 1 else ("pruned", 1 / factor)
+            words = f"at {accuracy} %: {cheaper}\n{times:.2g} × cheaper" if times >= 1.05 else f"at {accuracy} %:\nequally dear"
+            arrow = {"arrowstyle": "<->", "color": "0.15", "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
             ax.annotate("", (dense[cost], accuracy), (pruned[cost], accuracy), arrowprops=arrow)
-            words = f"{factor:.2g} × cheaper" if factor >= 1 else f"{1 / factor:.2g} × dearer"
-            ax.annotate(words, (1.3 * max(pruned[cost], dense[cost]), accuracy), ha="left", va="center")
-            return [f"the dense one is {words} at {accuracy} per cent"]
+            ax.text(0.97, 0.05, words, transform=ax.transAxes, ha="right", va="bottom", color=DENSE if factor >= 1 else BROWN,
+                    bbox={"color": "white", "alpha": 0.85})
+            return [words.replace("\n", " ")]
     return []
 
 
@@ -71,7 +79,7 @@ def draw_factors(found: pd.DataFrame, cost: str):
     datasets = sorted(both.index[both == 2], key=plots.place_of)
     if not datasets:
         return None, ""
-    figure, axes = plt.subplots(1, len(datasets), figsize=(3.4 * len(datasets), 4), layout="constrained", sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(datasets), figsize=(6.8, 3.8), dpi=120, layout="constrained", sharey=True, squeeze=False)
     targets = list(range(5, 100))
     factors = small_dense.equal_accuracy(found, cost, targets)
     for ax, dataset in zip(axes[0], datasets):
@@ -80,15 +88,16 @@ def draw_factors(found: pd.DataFrame, cost: str):
             own = own[np.isfinite(own["factor"]) & (own["factor"] > 0)]
             ax.plot(own["target"], own["factor"], color=colour, linewidth=2, label=f"n = {n}")
         ax.axhline(1, color="0.2", linewidth=1)
-        ax.set(title=plots.TITLES[dataset], yscale="log", xlim=(0, 100), xlabel="n-accuracy reached (%)")
+        ax.set(title=plots.TITLES[dataset], yscale="log", xlim=(0, 100), xticks=(20, 50, 80))
     low, high = axes[0, 0].get_ylim()
     axes[0, 0].set(ylim=(min(low, 0.3), max(high, 3)), ylabel=f"{small_dense.COSTS[cost]}:\npruned / dense")
     for ax in axes[0]:
         ax.axhspan(1, ax.get_ylim()[1], color=DENSE, alpha=0.08, linewidth=0)
         ax.axhspan(ax.get_ylim()[0], 1, color=PRUNED, alpha=0.08, linewidth=0)
     axes[0, 0].text(3, axes[0, 0].get_ylim()[1] / 1.3, "dense is cheaper", color=DENSE, va="top", fontweight="bold")
-    axes[0, 0].text(3, axes[0, 0].get_ylim()[0] * 1.2, "pruned is cheaper", color=PRUNED, va="bottom", fontweight="bold")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    axes[0, 0].text(3, axes[0, 0].get_ylim()[0] * 1.2, "pruned is cheaper", color=BROWN, va="bottom", fontweight="bold")
+    figure.supxlabel("n-accuracy reached (%)", fontsize=12)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     shown = factors[np.isfinite(factors["factor"]) & (factors["factor"] > 0)]
     return figure, (
         f"{small_dense.COSTS[cost]} of the cheapest pruned network over that of the cheapest dense one, against the n-accuracy that both "

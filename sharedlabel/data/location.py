@@ -2,11 +2,14 @@
 import os
 from pathlib import Path
 
-from sharedlabel import ROOT
+from sharedlabel import ROOT, folders
 
 
 class DataError(RuntimeError):
-    """A data set is missing or damaged; the message says which files belong where."""
+    """A data set or an image is missing or damaged; the message, one line whatever files are called, says which belong where."""
+
+    def __init__(self, message: str):
+        super().__init__(folders.UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], message))
 
 
 def root() -> Path:

@@ -4,16 +4,17 @@ Files are decoded by Pillow as the formats that are asked for and nothing else, 
 Ghostscript make pixels.
 """
 import io
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from sharedlabel.data.location import DataError
-from sharedlabel.folders import FORMATS, SUFFIXES
+from sharedlabel.folders import FORMATS, MOST_BYTES, SUFFIXES
 
 __all__ = ["SMALLEST", "SUFFIXES", "UnreadableImage", "decode", "from_picture", "read_file", "resized", "square"]
 
@@ -38,12 +39,21 @@ def decode(content: bytes, formats: tuple[str, ...], prepare: Callable[[Image.Im
             return np.array(prepare(check(image)))
     except (UnreadableImage, DataError):
         raise
-    except Exception as error:  # decoders raise errors of many kinds on a damaged file
-        raise UnreadableImage(" ".join(str(error).split())[:200] or type(error).__name__) from error
+    except UnidentifiedImageError:  # which names a buffer
+        raise UnreadableImage(f"cannot identify image file; it is none of {', '.join(formats)}") from None
+    except Exception as error:
+        raise damaged(error) from error
+
+
+def damaged(error: Exception) -> UnreadableImage:
+    """What a decoder says of a damaged file, in a line: it raises errors of many kinds."""
+    return UnreadableImage(" ".join(str(error).split())[:200] or type(error).__name__)
 
 
 def check(image: Image.Image) -> Image.Image:
-    """The image, if it has no more than MOST_PIXELS and 8 bits; else UnreadableImage."""
+    """The image, if it has pixels, no more than MOST_PIXELS, and 8 bits; else UnreadableImage."""
+    if not image.width * image.height:
+        raise UnreadableImage("it has no pixels")
     if image.width * image.height > MOST_PIXELS:
         raise UnreadableImage(f"it has {image.width} x {image.height} pixels, more than {MOST_PIXELS}")
     if image.mode in DEEP:
@@ -54,16 +64,24 @@ def check(image: Image.Image) -> Image.Image:
 def read_file(file: str | Path, shape: tuple[int, int, int]) -> Tensor:
     """The picture in a file as uint8 of `shape` (C, H, W), as `from_picture`; DataError, which names the file, where it cannot be read."""
     try:
+        found = Path(file).stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+            raise DataError(f"{file} is no file of at most {MOST_BYTES} bytes")
         return as_tensor(decode(Path(file).read_bytes(), FORMATS, lambda image: squeezed(image, shape[1:], MODES[shape[0]])))
     except FileNotFoundError:
         raise DataError(f"{file}: there is no such file") from None
-    except (OSError, UnreadableImage) as error:
+    except (OSError, ValueError) as error:  # ValueError: an UnreadableImage, or a path that no file can have
         raise DataError(f"{file} cannot be read as {', '.join(FORMATS)}: {error}") from error
 
 
 def from_picture(picture: Image.Image, shape: tuple[int, int, int]) -> Tensor:
-    """A Pillow image as uint8 of `shape` (C, H, W): upright, grey or RGB, and squeezed into H x W. UnreadableImage as in `check`."""
-    return as_tensor(np.array(squeezed(check(picture), shape[1:], MODES[shape[0]])))
+    """A Pillow image as uint8 of `shape` (C, H, W): upright, grey or RGB, and squeezed into H x W. UnreadableImage as in `decode`."""
+    try:
+        return as_tensor(np.array(squeezed(check(picture), shape[1:], MODES[shape[0]])))
+    except UnreadableImage:
+        raise
+    except Exception as error:  # a file's picture may be decoded only now
+        raise damaged(error) from error
 
 
 def square(image: Image.Image, side: int) -> Image.Image:
@@ -80,7 +98,9 @@ def squeezed(image: Image.Image, size: tuple[int, int], mode: str) -> Image.Imag
 
     height, width = size
     image.draft(None, (2 * width, 2 * height))
-    return resized(ImageOps.exif_transpose(image).convert(mode), size)
+    image = ImageOps.exif_transpose(image)  # a copy
+    image.info.pop("transparency", None)  # which is dropped; `convert` would warn of it in every image
+    return resized(image.convert(mode), size)
 
 
 def resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from sharedlabel import live, predictors
+from sharedlabel import heads, live, predictors
 from sharedlabel.inference import networks
 from sharedlabel.live import lstm, maps, terms
 from sharedlabel.live.graph import WEIGHTED, Step
@@ -106,6 +106,13 @@ def _(module: nn.Linear, graph: Graph, x: str) -> str:
 @of_images.register
 def _(module: nn.ReLU, graph: Graph, x: str) -> str:
     return graph.add("Relu", x)
+
+
+@of_images.register
+def _(module: heads.GatedScore, graph: Graph, x: str) -> str:
+    gate = graph.add("Sigmoid", of_images(module.gate, graph, x))
+    gated = graph.add("Mul", graph.add("Tanh", of_images(module.value, graph, x)), gate)
+    return graph.add("Concat", x, of_images(module.score, graph, gated), axis=1)
 
 
 @of_images.register
@@ -223,7 +230,7 @@ def mean(graph: Graph, rows: str) -> str:
 
 
 @of_tuple.register
-def _(module: networks.Mean, graph: Graph, rows: str) -> str:
+def _(module: heads.Mean, graph: Graph, rows: str) -> str:
     return mean(graph, rows)
 
 
@@ -253,6 +260,19 @@ def _(module: predictors.UnifiedCNNLSTM, graph: Graph, rows: str) -> str:
 @of_tuple.register
 def _(module: predictors.IndependentHead, graph: Graph, rows: str) -> str:
     return of_head(module.head, graph, graph.gather(of_images(module.cnn, graph, rows), module.columns), axis=0)
+
+
+@of_tuple.register
+def _(module: heads.MeanPooling, graph: Graph, rows: str) -> str:
+    return of_images(module.rho, graph, mean(graph, rows))
+
+
+@of_tuple.register
+def _(module: heads.AttentionPooling, graph: Graph, rows: str) -> str:
+    units = module.rho[0].in_features
+    weights = graph.add("Softmax", graph.gather(rows, torch.tensor([units])), axis=0)
+    weighted_rows = graph.add("Mul", weights, graph.gather(rows, torch.arange(units)))
+    return of_images(module.rho, graph, graph.add("ReduceSum", weighted_rows, graph.constant(np.array([0]))))
 
 
 def of_head(head: lstm.LiveHead, graph: Graph, rows: str, axis: int) -> str:

@@ -1,4 +1,5 @@
 """Whatever somebody has for images -> the pixels of one tuple."""
+import os.path
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sharedlabel import folders
 from sharedlabel.data import pictures
 from sharedlabel.data.facts import Facts
 from sharedlabel.data.location import DataError
@@ -15,7 +17,7 @@ from sharedlabel.data.location import DataError
 def as_pixels(images, facts: Facts) -> Tensor:
     """One tuple's images as uint8 [n, C, H, W]; what `images` may be, and the errors, are said in `Predictor.predict`."""
     if isinstance(images, (str, Path)):
-        images = files_in(Path(images)) if Path(images).is_dir() else [images]
+        images = files_in(Path(images)) if os.path.isdir(images) else [images]
     elif isinstance(images, Image.Image):
         images = [images]
     elif not isinstance(images, Iterable):
@@ -27,14 +29,32 @@ def as_pixels(images, facts: Facts) -> Tensor:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The images in a folder by name, without hidden files; DataError, which names it, on another kind of file, and where there is none."""
-    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    """The images in a folder by name, without what is hidden or file managers leave; DataError, which names it, on another kind of file,
+    and where there is none.
+    """
+    files = sorted(file for file in folder.iterdir() if not folders.ignored(file.name))
     other = next((file for file in files if not file.is_file() or file.suffix.lower() not in pictures.SUFFIXES), None)
     if other is not None:
         raise DataError(f"{other} is no image; a group's folder holds nothing but {', '.join(pictures.SUFFIXES)}, and hidden files")
     if not files:
         raise DataError(f"{folder} holds no image")
     return files
+
+
+def groups_in(folder: Path) -> list[Path]:
+    """The sub-folders of a folder by name, without hidden ones; DataError, which names it, on an image beside them, and where there
+    is none.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; a folder with a sub-folder for each group is wanted")
+    found = sorted(each for each in folder.iterdir() if not folders.ignored(each.name))
+    groups, loose = [each for each in found if each.is_dir()], [each for each in found if each.suffix.lower() in pictures.SUFFIXES]
+    loose = [each for each in loose if not each.is_dir()]
+    if not groups:
+        raise DataError(f"{folder} has no sub-folder; it wants one for each group of images (`predict` takes one group)")
+    if loose:
+        raise DataError(f"{loose[0]} is in no sub-folder, so it is of no group")
+    return groups
 
 
 def as_image(image, facts: Facts, number: int) -> Tensor:

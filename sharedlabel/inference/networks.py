@@ -38,13 +38,6 @@ class Columns(nn.Module):
         return x[:, self.columns]
 
 
-class Mean(nn.Module):
-    """Rows [T, n, l] -> [T, l]."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean(1)
-
-
 class Embedder(nn.Module):
     """What a frozen CNN gives a head: images [N, C * H * W] -> rows [N, d + 1] of embedding and confidence (`embeddings.compute`).
 
@@ -98,7 +91,7 @@ def build(file: Path, params: dict, facts: Facts) -> Stages:
     """
     builders = {
         "baseline": averaging, "balanced": averaging, "freeze_retrain": averaging, "readout": readout, "cnn_lstm": head,
-        "head_control": head, "graph": graph, "small_dense": pooling, "sanity_check": averaging,
+        "head_control": head, "set_head": set_head, "graph": graph, "small_dense": pooling, "sanity_check": averaging,
     }
     if params["method"] not in builders:
         raise ValueError(f"{file}: networks of method {params['method']} cannot be loaded yet; allowed: {', '.join(builders)}")
@@ -132,7 +125,7 @@ def on_images(cnn: live.LiveNetwork) -> nn.Sequential:
 
 def averaging(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     """Baseline, balanced, freeze-and-retrain: logits of each image, and their mean."""
-    return Stages(on_images(restore_cnn(params, facts, tensors)[1]), Mean())
+    return Stages(on_images(restore_cnn(params, facts, tensors)[1]), heads.Mean())
 
 
 def pooling(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
@@ -147,18 +140,18 @@ def readout(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     """A readout of each image's embedding, and the mean of its outputs."""
     cnn, state = restore_cnn(params, facts, part(tensors, "cnn."))[1], part(tensors, "readout.")
     if not state:
-        return Stages(on_images(cnn), Mean())
+        return Stages(on_images(cnn), heads.Mean())
     columns = state.pop("columns").long()
     reader = readouts.build(params["readout"], len(columns), len(facts.classes), params["hidden_units"])
     reader.load_state_dict(state)
     cnn = live.freeze(cnn, 1)[0] if params["embedding"] == "features" else cnn
-    return Stages(nn.Sequential(*on_images(cnn), Columns(columns), reader), Mean())
+    return Stages(nn.Sequential(*on_images(cnn), Columns(columns), reader), heads.Mean())
 
 
 def head(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     """An LSTM head: in the CNN-LSTM it reads the tuple, in its control (`head_control`) each image alone."""
     if params.get("cnn_training", "frozen") == "frozen":
-        image, features = frozen_embedder(params, facts, part(tensors, "cnn."))
+        image, features = frozen_embedder(params, facts, tensors)
         cnn = predictors.StoredEmbeddings()
     else:
         small = restore_cnn(params, facts, part(tensors, "cnn."))[1]
@@ -171,22 +164,34 @@ def head(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     return Stages(image, together)
 
 
+def set_head(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
+    """A head that reads a tuple as a set; trained on single images, each image alone."""
+    image, state = frozen_embedder(params, facts, tensors)[0], part(tensors, "readout.")
+    columns, units = state.pop("columns").long(), len(state["phi.0.bias"])
+    reader = heads.SET_HEADS[params["set_head"]](len(columns), len(facts.classes), units)
+    reader.load_state_dict(state)
+    reader = heads.set_head_alone(reader) if params["train_n"] == 1 else reader
+    return Stages(nn.Sequential(image, Columns(columns), reader.phi), reader.pool)
+
+
 def frozen_embedder(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> tuple[nn.Module, int]:
-    """The `Embedder` of the CNN with this checkpoint, and its embeddings' width; DataError as in `standardisation`."""
-    network, whole = restore_cnn(params, facts, tensors)
+    """The `Embedder` of the CNN in these tensors ("cnn."), and its embeddings' width; DataError as in `standardisation`."""
+    network, whole = restore_cnn(params, facts, part(tensors, "cnn."))
     classifier, apart = getattr(network, "fc", None), embeddings.quarters_overlap(network, facts.shape)
     if classifier is not None:
         prune.remove(classifier, "weight")
     network = models.embedder(network)
     embed = live.build(network, facts.shape)
-    std, mean = standardisation(network, params) if params["standardised"] else (None, None)
+    std, mean = tensors.get("embedding.std"), tensors.get("embedding.mean")
+    if std is None and params.get("standardised"):
+        std, mean = standardisation(network, params)
     features = embed.eval()(torch.zeros(1, len(embed.columns))).flatten(1).shape[1]
     return Embedder(on_images(embed), classifier, on_images(whole) if apart else None, std, mean), features
 
 
 def standardisation(network: nn.Module, params: dict) -> tuple[Tensor, Tensor]:
-    """Deviation and mean of a network's embeddings of the training images. No checkpoint has them, so the data set is read; DataError
-    where it is not there.
+    """Deviation and mean of a network's embeddings of the training images, for a head whose checkpoint is so old that it lacks them: so
+    the data set is read. DataError where it is not there.
     """
     train_set, _, _ = data.load_splits(params["dataset"], params["held_out"], params["seed"], [1])
     return embeddings.deviation_and_mean(embeddings.pruned_outputs(network, [train_set], torch.device("cpu"), params["precision"])[0])

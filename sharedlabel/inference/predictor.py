@@ -8,7 +8,6 @@ from torch import Tensor
 from sharedlabel import runtime
 from sharedlabel.data import facts as data_facts
 from sharedlabel.data.facts import Facts
-from sharedlabel.data.location import DataError
 from sharedlabel.inference import images as given_images
 from sharedlabel.inference import networks, records
 from sharedlabel.runs import checkpoints
@@ -84,17 +83,12 @@ class Predictor:
         """The label of each sub-folder of images, whose images share one: a DataFrame of group (its name), n, label, probability,
         runner_up and runner_up_probability, a row a sub-folder, in the order of their names. Images as in `predict`.
 
-        DataError, which names the file, where a folder holds no images or others than JPEG, PNG or WebP; ValueError, which names the
-        group, where a graph network was built for another number of images.
+        DataError, which names the file, where a folder holds no images or others than JPEG, PNG or WebP, or an image is in none;
+        ValueError, which names the group, where a graph network was built for another number of images.
         """
         import pandas as pd
 
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise DataError(f"{folder} is no folder; a folder with a sub-folder for each group is wanted")
-        groups = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
-        if not groups:
-            raise DataError(f"{folder} has no sub-folder; it wants one for each group of images (`predict` takes one group)")
+        groups = given_images.groups_in(Path(folder))
         rows = [{"group": group.name} | self.predict_group(group)._asdict() for group in groups]
         return pd.DataFrame(rows)[["group", "n", *(name for name in Prediction._fields if name != "n")]]
 

@@ -4,10 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from . import kernels, terms
+from . import kernels, terms, vectors
 from .graph import Step
-
-COMPUTED_IN = {torch.float64: np.float64}  # all others: float32
 
 
 def live_rows(live: Tensor, area: int) -> Tensor:
@@ -15,122 +13,73 @@ def live_rows(live: Tensor, area: int) -> Tensor:
     return live.reshape(-1, area).any(1).nonzero().flatten()
 
 
-def assemble(steps: list[Step], layers: dict, parameters: int, mixes: bool) -> tuple[terms.Program, list[terms.Region]]:
-    """The program of the steps, and where the activation of each lies. `mixes`: images are mixed after every ReLU."""
+def assemble(steps: list[Step], layers: dict, parameters: int, mixes: bool) -> terms.Code:
+    """The program of the steps. `mixes`: images are mixed after every ReLU."""
     program, regions, root = terms.Program(parameters), [], list(range(len(steps)))
     for i, step in enumerate(steps):
         root[i] = root[step.sources[0]] if step.kind == "same" else i
     readers = [root[i] for step in steps if step.kind != "same" for i in step.sources]
     for step in steps:
-        sources, layer = [regions[i] for i in step.sources], layers.get(step.name)
+        sources, shapes, layer = [regions[i] for i in step.sources], [steps[i].shape for i in step.sources], layers.get(step.name)
         fields = {} if layer is None else layer.fields()
         if step.kind == "same":
             out = sources[0]
         elif step.kind == "relu":
-            writer = program.operations[sources[0].writer] if sources[0].writer >= 0 else {"kind": terms.MIX}
-            if writer["kind"] != terms.MIX and readers.count(root[step.sources[0]]) == 1:  # nobody reads what it is before
-                writer["rectifies"], out = 1, sources[0]
+            out = sources[0]
+            if out.writer and out.writer["kind"] != terms.MIX and readers.count(root[step.sources[0]]) == 1:
+                out.writer["rectifies"] = 1  # nobody reads what it is before
             else:
-                out = program.region(sources[0].rows, sources[0].area)
-                terms.rowwise(program, terms.RELU, sources, out, rectifies=1)
+                out = program.region(out.rows, out.area)
+                terms.copy(program, sources, out)
+                out.writer["rectifies"] = 1
             if mixes:
                 source, out = out, program.region(out.rows, out.area)
-                program.add(terms.MIX, terms.NO_RUNS, source, out)
+                program.add(terms.MIX, [(out.first, source.first, out.slots, 0)], source, out)
         else:
             area = step.area if len(sources) < 2 else sources[0].area if sources[0].area == sources[1].area else 1
             out = program.region(live_rows(step.live, area), area)
-            if step.kind == "input":
-                out.writer = -1
-            elif step.kind == "linear":
-                terms.linear(program, layer, sources[0], out, **fields)
+            if step.kind == "linear":
+                runs = terms.unit_runs(program, *layer.coordinates, layer.bias_places, sources[0], out)
+                program.add(terms.SUMS, runs, sources[0], out, **fields)
             elif step.kind == "convolution":
-                terms.convolution(program, step, layer, sources[0], steps[step.sources[0]].shape, out, **fields)
+                terms.convolution(program, step, layer, sources[0], shapes[0], out, **fields)
             elif step.kind == "batchnorm":
-                terms.rowwise(program, terms.BATCHNORM, sources, out, **fields)
+                program.add(terms.BATCHNORM, terms.row_runs(sources[0], out), sources[0], out, **fields)
             elif step.kind == "add":
-                terms.rowwise(program, terms.ADD, sources, out)
-            else:
-                terms.pool(program, step, sources[0], steps[step.sources[0]].shape, out)
+                terms.copy(program, sources, out)
+            elif step.kind != "input":
+                terms.pool(program, step, sources[0], shapes[0], out)
         regions.append(out)
-    return program, regions
+    columns, outputs = (regions[i].live_slots(steps[i]) for i in (0, -1))
+    settings = [(layer.eps, -1 if layer.momentum is None else layer.momentum, not layer.frozen) for layer in layers.values()
+                if layer.index is None]
+    return program.finish(columns, outputs, regions[-1], settings=settings)
 
 
-def gradients_needed(table: np.ndarray, to_input: bool) -> np.ndarray:
-    """`how` of `kernels.backward`: by operation, how a gradient comes to either source, and whether it is computed at all; [N, 3]."""
-    fields = [dict(zip(terms.FIELDS, row)) for row in table.tolist()]
-    depends, reached = {-1: False}, set()  # regions, by their first slot: whose gradient is needed, and that have one already
-    for op in fields:
-        sources = [op["source"], *([op["other"]] if op["kind"] == terms.ADD else [])]
-        for source in sources:
-            depends.setdefault(source, to_input)  # what no operation has written is the input
-        depends[op["out"]] = bool(op["learns"]) or any(depends[source] for source in sources)
-    how = np.zeros((len(fields), 3), np.int64)
-    for number in range(len(fields) - 1, -1, -1):
-        op = fields[number]
-        how[number, 2] = depends[op["out"]]
-        for which in range(2 if op["kind"] == terms.ADD else 1):
-            source, slots = (op["source"], op["source_slots"]) if which == 0 else (op["other"], op["other_slots"])
-            if how[number, 2] and depends[source]:
-                rowwise = op["kind"] not in (terms.SUMS, terms.MAXIMUM) and slots == op["out_slots"]
-                whole = rowwise or op["first_back"] < op["last_back"]
-                how[number, which] = kernels.ADDED if source in reached else kernels.WRITTEN if whole else kernels.ZEROED
-                reached.add(source)
-    return how
+def aligned_zeros(size: int, kind: type) -> np.ndarray:
+    """Zeros that begin where a cache line does: no block of 16 numbers lies in two, which takes up to a quarter longer."""
+    room = np.zeros(size + 64 // np.dtype(kind).itemsize, kind)
+    return room[-room.ctypes.data % 64 // room.itemsize :][:size]
 
 
-class Executable:
-    """A program's arrays, ready to run."""
+class Arrays(list):
+    """Pairs of arrays, for activations and their gradients, that nobody uses now; a copy of a network begins with none."""
 
-    def __init__(self, steps: list[Step], layers: dict, parameters: int, mixes: bool):
-        program, regions = assemble(steps, layers, parameters, mixes)
-        self.table, self.runs, self.lists = program.finish()
-        self.constants, self.slots = np.concatenate([np.empty(0), *program.constants]), program.slots
-        self.columns, self.outputs = (
-            regions[i].slots_of(steps[i].live.flatten().nonzero().flatten()).numpy() for i in (0, -1)
-        )
-        last = regions[-1]
-        self.blank = np.array([last.first, last.first + (last.slots if len(self.outputs) < last.slots else 0)])
-        self.how = {to_input: gradients_needed(self.table, to_input) for to_input in (False, True)}
-
-
-class Arenas:
-    """Arrays for activations that are used again: one is lent for as long as its activations may be needed, and comes back by itself."""
-
-    def __init__(self):
-        self.free = []
-
-    def lend(self, size: int, kind: type) -> "Loan":
-        arrays = next((each for each in self.free if len(each["act"]) >= size and each["act"].dtype == kind), None)
-        if arrays is None:
-            self.free.clear()  # those that are too small
-            arrays = {"act": np.zeros(size, kind), "grad": None}
-        else:
-            self.free = [each for each in self.free if each is not arrays]
-        return Loan(self, arrays)
-
-    def __reduce__(self):  # a copy of a network begins with none
-        return Arenas, ()
+    def __reduce__(self):
+        return Arrays, ()
 
 
 class Loan:
-    """Arrays of an arena, until nobody holds this any more."""
+    """Two of a network's arrays, until nobody holds this any more."""
 
-    def __init__(self, arenas: Arenas, arrays: dict[str, np.ndarray]):
-        self.arenas, self.arrays = arenas, arrays
-
-    @property
-    def act(self) -> np.ndarray:
-        return self.arrays["act"]
-
-    @property
-    def grad(self) -> np.ndarray:
-        if self.arrays["grad"] is None:
-            self.arrays["grad"] = np.zeros_like(self.arrays["act"])
-        return self.arrays["grad"]
+    def __init__(self, free: Arrays, size: int, kind: type):
+        fitting = [pair for pair in free if len(pair[0]) >= size and pair[0].dtype == kind]
+        self.free, self.pair = free, fitting[0] if fitting else (aligned_zeros(size, kind), aligned_zeros(size, kind))
+        free[:] = [pair for pair in fitting if pair is not self.pair]  # the others are too small
 
     def __del__(self):
-        if len(self.arenas.free) < 2:
-            self.arenas.free.append(self.arrays)
+        if len(self.free) < 2:
+            self.free.append(self.pair)
 
 
 class LiveModule(nn.Module):
@@ -141,6 +90,18 @@ class LiveModule(nn.Module):
     """
 
     learning: nn.Parameter
+    fixed: Tensor  # parameters that do not learn
+    running: Tensor  # BatchNorms' means and variances [2, C]
+    batches: Tensor  # how many batches each has seen
+    counted: Tensor  # and 1 for those that training counts
+
+    def __init__(self):
+        super().__init__()
+        self.free, self.group, self.share = Arrays(), 1, 0.0
+
+    def code_for(self, x: Tensor) -> terms.Code:
+        """The program for inputs like x; ValueError on some that it does not take."""
+        raise NotImplementedError
 
     def sparse_state(self) -> dict[str, Tensor]:
         """Its values and places by tensor, as views: integers are places, all else values."""
@@ -158,14 +119,30 @@ class LiveModule(nn.Module):
 
     def compute(self, x: Tensor) -> tuple[Tensor, tuple]:
         """Inputs -> outputs, and what `gradients` is to be given."""
-        kind = COMPUTED_IN.get(self.learning.dtype, np.float32)
-        out, kept = self.run(as_numpy(x), as_numpy(self.learning), kind)
+        code, kind, shape = self.code_for(x), np.float64 if self.learning.dtype == torch.float64 else np.float32, x.shape
+        x = np.asarray(as_numpy(x), kind)
+        innermost = x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
+        weights = np.concatenate([as_numpy(self.learning), as_numpy(self.fixed), code.constants], dtype=kind, casting="same_kind")
+        loan, out = Loan(self.free, code.slots * len(x), kind), np.empty((len(x), len(code.outputs)), kind)
+        statistics, running = np.empty((2, self.running.shape[1])), np.asarray(as_numpy(self.running), kind)
+        kernels.forward(code, x.ravel("K" if innermost else "C"), innermost, weights, loan.pair[0], statistics, running,
+                        as_numpy(self.batches), self.training, self.group, self.share, out)
+        if self.training and self.running.dtype not in (torch.float32, torch.float64):
+            self.running.copy_(torch.from_numpy(running))
+        if self.training and len(self.batches):
+            self.batches += self.counted
+        kept = shape, loan, code, weights, statistics, self.training, self.group, self.share
         return torch.from_numpy(out).to(self.learning.dtype), kept
 
     def gradients(self, kept: tuple, gradient: Tensor, to_input: bool = False) -> tuple[Tensor, Tensor | None]:
         """The gradient to the outputs -> those to `learning`, and to the inputs where asked for."""
-        to_learning, to_x = self.run_back(kept, as_numpy(gradient), to_input)
-        return torch.from_numpy(to_learning).to(self.learning.dtype), torch.from_numpy(to_x) if to_input else None
+        shape, loan, code, weights, *others = kept
+        gradient = np.ascontiguousarray(as_numpy(gradient), weights.dtype)
+        to_learning = np.empty(len(self.learning), weights.dtype)
+        to_x = np.empty((len(gradient), len(code.columns) if to_input else 0), weights.dtype)
+        partial = aligned_zeros(vectors.FOLDED * len(weights), weights.dtype)
+        kernels.backward(code, gradient, weights, *loan.pair, *others, partial, to_learning, to_x)
+        return torch.from_numpy(to_learning).to(self.learning.dtype), torch.from_numpy(to_x).view(shape) if to_input else None
 
 
 class Compiled(torch.autograd.Function):

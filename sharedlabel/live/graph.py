@@ -108,11 +108,12 @@ def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
 
     Raises TypeError, which names the layer, on one whose rule is not known, or that shares a tensor with another.
     """
-    graph, steps, number, owner = trace(network, shape), [], {}, {}
+    graph, steps, number, owner, kinds = trace(network, shape), [], {}, {}, {}
     named = names(graph)
     for node in graph.nodes:
         module = layer_of(network, node)
-        if "shape" not in node.meta or kind_of(node, module) is None:
+        kinds[node] = kind_of(node, module)
+        if "shape" not in node.meta or kinds[node] is None:
             raise refusal(node, module or node.target)
         for tensor in (*module.parameters(), *module.buffers()) if module else ():
             if tensor in owner:  # by identity, as a tensor's hash is
@@ -120,7 +121,7 @@ def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
             owner[tensor] = node.name
     *nodes, last = graph.nodes
     for node in nodes:
-        module, kind = layer_of(network, node), kind_of(node, layer_of(network, node))
+        module, kind = layer_of(network, node), kinds[node]
         if (kind == "input") != (not steps) or not known(node, kind, module):
             raise refusal(node, module or node.target)
         number[node] = len(steps)
@@ -134,11 +135,9 @@ def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
 
 def kind_of(node: fx.Node, module: nn.Module | None) -> str | None:
     """The kind of step that a node is; None of an unknown one."""
-    if node.op == "placeholder":
-        return "input"
     if node.op == "output":
         return "output" if isinstance(node.args[0], fx.Node) else None
-    return MODULES.get(type(module)) if module else FUNCTIONS.get(node.target)
+    return "input" if node.op == "placeholder" else MODULES.get(type(module)) if module else FUNCTIONS.get(node.target)
 
 
 def known(node: fx.Node, kind: str, module: nn.Module | None) -> bool:
@@ -147,19 +146,20 @@ def known(node: fx.Node, kind: str, module: nn.Module | None) -> bool:
     pruned = {name.removesuffix("_mask") for name, _ in module.named_buffers(recurse=False) if name.endswith("_mask")} if module else set()
     if pruned - ({"weight", "bias"} if kind in WEIGHTED else set()):
         return False  # a mask that would be forgotten
-    if kind == "convolution":
-        return module.padding_mode == "zeros" and len(shape) == 3
-    if kind == "linear":
-        return len(sources[0]) == 1  # of units, not of every row of a map
-    if kind == "batchnorm":
-        return module.affine and module.track_running_stats
-    if kind == "maxpool":
-        return len(shape) == 3 and not module.return_indices
-    if kind == "add":  # of two activations of one shape
-        terms = [arg for arg in node.args if isinstance(arg, fx.Node)]
-        return len(terms) == len(node.args) == 2 and not node.kwargs and terms[0].meta["shape"] == terms[1].meta["shape"]
-    if kind == "same":  # nothing moves, or a map becomes units
-        return shape == sources[0] or len(shape) == 1
+    match kind:
+        case "convolution":
+            return module.padding_mode == "zeros" and len(shape) == 3
+        case "linear":
+            return len(sources[0]) == 1  # of units, not of every row of a map
+        case "batchnorm":
+            return module.affine and module.track_running_stats
+        case "maxpool":
+            return len(shape) == 3 and not module.return_indices
+        case "add":  # of two activations of one shape
+            terms = [arg for arg in node.args if isinstance(arg, fx.Node) and arg.meta["shape"] == shape]
+            return len(terms) == len(node.args) == 2 and not node.kwargs
+        case "same":  # nothing moves, or a map becomes units
+            return shape == sources[0] or len(shape) == 1
     return True
 
 

@@ -4,111 +4,89 @@
 lies at s * B. Sums are taken in any order, and NaN stays NaN. The gradient to what a sum reads is added to as the sum is
 walked again, or gathered by a list of its own.
 """
-import numba
 import numpy as np
 
-from .terms import ADD, BATCHNORM, FIELDS, MAXIMUM, MIX, SUMS
-from .vectors import FOLDED, add_folded, add_product, block, lanes, load, rectified, store
+from .gates import gates, gates_backward
+from .terms import ADDED, BATCHNORM, FIELDS, MAXIMUM, MIX, SKIPPED, SUMS, UNNEEDED, WRITTEN, ZEROED
+from .vectors import FOLDED, add_folded, add_product, block, compiled, inlined, lanes, load, rectified, store
 
-(KIND, FIRST, LAST, FIRST_BACK, LAST_BACK, SOURCE, SOURCE_SLOTS, WRITER, OTHER, OTHER_SLOTS, OUT, OUT_SLOTS, RECTIFIES, WEIGHTS, BIASES,
- LEARNS, NUMBER, CHANNELS) = range(len(FIELDS))
-ADDED, WRITTEN, ZEROED = 1, 2, 3  # how a gradient comes to what is read: added to others', as the first, or after zeros
-
-# What Python calls is `compiled`, all else is `inlined` into it. A function that was compiled by itself would, in the process that compiled
-# it, be called in place of its copy in the program, and may take sums in another order than the copy that other processes load.
-compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-inlined = numba.njit(nogil=True, cache=True, forceinline=True, fastmath={"contract", "reassoc", "nsz"})
+(KIND, FIRST, LAST, FIRST_BACK, LAST_BACK, FIRST_SPAN, LAST_SPAN, RECTIFIES, ADDS, WEIGHTS, BIASES, LEARNS, NUMBER, CHANNELS,
+ AWAY) = range(len(FIELDS))
 
 CHUNK = 1024  # numbers that a loop runs over, at most, so that several arrays of them lie in the first cache
 
 
 @compiled
-def forward(table, runs, lists, x, innermost, columns, outputs, weights, act, statistics, running, settings, group, share, out):
+def forward(code, x, innermost, weights, act, statistics, running, batches, trains, group, share, out):
     """Images x [B D], of which `innermost` says how they lie (`take_images`) -> out [B, F].
 
-    statistics: mean and scale of BatchNorms' channels, filled in. running: their running means and variances [2, C], updated where
-    settings[number] = (eps, momentum, whether the batch's statistics are used) says so. group, share: of MIX.
+    statistics: mean and scale of BatchNorms' channels, filled in. running: their running means and variances [2, C], updated where it
+    `trains`. batches: how many each BatchNorm has seen. group, share: of MIX.
     """
-    batch = len(out)
-    take_images(x, innermost, columns, act, batch)
-    for op in table:
-        listed = runs[op[FIRST]:op[LAST]]
+    batch, bits = len(out), np.empty(len(out), np.int32)
+    take_images(x, innermost, code.columns, act, batch)
+    for op in code.table:
+        listed = code.runs[op[FIRST]:op[LAST]]
         if op[KIND] == SUMS:
-            sums(listed, lists, weights, op[WEIGHTS], op[BIASES], op[RECTIFIES], False, act, batch, 0, batch, 0)
+            sums(listed, code, weights, op[WEIGHTS], op[BIASES], op[RECTIFIES], op[ADDS], act, batch)
         elif op[KIND] == BATCHNORM:
-            normalise(listed, op, weights, act, statistics, running, settings[op[NUMBER]], batch)
+            normalise(listed, op, weights, act, statistics, running, code.settings[op[NUMBER]], batches[op[NUMBER]], trains, batch)
         elif op[KIND] == MAXIMUM:
-            maximum(listed, lists, act, op[OTHER] - op[OUT], op[RECTIFIES], batch)
+            maximum(listed, code, act, op[AWAY], op[RECTIFIES], batch)
         elif op[KIND] == MIX:
-            mix(act[op[SOURCE] * batch:], act[op[OUT] * batch:], op[OUT_SLOTS] * batch, group, share, False)
+            mix(act[listed[0, 1] * batch:], act[listed[0, 0] * batch:], listed[0, 2] * batch, group, share, False)
         else:
-            for r in range(len(listed)):
-                n = listed[r, 2] * batch
-                a, o = act[listed[r, 1] * batch:], act[listed[r, 0] * batch:]
-                if op[KIND] == ADD:
-                    b = act[listed[r, 3] * batch:]
-                    for i in range(n):
-                        o[i] = a[i] + b[i]
-                else:
-                    o[:n] = a[:n]
-                if op[RECTIFIES]:
-                    rectify(o, o, 0, n)
+            gates(listed, op[AWAY], op[NUMBER], act, bits, batch)
     for b in range(batch):
-        for j in range(len(outputs)):
-            out[b, j] = act[outputs[j] * batch + b]
+        for j in range(len(code.outputs)):
+            total = act[code.outputs[j] * batch + b]
+            for i in range(1, code.length):
+                total += act[(code.outputs[j] + i) * batch + b]
+            out[b, j] = total / code.length
 
 
 @compiled
-def backward(table, runs, lists, how, gradient, columns, outputs, blank, weights, act, grad, statistics, settings, group, share, to_weights,
-             to_x):
+def backward(code, gradient, weights, act, grad, statistics, trained, group, share, partial, to_weights, to_x):
     """gradient [B, F] to the outputs -> to_weights [parameters that learn], and to_x [B, D] unless it is empty.
 
-    how[op] = how a gradient comes to an operation's sources (0: not at all; ADDED, WRITTEN, ZEROED), and whether it is computed at all.
-    blank: from which to which slot lie outputs of which some are not among `outputs`.
-    Of every weight's gradient sixteen partial sums are kept apart until the end: a term adds a register to them.
+    Of every weight's gradient sixteen partial sums, zeros at first, are kept apart until the end: a term adds a register to them.
     """
-    batch, partial = len(gradient), np.zeros(FOLDED * len(weights), weights.dtype)
-    grad[blank[0] * batch:blank[1] * batch] = 0
-    for j in range(len(outputs)):
-        for b in range(batch):
-            grad[outputs[j] * batch + b] = gradient[b, j]
-    for number in range(len(table) - 1, -1, -1):
-        op, needed = table[number], how[number]
-        if not needed[2]:
+    batch, runs = len(gradient), code.runs
+    zero(runs[code.blank[0]:code.blank[1]], grad, batch)
+    for j in range(len(code.outputs)):
+        for i in range(code.length):
+            for b in range(batch):
+                grad[(code.outputs[j] + i) * batch + b] = gradient[b, j] / code.length
+    for number in range(len(code.table) - 1, -1, -1):
+        op, to_source = code.table[number], code.how[1 if to_x.size else 0, number]
+        if to_source == SKIPPED:
             continue
         listed = runs[op[FIRST]:op[LAST]]
         if op[RECTIFIES]:
             for r in range(len(listed)):
                 rectify(grad, act, listed[r, 0] * batch, (listed[r, 0] + listed[r, 2]) * batch)
-        if needed[0] == ZEROED:
-            zero(table, runs, op[WRITER], grad[op[SOURCE] * batch:(op[SOURCE] + op[SOURCE_SLOTS]) * batch], op[SOURCE], batch)
+        if to_source == ZEROED:
+            zero(runs[op[FIRST_SPAN]:op[LAST_SPAN]], grad, batch)
         if op[KIND] == SUMS:
-            gathers = op[FIRST_BACK] < op[LAST_BACK]
-            to_source = needed[0] != 0 and not gathers
-            sums_backward(listed, lists, weights, op[WEIGHTS], op[BIASES], op[LEARNS], to_source, act, grad, partial, batch, 0, batch, 0)
-            if needed[0] and gathers:
-                sums(runs[op[FIRST_BACK]:op[LAST_BACK]], lists, weights, op[WEIGHTS], -1, False, needed[0] == ADDED, grad, batch, 0,
-                     batch, 0)
+            back = runs[op[FIRST_BACK]:op[LAST_BACK]]
+            sends = to_source != UNNEEDED and len(back) == 0
+            sums_backward(listed, code, weights, op[WEIGHTS], op[BIASES], op[LEARNS], sends, act, grad, partial, batch)
+            if to_source != UNNEEDED:
+                sums(back, code, weights, op[WEIGHTS], -1, False, to_source == ADDED, grad, batch)
         elif op[KIND] == BATCHNORM:
-            normalise_backward(listed, op, needed[0], weights, act, grad, statistics, settings[op[NUMBER]], partial, batch)
+            normalise_backward(listed, op, to_source, weights, act, grad, statistics, code.settings[op[NUMBER]], trained, partial,
+                               batch)
         elif op[KIND] == MAXIMUM:
-            maximum_backward(listed, lists, act, grad, op[OTHER] - op[OUT], batch)
+            maximum_backward(listed, code, act, grad, op[AWAY], batch)
         elif op[KIND] == MIX:
-            mix(grad[op[OUT] * batch:], grad[op[SOURCE] * batch:], op[OUT_SLOTS] * batch, group, share, needed[0] != WRITTEN)
+            mix(grad[listed[0, 0] * batch:], grad[listed[0, 1] * batch:], listed[0, 2] * batch, group, share, to_source != WRITTEN)
         else:
-            if op[KIND] == ADD and needed[1] == ZEROED:
-                grad[op[OTHER] * batch:(op[OTHER] + op[OTHER_SLOTS]) * batch] = 0
-            for r in range(len(listed)):
-                n, g = listed[r, 2] * batch, grad[listed[r, 0] * batch:]
-                if needed[0]:
-                    pass_on(g, grad[listed[r, 1] * batch:], n, needed[0] == WRITTEN)
-                if op[KIND] == ADD and needed[1]:
-                    pass_on(g, grad[listed[r, 3] * batch:], n, needed[1] == WRITTEN)
+            gates_backward(listed, op[AWAY], op[NUMBER], act, grad, batch)
     add_up(partial, to_weights)
     if to_x.size:
-        for j in range(len(columns)):
+        for j in range(len(code.columns)):
             for b in range(batch):
-                to_x[b, j] = grad[columns[j] * batch + b]
+                to_x[b, j] = grad[code.columns[j] * batch + b]
 
 
 @inlined
@@ -119,9 +97,7 @@ def take_images(x, innermost, columns, act, batch):
         part = columns[first:first + 16]
         if innermost:
             for j in range(len(part)):
-                to, given = act[part[j] * batch:], x[(first + j) * batch:]
-                for b in range(batch):
-                    to[b] = given[b]
+                act[part[j] * batch:(part[j] + 1) * batch] = x[(first + j) * batch:(first + j + 1) * batch]
         else:
             for b in range(batch):
                 to, given = act[b:], x[b * len(columns) + first:]
@@ -140,14 +116,9 @@ def add_up(partial, to_weights):
 
 
 @inlined
-def zero(table, runs, writer, region, first, batch):
-    """Zeros in a region from slot `first` on; of a map of which few positions are computed, there alone."""
-    if writer >= 0 and table[writer, KIND] == SUMS and table[writer, FIRST_BACK] == table[writer, LAST_BACK]:
-        for r in range(table[writer, FIRST], table[writer, LAST]):
-            start = (runs[r, 0] - first) * batch
-            region[start:start + runs[r, 2] * batch] = 0
-    else:
-        region[:] = 0
+def zero(spans, values, batch):
+    for r in range(len(spans)):
+        values[spans[r, 0] * batch:(spans[r, 0] + spans[r, 2]) * batch] = 0
 
 
 @inlined
@@ -166,89 +137,73 @@ def rectify_blocks(like, values, by, i, end):
 
 
 @inlined
-def pass_on(g, to, n, first):
-    if first:
-        to[:n] = g[:n]
-    else:
-        for i in range(n):
-            to[i] += g[i]
-
-
-@inlined
-def sums(runs, lists, weights, first_weight, first_bias, rectifies, adds, act, slot, begin, count, lag):
-    """out = bias + the sum over a pattern's terms of weight * source, for every run; added to what is there where it `adds`.
-
-    A slot has so many numbers, of which `count` from `begin` on are computed: all of a batch, or one image's of every sequence in a
-    batch. Of its sources are read those that lie `lag` before.
-    """
+def sums(runs, code, weights, first_weight, first_bias, rectifies, adds, act, batch):
+    """out = bias + the sum over a pattern's terms of weight * source, for every run; added to what is there where it `adds`."""
     for r in range(len(runs)):
-        p, i, away = runs[r, 3], runs[r, 0] * slot + begin, (runs[r, 1] - runs[r, 0]) * slot - lag
-        end, first, last = i + (runs[r, 2] - 1) * slot + count, lists.starts[p], lists.starts[p + 1]
-        bias = weights[first_bias + lists.biases[p]] if first_bias >= 0 and lists.biases[p] >= 0 else act.dtype.type(0)
-        i = sum_blocks(block(bias, 256), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
-        i = sum_blocks(block(bias, 64), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
-        i = sum_blocks(block(bias, 16), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
-        i = sum_blocks(block(bias, 4), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
-        sum_blocks(block(bias, 1), i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot)
+        p, i, away = runs[r, 3], runs[r, 0] * batch, (runs[r, 1] - runs[r, 0]) * batch
+        end = i + runs[r, 2] * batch
+        bias = weights[first_bias + code.biases[p]] if first_bias >= 0 and code.biases[p] >= 0 else act.dtype.type(0)
+        i = sum_blocks(block(bias, 256), i, end, away, p, code, weights, first_weight, rectifies, adds, act, batch)
+        i = sum_blocks(block(bias, 64), i, end, away, p, code, weights, first_weight, rectifies, adds, act, batch)
+        i = sum_blocks(block(bias, 16), i, end, away, p, code, weights, first_weight, rectifies, adds, act, batch)
+        i = sum_blocks(block(bias, 4), i, end, away, p, code, weights, first_weight, rectifies, adds, act, batch)
+        sum_blocks(block(bias, 1), i, end, away, p, code, weights, first_weight, rectifies, adds, act, batch)
 
 
 @inlined
-def sum_blocks(bias, i, end, away, first, last, lists, weights, first_weight, rectifies, adds, act, slot):
+def sum_blocks(bias, i, end, away, pattern, code, weights, first_weight, rectifies, adds, act, batch):
+    first, last, one = code.starts[pattern], code.starts[pattern + 1], act.dtype.type(1)
     while i + lanes(bias) <= end:
-        total = load(act, i, bias) if adds else bias
+        total = add_product(bias, one, load(act, i, bias)) if adds else bias
         for t in range(first, last):
-            source = load(act, i + away + lists.distances[t] * slot, bias)
-            total = add_product(total, weights[first_weight + lists.entries[t]], source)
+            source = load(act, i + away + code.distances[t] * batch, bias)
+            total = add_product(total, weights[first_weight + code.entries[t]], source)
         store(act, i, rectified(total, total) if rectifies else total)
         i += lanes(bias)
     return i
 
 
 @inlined
-def sums_backward(runs, lists, weights, first_weight, first_bias, learns, to_source, act, grad, partial, slot, begin, count, lag):
-    """Adds the gradients to the weights and biases, where the layer `learns`, and to the sources; the last arguments as in `sums`."""
-    if not (learns or to_source):
+def sums_backward(runs, code, weights, first_weight, first_bias, learns, sends, act, grad, partial, batch):
+    """Adds the gradients to the weights and biases, where the layer `learns`, and to the sources, if it `sends` them theirs."""
+    if not (learns or sends):
         return
     one = act.dtype.type(1)
     for r in range(len(runs)):
-        p, i, away = runs[r, 3], runs[r, 0] * slot + begin, (runs[r, 1] - runs[r, 0]) * slot - lag
-        end, first, last = i + (runs[r, 2] - 1) * slot + count, lists.starts[p], lists.starts[p + 1]
-        bias = first_bias + lists.biases[p] if learns and first_bias >= 0 and lists.biases[p] >= 0 else -1
-        i = pass_blocks(block(one, 64), i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad,
-                        partial, slot)
-        i = pass_blocks(block(one, 16), i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad,
-                        partial, slot)
-        i = pass_blocks(block(one, 4), i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad,
-                        partial, slot)
-        pass_blocks(block(one, 1), i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad,
-                    partial, slot)
+        p, i, away = runs[r, 3], runs[r, 0] * batch, (runs[r, 1] - runs[r, 0]) * batch
+        end = i + runs[r, 2] * batch
+        bias = first_bias + code.biases[p] if learns and first_bias >= 0 and code.biases[p] >= 0 else -1
+        i = pass_blocks(block(one, 64), i, end, away, p, bias, code, weights, first_weight, learns, sends, act, grad, partial, batch)
+        i = pass_blocks(block(one, 16), i, end, away, p, bias, code, weights, first_weight, learns, sends, act, grad, partial, batch)
+        i = pass_blocks(block(one, 4), i, end, away, p, bias, code, weights, first_weight, learns, sends, act, grad, partial, batch)
+        pass_blocks(block(one, 1), i, end, away, p, bias, code, weights, first_weight, learns, sends, act, grad, partial, batch)
 
 
 @inlined
-def pass_blocks(ones, i, end, away, first, last, bias, lists, weights, first_weight, learns, to_source, act, grad, partial, slot):
-    folded = block(act.dtype.type(0), 16)
+def pass_blocks(ones, i, end, away, pattern, bias, code, weights, first_weight, learns, sends, act, grad, partial, batch):
+    first, last, folded = code.starts[pattern], code.starts[pattern + 1], block(act.dtype.type(0), 16)
     while i + lanes(ones) <= end:
         g = load(grad, i, ones)
         if bias >= 0:
             store(partial, FOLDED * bias, add_folded(load(partial, FOLDED * bias, folded), g, ones))
         for t in range(first, last):
-            place, at = first_weight + lists.entries[t], i + away + lists.distances[t] * slot
+            place, at = first_weight + code.entries[t], i + away + code.distances[t] * batch
             if learns:
                 store(partial, FOLDED * place, add_folded(load(partial, FOLDED * place, folded), g, load(act, at, ones)))
-            if to_source:
+            if sends:
                 store(grad, at, add_product(load(grad, at, ones), weights[place], g))
         i += lanes(ones)
     return i
 
 
 @inlined
-def maximum(runs, lists, act, away, rectifies, batch):
+def maximum(runs, code, act, away, rectifies, batch):
     """out = the largest of a pattern's sources, the first of equal ones; which of them it was lies `away` slots further."""
     for r in range(len(runs)):
         n, o, which = runs[r, 2] * batch, act[runs[r, 0] * batch:], act[(runs[r, 0] + away) * batch:]
-        first = lists.starts[runs[r, 3]]
-        for t in range(first, lists.starts[runs[r, 3] + 1]):
-            x, number = act[(runs[r, 1] + lists.distances[t]) * batch:], act.dtype.type(t - first)
+        first = code.starts[runs[r, 3]]
+        for t in range(first, code.starts[runs[r, 3] + 1]):
+            x, number = act[(runs[r, 1] + code.distances[t]) * batch:], act.dtype.type(t - first)
             for i in range(n):
                 if t == first or x[i] > o[i] or x[i] != x[i]:
                     o[i] = x[i]
@@ -258,25 +213,27 @@ def maximum(runs, lists, act, away, rectifies, batch):
 
 
 @inlined
-def maximum_backward(runs, lists, act, grad, away, batch):
+def maximum_backward(runs, code, act, grad, away, batch):
     for r in range(len(runs)):
         n, g, which = runs[r, 2] * batch, grad[runs[r, 0] * batch:], act[(runs[r, 0] + away) * batch:]
-        first, zero = lists.starts[runs[r, 3]], act.dtype.type(0)
-        for t in range(first, lists.starts[runs[r, 3] + 1]):
-            to, number = grad[(runs[r, 1] + lists.distances[t]) * batch:], act.dtype.type(t - first)
+        first, zero = code.starts[runs[r, 3]], act.dtype.type(0)
+        for t in range(first, code.starts[runs[r, 3] + 1]):
+            to, number = grad[(runs[r, 1] + code.distances[t]) * batch:], act.dtype.type(t - first)
             for i in range(n):
                 to[i] += g[i] if which[i] == number else zero
 
 
 @inlined
-def normalise(runs, op, weights, act, statistics, running, setting, batch):
+def normalise(runs, op, weights, act, statistics, running, setting, seen, trains, batch):
     """BatchNorm, channel by channel: a run is one, of `length` slots. The batch's moments are merged from chunks (Chan et al. 1983)."""
-    eps, momentum, trains = setting
+    eps, momentum, moves = setting
+    if momentum < 0:  # None: the mean over all batches
+        momentum = 1 / (seen + 1)
     for r in range(len(runs)):
         count, channel = runs[r, 2] * batch, op[CHANNELS] + r
         x, o = act[runs[r, 1] * batch:], act[runs[r, 0] * batch:]
         mean, variance = running[0, channel], running[1, channel]
-        if trains:
+        if trains and moves:
             mean = square = 0.0
             for c in range(0, count, CHUNK):
                 part = x[c:min(c + CHUNK, count)]
@@ -304,7 +261,7 @@ def normalise(runs, op, weights, act, statistics, running, setting, batch):
 
 
 @inlined
-def normalise_backward(runs, op, needed, weights, act, grad, statistics, setting, partial, batch):
+def normalise_backward(runs, op, to_source, weights, act, grad, statistics, setting, trained, partial, batch):
     """By w, s, g, d for weight, scale, gradient and distance from the mean: w s (g - its mean) - w s^3 d (mean of g d)."""
     for r in range(len(runs)):
         count, channel = runs[r, 2] * batch, op[CHANNELS] + r
@@ -322,11 +279,11 @@ def normalise_backward(runs, op, needed, weights, act, grad, statistics, setting
         if op[LEARNS]:
             partial[FOLDED * (op[WEIGHTS] + r)] = along * scale
             partial[FOLDED * (op[BIASES] + r)] = plain
-        if needed:
+        if to_source != UNNEEDED:
             slope, shift, tilt = x.dtype.type(weight * scale), x.dtype.type(0), x.dtype.type(0)
-            if setting[2]:
+            if trained and setting[2]:
                 shift, tilt = x.dtype.type(plain / count), x.dtype.type(-weight * scale**3 * along / count)
-            if needed == WRITTEN:
+            if to_source == WRITTEN:
                 for i in range(count):
                     to[i] = slope * (g[i] - shift) + tilt * (x[i] - centre)
             else:

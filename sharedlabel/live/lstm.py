@@ -1,29 +1,29 @@
 """The live part of a pruned LSTM head: `live.network`, for a linear layer `embed`, an `lstm` and a linear layer `classify`.
 
 A unit is live if the classifier reads it through a live weight, or a live unit's gates do; its four gates live and
-die with it. All that is left computes in small dense matrices, for every n.
+die with it. For the compiled program a sequence of n is a map of n positions, and every matrix a convolution of kernel 1.
 
     head = build(pruned_head)                    # a head under masks -> its live units and entries only
     head(embeddings[..., head.columns])          # [B, n, d'] -> [B, l]
 """
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import recurrence, terms
-from .compiled import Arenas, Compiled, LiveModule
+from . import terms
+from .compiled import Compiled, LiveModule
 from .graph import dense, mask_of
-from .recurrence import EMBEDDING, GATES, HIDDEN, INPUT, OUTPUTS
 
 # In this order they follow one another in `learning`: the matrices, then the biases.
 PARTS = ("embed.weight", "lstm.weight_ih_l0", "lstm.weight_hh_l0", "classify.weight")
 BIASES = ("lstm.bias_ih_l0", "lstm.bias_hh_l0", "classify.bias")
 TENSORS = {"embed": ("weight",), "lstm": ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), "classify": ("weight", "bias")}
 READS = {"embed.weight": "embeddings", "lstm.weight_ih_l0": "embed", "lstm.weight_hh_l0": "lstm", "classify.weight": "lstm"}
+
+MANY = 20_000  # live values from which on dense products are quicker
 
 
 def live_activations(head: nn.Module) -> dict[str, Tensor]:
@@ -35,27 +35,6 @@ def live_activations(head: nn.Module) -> dict[str, Tensor]:
         units = units | alive["weight_hh_l0"][units.repeat(4)].any(0)
     inputs = alive["weight_ih_l0"][units.repeat(4)].any(0)
     return {"embeddings": mask_of(head.embed)[inputs].any(0), "embed": inputs, "lstm": units, "classify": classify.new_ones(len(classify))}
-
-
-class Terms:
-    """The terms of a head's four matrices, for `recurrence`, and where slots, weights and biases begin."""
-
-    def __init__(self, tensors: nn.ModuleDict):
-        parts, biases = ([tensors.get_submodule(name) for name in each] for each in (PARTS, BIASES))
-        (embedding, inputs), (gates, _), (_, self.units), (self.outputs, _) = (part.shape for part in parts)
-        self.values = sum(len(part.at) for part in parts)  # behind them lie the gates' biases, both kinds added up, and the outputs'
-        self.bias_at = np.concatenate([each.at.cpu().numpy() + gates * (name == BIASES[-1]) for name, each in zip(BIASES, biases)])
-        program = terms.Program(0)
-        regions = [program.region(torch.arange(n), 1) for n in (inputs, embedding, gates, *[self.units] * 3, self.outputs)]
-        ends = ((INPUT, EMBEDDING, -1), (EMBEDDING, GATES, self.values), (HIDDEN, GATES, -1), (HIDDEN, OUTPUTS, self.values + gates))
-        begin = 0
-        for part, (source, out, first_bias) in zip(parts, ends):
-            width, at = max(1, part.shape[1]), part.at.cpu()
-            layer = SimpleNamespace(coordinates=(at // width, at % width), bias_places=np.arange(part.shape[0]))
-            terms.linear(program, layer, regions[source], regions[out], weights=begin, biases=first_bias)
-            begin += len(at)
-        self.first, self.slots = np.array([region.first for region in regions]), program.slots
-        self.table, self.runs, self.lists = program.finish()
 
 
 class LiveTensor(nn.Module):
@@ -77,9 +56,6 @@ class LiveTensor(nn.Module):
         return values.new_zeros(math.prod(self.shape)).scatter(0, self.at, values).view(self.shape)
 
 
-MANY = 20_000  # live values from which on dense products are quicker
-
-
 class LiveHead(LiveModule):
     """Embeddings [B, n, d'], of the live `columns` alone, -> logits [B, l]. On a CPU one program, unless `MANY` values are live.
 
@@ -88,8 +64,9 @@ class LiveHead(LiveModule):
 
     def __init__(self, tensors: nn.ModuleDict, learning: Tensor, columns: Tensor):
         super().__init__()
-        self.tensors, self.arenas, self.code, self.learning = tensors, Arenas(), Terms(tensors), nn.Parameter(learning)
-        self.by_matrices = len(learning) > MANY
+        self.tensors, self.learning, self.programs, self.by_matrices = tensors, nn.Parameter(learning), {}, len(learning) > MANY
+        self.fixed, self.running = torch.empty(0), torch.empty(2, 0)  # no BatchNorms, and nothing that does not learn
+        self.batches = self.counted = torch.empty(0, dtype=torch.int64)
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,23 +74,50 @@ class LiveHead(LiveModule):
 
     def is_compiled(self, device: torch.device) -> bool:
         """Whether a program computes it there; otherwise, it computes dense products of what is live."""
-        return device.type == "cpu" and not self.by_matrices and self.code.units > 0
+        return device.type == "cpu" and not self.by_matrices and self.tensors.lstm["weight_hh_l0"].shape[1] > 0
 
-    def run(self, x: np.ndarray, learning: np.ndarray, kind: type) -> tuple[np.ndarray, tuple]:
-        (batch, n, _), code = x.shape, self.code
-        biases = np.bincount(code.bias_at, learning[code.values:], 4 * code.units + code.outputs)
-        weights = np.concatenate([learning[: code.values], biases], dtype=kind, casting="same_kind")
-        loan, out = self.arenas.lend(code.slots * n * batch, kind), np.empty((batch, code.outputs), kind)
-        recurrence.forward(code.table, code.runs, code.lists, np.ascontiguousarray(x, kind), weights, code.first, code.units, loan.act,
-                           np.empty(batch, np.int32), out)
-        return out, (weights, loan, x.shape)
+    def code_for(self, x: Tensor) -> terms.Code:
+        if x.ndim != 3 or x.shape[2] != len(self.columns):
+            raise ValueError(f"x: {tuple(x.shape)} is not [batch, n, {len(self.columns)}], the embeddings' `columns` that it reads")
+        n = x.shape[1]
+        if n not in self.programs:
+            self.programs[n] = self.assemble(n)
+        return self.programs[n]
 
-    def run_back(self, kept: tuple, gradient: np.ndarray, to_input: bool) -> tuple[np.ndarray, np.ndarray]:
-        (weights, loan, shape), code = kept, self.code
-        found, to_x = np.empty_like(weights), np.empty(shape if to_input else (0, 0, 0), weights.dtype)
-        recurrence.backward(code.table, code.runs, code.lists, np.ascontiguousarray(gradient, weights.dtype), weights, code.first,
-                            code.units, loan.act, loan.grad, found, to_x, shape[1])
-        return np.concatenate([found[: code.values], found[code.values:][code.bias_at]]), to_x
+    def assemble(self, n: int) -> terms.Code:
+        """The program for sequences of n. A unit's gates i, f, g and o, its cell and the tanh of that are rows of one region."""
+        program, begin = terms.Program(len(self.learning)), 0
+        units, inputs = self.tensors.lstm["weight_hh_l0"].shape[1], len(self.columns)
+        sizes = (inputs, self.tensors.embed["weight"].shape[0], 6 * units, units, self.tensors.classify["weight"].shape[0])
+        embeddings, embed, gates, hidden, logits = (program.region(torch.arange(size), n) for size in sizes)
+        places = {None: (0, torch.empty(0, dtype=torch.int64))}  # where every tensor's values begin, and where they lie in it
+        for name in PARTS + BIASES:
+            places[name] = begin, self.tensors.get_submodule(name).at.cpu()
+            begin += len(places[name][1])
+
+        def product(source: terms.Region, out: terms.Region, rows: int, weight: str | None, bias: str | None = None):
+            """Runs over whole sequences, and the fields of their operation."""
+            (weights, at), (first_bias, biased), columns = places[weight], places[bias], max(1, len(source.rows))
+            biases = np.full(rows, -1)
+            biases[biased.numpy()] = np.arange(len(biased))
+            runs = terms.unit_runs(program, at // columns, at % columns * n, biases, source, out)
+            return runs, {"weights": weights, "biases": first_bias, "learns": 1}
+
+        def add(source: terms.Region, out: terms.Region, *names: str | None) -> None:
+            runs, fields = product(source, out, 4 * units if out is gates else len(out.rows), *names)
+            program.add(terms.SUMS, runs, source, out, **fields)
+
+        add(embeddings, embed, "embed.weight")
+        add(embed, gates, None, "lstm.bias_hh_l0")
+        add(embed, gates, "lstm.weight_ih_l0", "lstm.bias_ih_l0")
+        runs, fields = product(hidden, gates, 4 * units, "lstm.weight_hh_l0")
+        for t in range(n):
+            if t:  # every gate hears of the units one place before
+                program.add(terms.SUMS, runs + [t, t - 1, 1 - n, 0], hidden, gates, **fields)
+            program.add(terms.GATES, terms.row_runs(gates, hidden) + [t, t, 1 - n, 0], gates, hidden, number=t, away=units * n)
+        add(hidden, logits, "classify.weight", "classify.bias")
+        columns = embeddings.first + torch.arange(inputs * n).view(inputs, n).T.flatten()
+        return program.finish(columns, logits.first + torch.arange(len(logits.rows)) * n, logits, n)
 
     def values(self, vector: Tensor | None = None) -> dict[str, Tensor]:
         """The values of every tensor, by name: views of `learning`, or of a vector like it."""
@@ -140,7 +144,6 @@ class LiveHead(LiveModule):
         """By tensor, `values` at `index` of it flattened. All are views."""
         values = {f"{name}.values": each.detach() for name, each in self.values().items()}
         return values | {f"{name}.index": self.tensors.get_submodule(name).index for name in PARTS + BIASES}
-
 
 
 def build(head: nn.Module) -> LiveHead:

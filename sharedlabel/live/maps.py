@@ -17,7 +17,7 @@ def plan(steps: list[Step], layers: dict, device: torch.device) -> list[dict]:
         region = sources[0] if step.kind in ("same", "relu") else Region(0, live_rows(step.live, step.area), step.area)
         picked = {"shape": (len(region.rows), *step.shape[1:])}
         if step.kind == "input":
-            picked["at"] = live_places(step, region)
+            picked["at"] = region.live_slots(step)
         elif step.kind in WEIGHTED:
             row, column, *taps = layer.coordinates
             linear, source = step.kind == "linear", sources[0]
@@ -33,12 +33,8 @@ def plan(steps: list[Step], layers: dict, device: torch.device) -> list[dict]:
             picked["picks"] = [None if torch.equal(pick, torch.arange(size)) else pick for pick, size in zip(picks, sizes)]
         regions.append(region)
         found.append(picked)
-    found.append({"at": live_places(steps[-1], regions[-1])})
+    found.append({"at": regions[-1].live_slots(steps[-1])})
     return [{name: moved(value, device) for name, value in picked.items()} for picked in found]
-
-
-def live_places(step: Step, region: Region) -> Tensor:
-    return region.slots_of(step.live.flatten().nonzero().flatten())
 
 
 def moved(value, device: torch.device):
@@ -75,7 +71,7 @@ def forward(network, x: Tensor) -> Tensor:
                 out = F.conv2d(inputs[0], weight, bias, step.module.stride, step.module.padding, step.module.dilation)
         elif step.kind == "batchnorm":
             own_statistics = network.training and not layer.frozen
-            momentum = network.settings()[layer.number, 1] if layer.momentum is None else layer.momentum
+            momentum = 1 / (int(network.batches[layer.number]) + 1) if layer.momentum is None else layer.momentum
             mean, variance = (network.tensor_of(layer, name) for name in ("running_mean", "running_var"))
             weight, bias = (tensors[f"{step.name}.{name}"] for name in ("weight", "bias"))
             out = F.batch_norm(inputs[0], mean, variance, weight, bias, own_statistics, momentum, layer.eps)

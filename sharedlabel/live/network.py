@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import kernels, maps
-from .compiled import Arenas, Compiled, Executable, LiveModule, as_numpy, live_rows
+from . import maps, terms
+from .compiled import Compiled, LiveModule, assemble, live_rows
 from .graph import WEIGHTED, Step, dense, find_live, mask_of, steps_of
 
 STATISTICS = ("running_mean", "running_var")
@@ -19,10 +19,10 @@ DENSE = (1 / 4, 1e6)
 
 @dataclass
 class Layer:
-    """What a layer with parameters holds: its live `rows` (output channels or units), and the sizes of its tensors.
+    """What a layer with parameters holds: its live `rows` (output channels or units), and by parameter its size and whether it learns.
 
     Of a convolution or linear layer `values` lie at `index` of the flattened dense weight, at `coordinates` (row among the live ones,
-    input channel or unit, tap) and `bias` at `rows`. A BatchNorm has `weight` and `bias` at `rows`, and statistics from `channel` on.
+    input channel or unit, tap), and `bias` at `rows`. A BatchNorm has `weight` and `bias` at `rows`, and statistics from `channel` on.
     """
 
     name: str
@@ -37,7 +37,10 @@ class Layer:
     eps: float = 0.0
     momentum: float | None = None
     frozen: bool = False  # a BatchNorm that keeps its statistics, and normalises by them
-    places: dict[str, int] = field(default_factory=dict)  # where its tensors begin, `learning` and `fixed` one behind the other
+    places: dict[str, int] = field(default_factory=dict)  # where its parameters begin, `learning` and `fixed` one behind the other
+
+    def tensors(self) -> tuple[str, ...]:
+        return (*self.sizes, *(STATISTICS if self.index is None else ()))
 
     def fields(self) -> dict[str, int]:
         """Of its operation in a program (`terms.FIELDS`)."""
@@ -46,22 +49,27 @@ class Layer:
         return {"weights": weights, "biases": biases, "learns": learns, "number": self.number, "channels": self.channel}
 
 
-def layer_of_weights(step: Step, inputs: Tensor) -> tuple[Layer, dict[str, Tensor]]:
-    """Of a convolution or linear layer that reads these live channels or units; with it the values of its tensors."""
+def entries_of(module: nn.Module, layer: Layer, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """The module's dense tensor, where the layer's entries lie in it, flattened, and which of these are alive: a mask may take a bias."""
+    attribute, at = ("weight", layer.index) if name == "values" else (name, layer.rows)
+    whole, alive = dense(module, attribute).detach(), mask_of(module, attribute).flatten()[at]
+    return whole, at.to(whole.device), alive.to(whole.device)
+
+
+def layer_of_weights(step: Step, inputs: Tensor) -> Layer:
+    """Of a convolution or linear layer that reads these live channels or units."""
     module, mask, rows = step.module, mask_of(step.module), live_rows(step.live, step.area)
     out, channel, *taps = mask.nonzero(as_tuple=True)
     if step.kind == "convolution":
         channel = channel + out // (len(mask) // module.groups) * mask.shape[1]
     kept = torch.isin(out, rows) & torch.isin(channel, inputs)  # a weight that finds nothing but padding may have no live input
-    index, weight = mask.flatten().nonzero().flatten()[kept], dense(module).detach()
-    tensors, places = {"values": weight.flatten()[index.to(weight.device)]}, np.full(len(rows), -1)
+    index, sizes, places = mask.flatten().nonzero().flatten()[kept], {"values": int(kept.sum())}, np.full(len(rows), -1)
     if module.bias is not None:
-        alive, bias = mask_of(module, "bias")[rows], dense(module, "bias").detach()
-        tensors["bias"] = bias[rows.to(bias.device)] * alive.to(bias.device)
-        places = np.where(alive.numpy(), np.arange(len(rows)), -1)
-    learns = {name: dense(module, "weight" if name == "values" else name).requires_grad for name in tensors}
-    coordinates = (torch.searchsorted(rows, out[kept]), *(each[kept] for each in (channel, *taps)))
-    return Layer(step.name, rows, {name: t.numel() for name, t in tensors.items()}, learns, index, coordinates, places), tensors
+        sizes["bias"] = len(rows)
+        places = np.where(mask_of(module, "bias")[rows].numpy(), np.arange(len(rows)), -1)
+    learns = {name: dense(module, "weight" if name == "values" else name).requires_grad for name in sizes}
+    return Layer(step.name, rows, sizes, learns, index, (torch.searchsorted(rows, out[kept]), *(each[kept] for each in (channel, *taps))),
+                 places)
 
 
 def build(network: nn.Module, shape: tuple[int, ...]) -> "LiveNetwork":
@@ -70,37 +78,29 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> "LiveNetwork":
     It is in the mode, training or evaluation, that the network is in; what learns there learns here, and what is frozen (a
     BatchNorm in evaluation mode, too, where the network is training) stays so. Raises TypeError, by name, on a layer that is not known.
     """
-    steps, layers, tensors, batchnorms = find_live(steps_of(network, shape)), {}, {}, []
+    steps, layers, numbers, channels = find_live(steps_of(network, shape)), {}, 0, 0
     for step in steps:
         module, source = step.module, steps[step.sources[0]] if step.sources else None
         if step.kind in WEIGHTED:
-            layer, own = layer_of_weights(step, live_rows(source.live, source.area if step.kind == "convolution" else 1))
+            layers[step.name] = layer_of_weights(step, live_rows(source.live, source.area if step.kind == "convolution" else 1))
             geometry = ("kernel_size", "stride", "padding", "dilation")
             step.module = SimpleNamespace(**{name: getattr(module, name, None) for name in geometry})
         elif step.kind == "batchnorm":
-            rows, own = live_rows(step.live, step.area), {}
-            for name in ("weight", "bias"):
-                own[name] = getattr(module, name).detach()[rows.to(module.weight.device)]
-            learns = {name: getattr(module, name).requires_grad for name in own}
+            rows, learns = live_rows(step.live, step.area), {name: getattr(module, name).requires_grad for name in ("weight", "bias")}
             frozen = not any(learns.values()) or network.training and not module.training
-            layer = Layer(step.name, rows, dict.fromkeys(own, len(rows)), learns, number=len(batchnorms), frozen=frozen, eps=module.eps,
-                          momentum=module.momentum, channel=sum(len(other.rows) for other, _ in batchnorms))
-            batchnorms.append((layer, module))
-            step.module = None
-        else:
-            continue
-        layers[step.name] = layer
-        tensors |= {f"{step.name}.{name}": tensor for name, tensor in own.items()}
+            layers[step.name] = Layer(step.name, rows, dict.fromkeys(learns, len(rows)), learns, number=numbers, channel=channels,
+                                      eps=module.eps, momentum=module.momentum, frozen=frozen)
+            numbers, channels, step.module = numbers + 1, channels + len(rows), None
     example = next((parameter.detach() for parameter in network.parameters()), torch.empty(0))
-    live = LiveNetwork(steps, layers, example.device).train(network.training)
-    live.set_parameters(tensors, example)
-    live.set_statistics(example.new_zeros(2, sum(len(layer.rows) for layer, _ in batchnorms)),
-                        torch.zeros(len(batchnorms), dtype=torch.int64, device=example.device))
+    live = LiveNetwork(steps, layers, example).train(network.training)
     with torch.no_grad():
-        for layer, module in batchnorms:
-            live.batches[layer.number] = module.num_batches_tracked
-            for name in STATISTICS:
-                live.tensor_of(layer, name).copy_(getattr(module, name)[layer.rows.to(live.columns.device)])
+        for layer in layers.values():
+            module = network.get_submodule(layer.name)
+            for name in layer.tensors():
+                whole, at, alive = entries_of(module, layer, name)
+                live.tensor_of(layer, name).copy_(whole.flatten()[at] * alive)
+            if layer.index is None:
+                live.batches[layer.number] = module.num_batches_tracked
     return live
 
 
@@ -112,42 +112,34 @@ class LiveNetwork(LiveModule):
     GPU, and where most weights are live, it computes whole maps of live channels by PyTorch's own operations.
     """
 
-    def __init__(self, steps: list[Step], layers: dict[str, Layer], device: torch.device):
+    def __init__(self, steps: list[Step], layers: dict[str, Layer], example: Tensor):
         super().__init__()
-        self.steps, self.layers, self.group, self.share = steps, layers, 1, 0.0
-        self.arenas, self.code, self.plans, self.by_maps = Arenas(), None, {}, is_dense(steps, layers)
-        self.register_buffer("columns", steps[0].live.flatten().nonzero().flatten().to(device), persistent=False)
+        self.steps, self.layers, self.plans, self.by_maps = steps, layers, {}, is_dense(steps, layers)
+        norms = [layer for layer in layers.values() if layer.index is None]
+        self.register_buffer("columns", steps[0].live.flatten().nonzero().flatten().to(example.device), persistent=False)
+        self.register_buffer("running", example.new_zeros(2, sum(len(layer.rows) for layer in norms)))
+        self.register_buffer("batches", torch.zeros(len(norms), dtype=torch.int64, device=example.device))
+        self.register_buffer("counted", torch.zeros_like(self.batches), persistent=False)
+        self.lay_out(example)
 
-    def set_parameters(self, tensors: dict[str, Tensor], example: Tensor) -> None:
-        """Lays the tensors, by "LAYER.NAME", out in the two vectors; where there are none, these are of `example`'s kind."""
-        parts, size = {True: [example.new_empty(0)], False: [example.new_empty(0)]}, 0
+    def lay_out(self, example: Tensor) -> None:
+        """Gives every parameter its place in the two vectors, of `example`'s kind, by whether it learns; what they hold is lost."""
+        end = learning = 0
         for learns in (True, False):
             for layer in self.layers.values():
                 for name in (name for name in layer.sizes if layer.learns[name] == learns):
-                    layer.places[name], size = size, size + layer.sizes[name]
-                    parts[learns].append(tensors[f"{layer.name}.{name}"])
-        self.learning, self.code, self.known = nn.Parameter(torch.cat(parts[True])), None, {}
-        self.fixed = nn.Parameter(torch.cat(parts[False]), requires_grad=False)
+                    layer.places[name], end = end, end + layer.sizes[name]
+            learning = end if learns else learning
+        self.learning = nn.Parameter(example.new_zeros(learning))
+        self.fixed, self.code = nn.Parameter(example.new_zeros(end - learning), requires_grad=False), None
+        self.counted.zero_()[[self.layers[step.name].number for step in self.steps if self.moves(step)]] = 1
 
-    def set_statistics(self, running: Tensor, batches: Tensor) -> None:
-        """BatchNorms' means and variances [2, C], one layer's behind the other's, and how many batches each has seen."""
-        moving = [layer.number for layer in self.batchnorms() if not layer.frozen]
-        self.register_buffer("running", running)
-        self.register_buffer("batches", batches)
-        self.register_buffer("counted", torch.zeros_like(batches), persistent=False)
-        self.counted[moving] = 1
-
-    def sharing(self, steps: list[Step]) -> "LiveNetwork":
+    def part(self, steps: list[Step]) -> "LiveNetwork":
         """A live network of some of the steps, which shares parameters and statistics with this one."""
-        layers = {step.name: self.layers[step.name] for step in steps if step.name in self.layers}
-        part = LiveNetwork(steps, layers, self.columns.device).train(self.training)
-        part.learning, part.fixed, part.known = self.learning, self.fixed, {}
-        part.set_statistics(self.running, self.batches)
-        part.group, part.share, part.by_maps = self.group, self.share, self.by_maps
+        part = LiveNetwork(steps, self.layers, self.learning.detach()).train(self.training)
+        for name in ("learning", "fixed", "running", "batches", "group", "share", "by_maps"):
+            setattr(part, name, getattr(self, name))
         return part
-
-    def batchnorms(self) -> list[Layer]:
-        return [layer for layer in self.layers.values() if layer.index is None]
 
     def tensor_of(self, layer: Layer, name: str) -> Tensor:
         """A layer's tensor: a view of the parameters or statistics."""
@@ -160,8 +152,7 @@ class LiveNetwork(LiveModule):
         """By layer: `values` at `index` of the flattened weight, `bias` at `rows`; a BatchNorm's four tensors at `rows`. All are views."""
         state = {}
         for name, layer in self.layers.items():
-            held = (*layer.sizes, *(STATISTICS if layer.index is None else ()))
-            state |= {f"{name}.{each}": self.tensor_of(layer, each) for each in held}
+            state |= {f"{name}.{each}": self.tensor_of(layer, each) for each in layer.tensors()}
             state |= {f"{name}.rows": layer.rows} | ({} if layer.index is None else {f"{name}.index": layer.index})
         return state
 
@@ -169,37 +160,27 @@ class LiveNetwork(LiveModule):
         """After every ReLU, moves the activations of each `group` of neighbouring images towards their mean, by `share` of the way."""
         self.group, self.share, self.code = group, share, None
 
-    def executable(self) -> Executable:
+    def code_for(self, x: Tensor) -> terms.Code:
+        self.check(x)
         if self.code is None:
-            self.code = Executable(self.steps, self.layers, len(self.learning) + len(self.fixed), self.group > 1)
+            self.code = assemble(self.steps, self.layers, len(self.learning) + len(self.fixed), self.group > 1)
         return self.code
-
-    def settings(self) -> np.ndarray:
-        """Of every BatchNorm eps, momentum, and whether it takes the batch's statistics; [N, 3]."""
-        if self.training not in self.known:
-            found = np.zeros((len(self.batches), 3))
-            for layer in self.batchnorms():
-                momentum = 1 / (int(self.batches[layer.number]) + 1) if layer.momentum is None else layer.momentum
-                found[layer.number] = layer.eps, momentum, self.training and not layer.frozen
-            if any(layer.momentum is None for layer in self.batchnorms()):
-                return found
-            self.known[self.training] = found
-        return self.known[self.training]
 
     def forward(self, x: Tensor) -> Tensor:
         if self.is_compiled(x.device):
             return Compiled.apply(x, self.learning, self)
         self.check(x)
         out = maps.forward(self, x)
-        self.count_batch()
+        if self.training:
+            self.batches += self.counted
         return out
 
     def is_compiled(self, device: torch.device) -> bool:
         """Whether a program computes it there; otherwise, it computes whole maps."""
         return device.type == "cpu" and not self.by_maps
 
-    def check(self, x) -> None:
-        """ValueError on inputs, a tensor or array, that it does not take."""
+    def check(self, x: Tensor) -> None:
+        """ValueError on inputs that it does not take."""
         if x.ndim != 2 or x.shape[1] != len(self.columns):
             raise ValueError(f"x: {tuple(x.shape)} is not [batch, {len(self.columns)}], the pixels at `columns` that it reads")
         if len(x) % self.group:
@@ -207,44 +188,16 @@ class LiveNetwork(LiveModule):
         if self.training and len(x) == 1 and any(step.area == 1 and self.moves(step) for step in self.steps):
             raise ValueError("x: a BatchNorm of one number a channel needs more than 1 value per channel when training")
 
-    def count_batch(self) -> None:
-        if self.training and len(self.batches):
-            self.batches += self.counted
-
-    def run(self, x: np.ndarray, learning: np.ndarray, kind: type) -> tuple[np.ndarray, tuple]:
-        self.check(x)
-        x, batch, code, settings = np.asarray(x, kind), len(x), self.executable(), self.settings()
-        innermost = x.flags.f_contiguous and not x.flags.c_contiguous
-        x = x.ravel("K" if innermost else "C")
-        weights = np.concatenate([learning, as_numpy(self.fixed), code.constants], dtype=kind, casting="same_kind")
-        loan, out = self.arenas.lend(code.slots * batch, kind), np.empty((batch, len(code.outputs)), kind)
-        statistics, running = np.empty((2, self.running.shape[1])), np.asarray(as_numpy(self.running), kind)
-        kernels.forward(code.table, code.runs, code.lists, x, innermost, code.columns, code.outputs, weights, loan.act, statistics, running,
-                        settings, self.group, self.share, out)
-        if self.training and self.running.dtype not in (torch.float32, torch.float64):
-            self.running.copy_(torch.from_numpy(running))
-        self.count_batch()
-        return out, (code, weights, loan, statistics, settings, self.group, self.share)
-
-    def run_back(self, kept: tuple, gradient: np.ndarray, to_input: bool) -> tuple[np.ndarray, np.ndarray]:
-        code, weights, loan, statistics, settings, group, share = kept
-        to_x = np.empty((len(gradient), len(code.columns) if to_input else 0), weights.dtype)
-        to_learning = np.empty(len(self.learning), weights.dtype)
-        kernels.backward(code.table, code.runs, code.lists, code.how[to_input], np.ascontiguousarray(gradient, weights.dtype), code.columns,
-                         code.outputs, code.blank, weights, loan.act, loan.grad, statistics, settings, group, share, to_learning, to_x)
-        return to_learning, to_x
-
     def moves(self, step: Step) -> bool:
         """Whether it is a BatchNorm whose statistics training moves."""
         return step.kind == "batchnorm" and not self.layers[step.name].frozen
 
     def tensors(self) -> dict[str, Tensor]:
         """Every layer's tensors, by "LAYER.NAME", as functions of the parameters."""
-        layers, whole, sizes, end = self.layers.values(), torch.cat([self.learning, self.fixed]), {}, 0
-        for place, size, name in sorted((layer.places[n], layer.sizes[n], f"{layer.name}.{n}") for layer in layers for n in layer.sizes):
-            sizes |= {f"before {name}": place - end, name: size}  # of other layers, where this is a part of a network (`sharing`)
-            end = place + size
-        return dict(zip(sizes, whole.split([*sizes.values(), len(whole) - end])))
+        layers = self.layers.values()
+        held = sorted((layer.places[name], layer.sizes[name], f"{layer.name}.{name}") for layer in layers for name in layer.sizes)
+        _, sizes, names = zip(*held)
+        return dict(zip(names, torch.cat([self.learning, self.fixed]).split(sizes)))
 
 
 def is_dense(steps: list[Step], layers: dict[str, Layer]) -> bool:
@@ -263,19 +216,12 @@ def is_dense(steps: list[Step], layers: dict[str, Layer]) -> bool:
 def write_back(live: LiveNetwork, network: nn.Module) -> None:
     """Copies the live network's values, biases and statistics into the pruned network that it was built from."""
     with torch.no_grad():
-        for name, layer in live.layers.items():
-            module = network.get_submodule(name)
-            if layer.index is not None:
-                weight = dense(module)
-                weight.view(-1)[layer.index.to(weight.device)] = live.tensor_of(layer, "values").to(weight)
-                if "bias" in layer.sizes:
-                    bias = dense(module, "bias")
-                    alive = torch.from_numpy(layer.bias_places >= 0)
-                    bias[layer.rows[alive].to(bias.device)] = live.tensor_of(layer, "bias")[alive.to(live.columns.device)].to(bias)
-            else:
-                for each in ("weight", "bias", *STATISTICS):
-                    target = getattr(module, each)
-                    target[layer.rows.to(target.device)] = live.tensor_of(layer, each).to(target)
+        for layer in live.layers.values():
+            module = network.get_submodule(layer.name)
+            for name in layer.tensors():
+                whole, at, alive = entries_of(module, layer, name)
+                whole.view(-1)[at[alive]] = live.tensor_of(layer, name).to(whole)[alive]
+            if layer.index is None:
                 module.num_batches_tracked.fill_(int(live.batches[layer.number]))
 
 
@@ -295,12 +241,12 @@ def freeze(live: LiveNetwork, free: int) -> tuple[LiveNetwork, LiveNetwork]:
     steps = live.steps
     weighted = [i for i, step in enumerate(steps) if step.kind in WEIGHTED]
     check_free(len(weighted), free)
-    first, tensors, example = weighted[-free], live.sparse_state(), live.learning.detach()
+    first, before = weighted[-free], live.sparse_state()
     for layer in (live.layers[step.name] for step in steps[:first] if step.name in live.layers):
         layer.learns, layer.frozen = dict.fromkeys(layer.learns, False), True
-    live.set_parameters(tensors, example)
-    live.set_statistics(live.running, live.batches)
+    live.lay_out(live.learning.detach())
+    live.load_sparse_state(before)
     last = max(i for i in range(first) if all(source >= i for step in steps[i + 1 :] for source in step.sources))
     activation = replace(steps[last], name="activation", kind="input", sources=[], module=None)
     behind = [replace(step, sources=[source - last for source in step.sources]) for step in steps[last + 1 :]]
-    return live.sharing(steps[: last + 1]), live.sharing([activation, *behind])
+    return live.part(steps[: last + 1]), live.part([activation, *behind])

@@ -4,8 +4,7 @@ Activations lie one after the other in one array of slots; a slot holds one numb
 all positions of its live channels, whether they are computed or not, so that what a kernel's weight reads lies at the same distance
 everywhere. A sum is then a pattern, a list of (distance, weight), and where it applies: runs of neighbouring slots.
 """
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,16 +13,19 @@ from torch import Tensor, nn
 
 from .graph import Step, padding_of
 
-SUMS, MAXIMUM, BATCHNORM, ADD, RELU, MIX = range(6)
+SUMS, MAXIMUM, BATCHNORM, MIX, GATES = range(5)
 
 # The columns of a program's table of operations.
-FIELDS = ("kind", "first_run", "last_run", "first_back", "last_back", "source", "source_slots", "writer", "other", "other_slots",
-          "out", "out_slots", "rectifies", "weights", "biases", "learns", "number", "channels")
-
+FIELDS = ("kind", "first_run", "last_run", "first_back", "last_back", "first_span", "last_span", "rectifies", "adds", "weights", "biases",
+          "learns", "number", "channels", "away")
+# How a gradient comes to what an operation reads: the operation is skipped, its source needs none, it is added to others', or comes first,
+# and then fills all of the source, or is added to zeros.
+SKIPPED, UNNEEDED, ADDED, WRITTEN, ZEROED = range(5)
 
 TILE = 4  # positions of a row that are computed for all channels in turn, so that what they read stays in the first cache
 OUTSIDE = -(10**9)  # where a tap would look, if it looks past the edge
 MOSTLY = 1 / 3  # of its positions a convolution computes, where its inputs' gradients are gathered (`convolution`)
+NO_RUNS = np.empty((0, 4), np.int64)
 
 
 @dataclass
@@ -33,7 +35,8 @@ class Region:
     first: int
     rows: Tensor
     area: int
-    writer: int = -1  # the number of the operation that writes it
+    spans: tuple[int, int] = (0, 0)  # the runs from the one to the other are where its gradient is read
+    writer: dict | None = None  # the operation that completes it; the input has none
 
     @property
     def slots(self) -> int:
@@ -43,129 +46,152 @@ class Region:
         """Slots of entries of the flattened, full activation."""
         return self.first + torch.searchsorted(self.rows, entries // self.area) * self.area + entries % self.area
 
+    def live_slots(self, step: Step) -> Tensor:
+        """Slots of the live entries of a step's activation, which lies here."""
+        return self.slots_of(step.live.flatten().nonzero().flatten())
 
-class Axis(NamedTuple):
-    """One axis of a kernel or pool: output i reads, for every tap k, input start[i] + taps[i, k], or nothing where that is `OUTSIDE`."""
 
-    start: np.ndarray  # [outputs]
-    taps: np.ndarray  # [outputs, taps]
+class Joined:
+    """Arrays one behind the other."""
 
-    @classmethod
-    def of(cls, size: int, outputs: int, taps: int, stride: int, padding: int, dilation: int) -> "Axis":
-        start, away = np.arange(outputs) * stride - padding, np.arange(taps) * dilation
-        reached = start[:, None] + away
-        return cls(start, np.where((reached >= 0) & (reached < size), away, OUTSIDE))
+    def __init__(self, first):
+        self.parts, self.size = [np.asarray(first)], len(first)
 
-    @classmethod
-    def adaptive(cls, size: int, outputs: int) -> "Axis":
-        start, stop = np.arange(outputs) * size // outputs, -(-np.arange(1, outputs + 1) * size // outputs)
-        away = np.arange((stop - start).max())
-        return cls(start, np.where(away < (stop - start)[:, None], away, OUTSIDE))
+    def add(self, part) -> int:
+        """Where it begins."""
+        self.parts.append(np.asarray(part, self.parts[0].dtype))
+        self.size += len(part)
+        return self.size - len(part)
 
-    def reversed(self, size: int) -> "Axis":
-        """The same taps from the input's side: which output reads an input, of `size`, by a tap."""
-        readers = np.full((size, self.taps.shape[1]), -1)
-        output, tap = (self.taps != OUTSIDE).nonzero()
-        readers[self.start[output] + self.taps[output, tap], tap] = output
+    def array(self) -> np.ndarray:
+        return np.concatenate(self.parts)
+
+
+class Code(NamedTuple):
+    """A program as `kernels` run it."""
+
+    table: np.ndarray  # of operations, [N, FIELDS]
+    how: np.ndarray  # [2, N]: how a gradient comes to what every operation reads; if the input needs one, by the second row
+    runs: np.ndarray  # [R, 4]: out, source and length in slots, and the pattern
+    starts: np.ndarray  # pattern p has the terms starts[p] to starts[p + 1]
+    biases: np.ndarray  # of every pattern: its place among the layer's biases, or -1
+    distances: np.ndarray  # of every term: from a run's source to what is read, in slots
+    entries: np.ndarray  # and its place among the layer's weights
+    columns: np.ndarray  # the inputs' slots
+    outputs: np.ndarray  # the outputs' slots; of a head the first of `length` each, of which an output is the mean
+    length: int
+    blank: np.ndarray  # from which run to which are those of the last activation, if some of its slots are no outputs
+    constants: np.ndarray  # weights that no one learns, behind all parameters
+    settings: np.ndarray  # by BatchNorm: eps, momentum (-1: the mean over all batches), and whether its statistics move
+    slots: int
+
+
+class Program:
+    """Operations and the lists that they refer to, in the making."""
+
+    def __init__(self, parameters: int):
+        self.parameters, self.slots, self.operations = parameters, 0, []
+        self.runs, self.constants, self.starts = Joined(NO_RUNS), Joined(np.empty(0)), Joined([0])
+        self.biases, self.distances, self.entries = (Joined(np.empty(0, np.int64)) for _ in range(3))
+
+    def region(self, rows: Tensor, area: int) -> Region:
+        found = Region(self.slots, rows, area)
+        self.slots += max(1, found.slots)  # so that no two regions begin at one slot
+        first = self.runs.add([(found.first, 0, found.slots, 0)])
+        found.spans = first, first + 1
+        return found
+
+    def add(self, kind: int, runs: np.ndarray, source: Region, out: Region, back: np.ndarray = NO_RUNS, **fields) -> None:
+        """Adds an operation; `back`: runs that gather the gradient of its source. A second sum for `out` is added to the first."""
+        first, first_back = self.runs.add(runs), self.runs.add(back)
+        gathered = int(back[:, 2].sum()) if kind == SUMS else 0 if kind == MAXIMUM else out.slots
+        out.writer = dict.fromkeys(FIELDS, 0) | {
+            "kind": kind, "source": source.first, "out": out.first, "fills": gathered >= source.slots, "first_run": first,
+            "last_run": first + len(runs), "first_back": first_back, "last_back": first_back + len(back), "first_span": source.spans[0],
+            "last_span": source.spans[1], "adds": int(out.writer is not None), "weights": -1, "biases": -1,
+        } | fields
+        self.operations.append(out.writer)
+
+    def constant(self, values) -> int:
+        """The place of weights that no one learns."""
+        return self.parameters + self.constants.add(values)
+
+    def patterns(self, lengths: np.ndarray, biases: np.ndarray, distances: np.ndarray, entries: np.ndarray) -> int:
+        """Adds patterns of these `lengths`; returns the number of the first."""
+        self.starts.add(self.distances.size + np.cumsum(lengths))
+        self.distances.add(distances)
+        self.entries.add(entries)
+        return self.biases.add(biases)
+
+    def gradients(self, to_input: bool) -> list[int]:
+        """Of every operation, how a gradient comes to its source, where the input needs one or not."""
+        depends, reached, how = {}, set(), []  # regions, by their first slot: whose gradient is needed, and that have one already
+        for op in self.operations:
+            needed = depends.setdefault(op["source"], to_input)  # what no operation has written is the input
+            depends[op["out"]] = depends.get(op["out"], False) or bool(op["learns"]) or needed
+        for op in reversed(self.operations):
+            source = op["source"]
+            if not (depends[op["out"]] and depends[source]):
+                how.append(UNNEEDED if depends[op["out"]] else SKIPPED)
+            else:
+                how.append(ADDED if source in reached else WRITTEN if op["fills"] else ZEROED)
+                reached.add(source)
+        return how[::-1]
+
+    def finish(self, columns: Tensor, outputs: Tensor, last: Region, length: int = 1, settings: list = ()) -> Code:
+        """`columns` and `outputs`: slots; of the latter the first of `length` each, in the region `last`."""
+        table = np.array([[op[name] for name in FIELDS] for op in self.operations], np.int64).reshape(-1, len(FIELDS))
+        lists = (each.array() for each in (self.runs, self.starts, self.biases, self.distances, self.entries))
+        how, blank = np.array([self.gradients(False), self.gradients(True)]), last.spans if len(outputs) * length < last.slots else (0, 0)
+        return Code(table, how, *lists, columns.numpy(), outputs.numpy(), length, np.array(blank), self.constants.array(),
+                    np.array(settings, float).reshape(-1, 3), self.slots)
+
+
+class Windows(NamedTuple):
+    """What a kernel or pool reads: position p, by its tap k, reads start[p] + taps[p, k], or nothing where that is `OUTSIDE`."""
+
+    start: np.ndarray  # [positions]
+    taps: np.ndarray  # [positions, taps]
+
+    def reversed(self, inputs: int) -> "Windows":
+        """The same taps from the side of `inputs` positions: which one reads an input by a tap."""
+        readers = np.full((inputs, self.taps.shape[1]), -1)
+        position, tap = (self.taps != OUTSIDE).nonzero()
+        readers[self.start[position] + self.taps[position, tap], tap] = position
         start = readers.max(1, initial=0)  # any will do that lies near
-        return Axis(start, np.where(readers < 0, OUTSIDE, readers - start[:, None]))
-
-    def classes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Outputs with the same taps are of one class: (taps of every class, the class of every output)."""
-        found, of = np.unique(self.taps, axis=0, return_inverse=True)
-        return found, of.reshape(-1)
+        return Windows(start, np.where(readers < 0, OUTSIDE, readers - start[:, None]))
 
 
-def axes_of(step: Step, shape: tuple[int, ...]) -> tuple[Axis, Axis]:
-    """Both axes of a convolution or pool that reads maps of `shape`."""
-    module, sizes = step.module, tuple(zip(shape[1:], step.shape[1:]))
-    if isinstance(module, nn.AdaptiveAvgPool2d):
-        return tuple(Axis.adaptive(*size) for size in sizes)
-    padding = padding_of(module) if step.kind == "convolution" else pair(module.padding)
-    geometry = (pair(module.kernel_size), pair(module.stride), padding, pair(getattr(module, "dilation", 1)))
-    return tuple(Axis.of(*size, *(each[axis] for each in geometry)) for axis, size in enumerate(sizes))
+def windows_of(step: Step, shape: tuple[int, ...]) -> Windows:
+    """Of a convolution or pool that reads maps of `shape`."""
+    module, axes = step.module, []
+    for axis, (size, outputs) in enumerate(zip(shape[1:], step.shape[1:])):
+        if isinstance(module, nn.AdaptiveAvgPool2d):
+            start, stop = np.arange(outputs) * size // outputs, -(-np.arange(1, outputs + 1) * size // outputs)[:, None]
+            away = np.arange((stop[:, 0] - start).max())
+        else:
+            padding = padding_of(module) if step.kind == "convolution" else module.padding
+            stride, dilation, taps, before = (
+                pair(each)[axis] for each in (module.stride, getattr(module, "dilation", 1), module.kernel_size, padding)
+            )
+            start, stop, away = np.arange(outputs) * stride - before, size, np.arange(taps) * dilation
+        reached = start[:, None] + away
+        axes.append((start, away, (reached >= 0) & (reached < stop)))
+    (y, down, inside_y), (x, right, inside_x) = axes
+    inside = (inside_y[:, None, :, None] & inside_x[None, :, None, :]).reshape(len(y) * len(x), -1)
+    return Windows(np.add.outer(y * shape[2], x).ravel(), np.where(inside, np.add.outer(down * shape[2], right).ravel(), OUTSIDE))
 
 
 def pair(value) -> tuple[int, int]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
-class Lists(NamedTuple):
-    """The patterns of all sums."""
-
-    starts: np.ndarray  # pattern p has the terms starts[p] to starts[p + 1]
-    biases: np.ndarray  # of every pattern: its place among the layer's biases, or -1
-    distances: np.ndarray  # of every term: from a run's source to what is read, in slots
-    entries: np.ndarray  # and its place among the layer's weights
-
-
-NO_RUNS = np.empty((0, 4), np.int64)
-
-
-@dataclass
-class Program:
-    """Operations (a row of FIELDS each) and the lists that they refer to; `finish` makes them arrays."""
-
-    parameters: int  # so many; constants lie behind them
-    operations: list = field(default_factory=list)
-    runs: list = field(default_factory=list)  # (out, source, length, pattern), all in slots
-    starts: list = field(default_factory=lambda: [np.zeros(1, np.int64)])
-    biases: list = field(default_factory=list)  # of `Lists`, as the two that follow
-    distances: list = field(default_factory=list)
-    entries: list = field(default_factory=list)
-    constants: list = field(default_factory=list)  # weights that no one learns
-    slots: int = 0
-    counts: dict = field(default_factory=lambda: {"runs": 0, "patterns": 0, "terms": 0, "constants": 0})
-
-    def region(self, rows: Tensor, area: int) -> Region:
-        found = Region(self.slots, rows, area, len(self.operations))
-        self.slots += max(1, found.slots)  # so that no two regions begin at one slot
-        return found
-
-    def add(self, kind: int, runs: np.ndarray, source: Region, out: Region, back: np.ndarray = NO_RUNS, **fields) -> None:
-        row = dict.fromkeys(FIELDS, 0) | {
-            "kind": kind, "source": source.first, "source_slots": source.slots, "writer": source.writer, "other": -1, "out": out.first,
-            "out_slots": out.slots, "weights": -1, "biases": -1, "number": -1,
-        } | fields
-        for which, each in (("run", runs), ("back", back)):
-            row[f"first_{which}"], row[f"last_{which}"] = self.counts["runs"], self.counts["runs"] + len(each)
-            self.runs.append(each)
-            self.counts["runs"] += len(each)
-        self.operations.append(row)
-
-    def patterns(self, lengths: np.ndarray, biases: np.ndarray, distances: np.ndarray, entries: np.ndarray) -> int:
-        """Adds patterns of these `lengths`; returns the number of the first."""
-        first, self.counts["patterns"] = self.counts["patterns"], self.counts["patterns"] + len(lengths)
-        self.starts.append(self.counts["terms"] + np.cumsum(lengths))
-        for held, more in ((self.biases, biases), (self.distances, distances), (self.entries, entries)):
-            held.append(np.asarray(more, np.int64))
-        self.counts["terms"] += len(distances)
-        return first
-
-    def finish(self) -> tuple[np.ndarray, np.ndarray, Lists]:
-        """The table of operations [N, FIELDS], the runs [R, 4] and the lists of all patterns."""
-        table = np.array([[row[name] for name in FIELDS] for row in self.operations], np.int64).reshape(-1, len(FIELDS))
-        lists = (np.concatenate([np.empty(0, np.int64), *held]) for held in (self.starts, self.biases, self.distances, self.entries))
-        return table, np.concatenate([NO_RUNS, *self.runs]), Lists(*lists)
-
-
-def runs_of(out: np.ndarray, source: np.ndarray, pattern: np.ndarray) -> np.ndarray:
-    """(out, source, length, pattern) of slots `out` that follow one another, as do what they read; [R, 4]."""
-    if not len(out):
-        return NO_RUNS
-    breaks = (np.diff(out) != 1) | (np.diff(source) != 1) | (np.diff(pattern) != 0)
-    first = np.concatenate([[0], np.flatnonzero(breaks) + 1])
-    length = np.diff(np.append(first, len(out)))
-    return np.stack([out[first], source[first], length, pattern[first]], 1)
-
-
-def linear(program: Program, layer, source: Region, out: Region, **fields) -> None:
-    """Every unit is a pattern and a run of its own."""
-    unit, column = (each.numpy() for each in layer.coordinates)
-    lengths = np.bincount(unit, minlength=len(out.rows))
-    first = program.patterns(lengths, layer.bias_places, source.slots_of(layer.coordinates[1]).numpy(), np.arange(len(unit)))
-    units, zeros = np.arange(len(out.rows)), np.zeros(len(out.rows), np.int64)
-    program.add(SUMS, np.stack([out.first + units, zeros, zeros + 1, first + units], 1), source, out, **fields)
+def unit_runs(program: Program, unit: Tensor, entry: Tensor, biases: np.ndarray, source: Region, out: Region) -> np.ndarray:
+    """Adds a pattern for every unit, one for each of `biases`, and returns where it applies: of weights at (unit, entry of the source)."""
+    lengths = np.bincount(unit.numpy(), minlength=len(biases))
+    first = program.patterns(lengths, biases, source.slots_of(entry).numpy() - source.first, np.arange(len(unit)))
+    row, same = np.arange(len(biases)), np.ones(len(biases), np.int64)
+    return np.stack([out.first + row * out.area, source.first * same, out.area * same, first + row], 1)
 
 
 def convolution(program: Program, step: Step, layer, source: Region, shape: tuple[int, ...], out: Region, **fields) -> None:
@@ -174,79 +200,76 @@ def convolution(program: Program, step: Step, layer, source: Region, shape: tupl
     Backwards a list of its own gathers every input's gradient, unless few outputs are computed: then each sends its gradient to what
     it reads.
     """
-    row, channel, *taps = (each.numpy() for each in layer.coordinates)
-    channel, axes = np.searchsorted(source.rows.numpy(), channel), axes_of(step, shape)
-    runs = kernel_runs(program, step.live[out.rows], out, (row, channel, *taps), layer.bias_places, axes, source, shape[2])
-    back = NO_RUNS
-    if float(step.live[out.rows].double().mean() if len(out.rows) else 0) > MOSTLY:
-        axes, everywhere = [axis.reversed(size) for axis, size in zip(axes, shape[1:])], torch.ones(len(source.rows), *shape[1:])
-        back = kernel_runs(program, everywhere, source, (channel, row, *taps), np.full(len(source.rows), -1), axes, out, step.shape[2])
+    row, channel, down, right = (each.numpy() for each in layer.coordinates)
+    channel, tap = np.searchsorted(source.rows.numpy(), channel), down * step.module.kernel_size[1] + right
+    windows, live = windows_of(step, shape), step.live[out.rows]
+    runs = kernel_runs(program, live, out, (row, channel, tap), layer.bias_places, windows, source)
+    gathers, back = float(live.double().mean() if len(out.rows) else 0) > MOSTLY, NO_RUNS
+    if gathers:
+        everywhere, none = torch.ones(len(source.rows), *shape[1:]), np.full(len(source.rows), -1)
+        back = kernel_runs(program, everywhere, source, (channel, row, tap), none, windows.reversed(source.area), out)
     program.add(SUMS, runs, source, out, back, **fields)
+    if not gathers:
+        out.spans = out.writer["first_run"], out.writer["last_run"]
 
 
-def kernel_runs(program: Program, live: Tensor, out: Region, coordinates: tuple, biases: np.ndarray, axes: tuple, source: Region,
-                width: int) -> np.ndarray:
-    """Adds a kernel's patterns, and returns where they apply: weights at `coordinates` (row of out, row of the source, taps), from a source
-    map of this width to the `live` positions, [rows, height, width], of `out`."""
-    row, other, dy, dx = coordinates
-    (vertical, horizontal), order = axes, np.argsort(row, kind="stable")
-    (high, y_class), (wide, x_class) = vertical.classes(), horizontal.classes()
-    lengths, distances, entries = [], [], []
-    for taps_y in high:
-        for taps_x in wide:
-            terms = order[(taps_y[dy[order]] != OUTSIDE) & (taps_x[dx[order]] != OUTSIDE)]
-            lengths.append(np.bincount(row[terms], minlength=len(out.rows)))
-            distances.append(other[terms] * source.area + taps_y[dy[terms]] * width + taps_x[dx[terms]])
-            entries.append(terms)
-    biases = np.tile(biases, len(high) * len(wide))
-    first = program.patterns(*map(np.concatenate, (lengths or [[]], [biases], distances, entries)))
-    return position_runs(live, out, lambda c, y, x: first + (y_class[y] * len(wide) + x_class[x]) * len(out.rows) + c,
-                         lambda c, y, x: source.first + vertical.start[y] * width + horizontal.start[x])
+def kernel_runs(program: Program, live: Tensor, out: Region, coordinates: tuple, biases: np.ndarray, windows: Windows, source: Region):
+    """Adds a kernel's patterns, and returns where they apply: of weights at `coordinates` (row of out, row of the source, tap), at the
+    `live` positions, [rows, height, width], of `out`."""
+    row, other, tap = coordinates
+    sets, number = np.unique(windows.taps, axis=0, return_inverse=True)
+    order, first = np.argsort(row, kind="stable"), program.biases.size
+    for taps in sets:
+        terms = order[taps[tap[order]] != OUTSIDE]
+        lengths = np.bincount(row[terms], minlength=len(out.rows))
+        program.patterns(lengths, biases, other[terms] * source.area + taps[tap[terms]], terms)
+    patterns = first + number.reshape(-1) * len(out.rows) + np.arange(len(out.rows))[:, None]
+    return position_runs(live, out, np.broadcast_to(source.first + windows.start, patterns.shape), patterns)
 
 
-def position_runs(live: Tensor, out: Region, pattern: Callable, source: Callable) -> np.ndarray:
-    """The runs of a map's live positions, image row by image row, so that what is read stays in the cache."""
-    y, c, x = (each.numpy() for each in live.transpose(0, 1).nonzero(as_tuple=True))
+def position_runs(live: Tensor, out: Region, source: np.ndarray, pattern: np.ndarray) -> np.ndarray:
+    """The runs of a map's live positions, image row by image row, so that what is read stays in the cache; `source` and `pattern` are of
+    every position, [rows, area]. A run is of slots that follow one another, as do what they read."""
+    c, y, x = (each.numpy() for each in live.nonzero(as_tuple=True))
     order = np.lexsort((x, c, x // TILE, y))
-    y, c, x = y[order], c[order], x[order]
-    return runs_of(out.first + c * out.area + y * live.shape[2] + x, source(c, y, x), pattern(c, y, x))
+    c, at = c[order], (y * live.shape[2] + x)[order]
+    if not len(at):
+        return NO_RUNS
+    out, source, pattern = out.first + c * out.area + at, source[c, at], pattern[c, at]
+    breaks = (np.diff(out) != 1) | (np.diff(source) != 1) | (np.diff(pattern) != 0)
+    first = np.concatenate([[0], np.flatnonzero(breaks) + 1])
+    return np.stack([out[first], source[first], np.diff(np.append(first, len(out))), pattern[first]], 1)
 
 
 def pool(program: Program, step: Step, source: Region, shape: tuple[int, ...], out: Region) -> None:
     """One pattern for every set of positions that lie inside; of an average, with the reciprocal of their number as weight."""
-    vertical, horizontal = axes_of(step, shape)
-    (high, y_class), (wide, x_class) = vertical.classes(), horizontal.classes()
-    channel = torch.searchsorted(source.rows, out.rows).numpy() * source.area + source.first
-    if step.kind == "maxpool":
-        pattern = y_class[:, None] * len(wide) + x_class
-        scale = [0] * len(high) * len(wide)
-    else:  # an average's divisor depends on the module's settings, and is seen in what it makes of ones
-        mean = step.module(torch.ones(1, *shape, dtype=torch.float64))[0, 0].numpy()
-        count = [(axis.taps != OUTSIDE).sum(1) for axis in (vertical, horizontal)]
-        scale = mean / np.multiply.outer(*count)
-        kinds, pattern = np.unique(np.stack([y_class[:, None] * len(wide) + x_class + 0 * scale, scale]).reshape(2, -1), axis=1,
-                                   return_inverse=True)
-        pattern, scale = pattern.reshape(mean.shape), kinds[1]
-        high, wide = high[kinds[0].astype(int) // len(wide)], wide[kinds[0].astype(int) % len(wide)]
-    pairs = zip(high, wide) if step.kind == "avgpool" else ((a, b) for a in high for b in wide)
-    taps = [np.add.outer(a[a != OUTSIDE] * shape[2], b[b != OUTSIDE]).ravel() for a, b in pairs]
-    lengths = np.array([len(each) for each in taps])
-    first = program.patterns(lengths, np.full(len(taps), -1), np.concatenate(taps), np.repeat(np.arange(len(taps)), lengths))
-    runs = position_runs(torch.ones(len(out.rows), *step.shape[1:]), out, lambda c, y, x: first + pattern[y, x],
-                         lambda c, y, x: channel[c] + vertical.start[y] * shape[2] + horizontal.start[x])
-    if step.kind == "maxpool":
+    windows, largest = windows_of(step, shape), step.kind == "maxpool"
+    share = np.zeros(out.area)
+    if not largest:  # an average's divisor depends on the module's settings, and is seen in what it makes of ones
+        share = step.module(torch.ones(1, *shape, dtype=torch.float64))[0, 0].numpy().ravel() / (windows.taps != OUTSIDE).sum(1)
+    sets, number = np.unique(np.column_stack([windows.taps, share]), axis=0, return_inverse=True)
+    taps, inside = sets[:, :-1], sets[:, :-1] != OUTSIDE
+    lengths = inside.sum(1)
+    first = program.patterns(lengths, np.full(len(sets), -1), taps[inside], np.repeat(np.arange(len(sets)), lengths))
+    begin = source.first + torch.searchsorted(source.rows, out.rows).numpy()[:, None] * source.area
+    pattern = np.broadcast_to(first + number.reshape(-1), (len(out.rows), out.area))
+    runs = position_runs(torch.ones(len(out.rows), *step.shape[1:]), out, begin + windows.start, pattern)
+    if largest:
         which = program.region(out.rows, out.area)  # which tap was the largest
-        program.add(MAXIMUM, runs, source, out, other=which.first)
+        program.add(MAXIMUM, runs, source, out, away=which.first - out.first)
     else:
-        program.add(SUMS, runs, source, out, weights=program.parameters + program.counts["constants"])
-        program.constants.append(np.asarray(scale))
-        program.counts["constants"] += len(taps)
+        program.add(SUMS, runs, source, out, weights=program.constant(sets[:, -1]))
 
 
-def rowwise(program: Program, kind: int, sources: list[Region], out: Region, **fields) -> None:
-    """An operation on every row of `out` and the same rows of its sources: (out, source, length, source of an addition)."""
-    starts = [each.slots_of(out.rows * out.area).numpy() for each in (sources[0], sources[-1])]
-    runs = np.stack([out.first + np.arange(len(out.rows)) * out.area, starts[0], np.full(len(out.rows), out.area), starts[1]], 1)
-    if kind == ADD:
-        fields |= {"other": sources[1].first, "other_slots": sources[1].slots}
-    program.add(kind, runs, sources[0], out, **fields)
+def row_runs(source: Region, out: Region, pattern: int = 0) -> np.ndarray:
+    """Every row of `out`, and the same one of its source."""
+    row, same = np.arange(len(out.rows)), np.ones(len(out.rows), np.int64)
+    return np.stack([out.first + row * out.area, source.slots_of(out.rows * out.area).numpy(), out.area * same, pattern * same], 1)
+
+
+def copy(program: Program, sources: list[Region], out: Region) -> None:
+    """Every row of `out` is the sum of the same rows of its sources: of one term each, whose weight is 1."""
+    one, pattern = program.constant([1.0]), program.patterns([1], [-1], [0], [0])
+    for source in sources:
+        runs = row_runs(source, out, pattern)
+        program.add(SUMS, runs, source, out, runs[:, [1, 0, 2, 3]], weights=one)

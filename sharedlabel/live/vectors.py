@@ -2,6 +2,7 @@
 
 A block has the type of the array that it comes from: 64 numbers are four registers of AVX-512, 16 are one.
 """
+import numba
 from llvmlite import ir
 from numba.core import types
 from numba.core.datamodel import models
@@ -9,6 +10,11 @@ from numba.extending import intrinsic, register_model
 
 FOLDED = 16  # numbers of the block that `add_folded` adds to
 FLAGS = ("contract", "reassoc", "nsz")  # sums in any order; NaN stays NaN
+
+# What Python calls is `compiled`, all else is `inlined` into it. A function that was compiled by itself would, in the process that compiled
+# it, be called in place of its copy in the program, and may take sums in another order than the copy that other processes load.
+compiled = numba.njit(nogil=True, cache=True, fastmath=set(FLAGS))
+inlined = numba.njit(nogil=True, cache=True, forceinline=True, fastmath=set(FLAGS))
 
 
 class Block(types.Type):

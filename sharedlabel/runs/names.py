@@ -30,6 +30,7 @@ def run_name(params: dict) -> str:
     parts += [params["pruner"], f"{counted}{params['rho']:g}"] if params["rho"] or "pool" not in params else []
     parts += [params["check"]] if "check" in params else []
     parts += [f"n{params['train_n']}"] if "train_n" in params else []
+    parts += [params["set_head"]] if "set_head" in params else []
     parts += [params["readout"] + (f"{params['hidden_units']}" if params["readout"] == "mlp" else "")] if "readout" in params else []
     return "-".join((*parts, f"seed{params['seed']}", digest))
 

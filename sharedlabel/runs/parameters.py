@@ -43,6 +43,7 @@ TYPES = {
     "train_n": Count, "order": Literal[*choices.READING_ORDERS], "permutations": Count,
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
     "head_score_n": CountOrAll, "head_batch_size": CountOrAll, "head_learning_rate": LearningRate, "head_max_epochs": Count,
+    "set_head": Literal[*choices.SET_HEADS],
     "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
     "width": Annotated[int, Field(ge=0, le=10_000)], "pool": Count, "check": Literal[*choices.SANITY_CHECKS], "dense_max_epochs": Count,
     "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],
@@ -306,5 +307,10 @@ def identity(method: str, params: dict) -> dict:
     left_out = {"method"} | RUNTIME_PARAMETERS | {name for name, value in later_values(params).items() if params.get(name) == value}
     found = {"method": method} | {names.RECORDED_AS.get(name, name): value for name, value in params.items() if name not in left_out}
     if params["dataset"] == "folder":
-        found["dataset"] = f"folder-{folders.read(params['path']).identity}-{params['image_size']}px"
+        found["dataset"] = folder_name(params["path"], params["image_size"])
     return found
+
+
+def folder_name(path: str, image_size: int) -> str:
+    """What records call the data set of a folder of one's own images. FolderError where it is none."""
+    return f"folder-{folders.read(path).identity}-{image_size}px"

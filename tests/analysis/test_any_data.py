@@ -50,7 +50,7 @@ CHOSEN_CASES = ("beyond_dependent", "beyond_pruning")  # they are about a few ne
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_a_section_reads_any_data_set_and_names_it_in_its_place(folder, notebook):
     said = executed(notebook, folder)
-    known = ["MNIST", "FashionMNIST", *([TITLE] if notebook != "beyond_law" else [])]  # the law reads images, and a record has no path
+    known = ["MNIST", "FashionMNIST", TITLE]
     known = known[:1] if notebook in CHOSEN_CASES else known
     assert all(re.search(rf"(?<!\w){name}\b", said) for name in known), known
     cells = json.loads((folder / f"{notebook}.ipynb").read_text())["cells"]

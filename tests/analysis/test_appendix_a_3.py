@@ -111,7 +111,7 @@ def test_the_notebook_goes_on_without_runs_to_compare(tmp_path):
     collapse(tmp_path / "results", 27, **NETWORK | {"rho": 4.0})
     said = executed("appendix_a_3", tmp_path)
     for claim in section.CLAIMS:
-        assert re.search(rf"{re.escape(claim.words)} +appendix A.3 +cannot tell +no runs yet ", said)
+        assert re.search(rf"{re.escape(claim.words)} +no runs yet .*appendix A.3", said)
 
 
 def test_only_collapsed_runs_leave_nothing_to_compare(tmp_path):

@@ -1,4 +1,6 @@
 """Appendix C.2's claims and tables, on made-up records whose verdicts are known; nbval executes the notebook on the real ones."""
+import re
+
 import numpy as np
 import pytest
 from made_records import collapse, copy_run, executed, write_run
@@ -124,7 +126,7 @@ def test_the_survivors_of_a_real_run_are_counted(results):
 
 def test_the_notebook_goes_on_where_pruners_collapse_and_networks_are_missing(results):
     text = executed("appendix_c_2", results.parent)
-    assert "SynFlow achieves the best results of all pruners appendix C   fails holds 4, fails 1, cannot tell 1" in text
+    assert re.search("SynFlow achieves the best results of all pruners +fails .*holds 4, fails 1, cannot tell 1", text)
     assert "−5.00 ± 0.68" in text and "- Missing: 219 of the 240 runs to compare" in text and "nan" not in text
 
 

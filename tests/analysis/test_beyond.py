@@ -10,6 +10,7 @@ from conftest import run_notebook
 from sharedlabel import ROOT
 from sharedlabel.analysis import beyond_law, comparisons, readout
 from sharedlabel.analysis import beyond_law_figures as figures
+from sharedlabel.analysis import readout_figures as figures_of_readouts
 
 
 def law_runs(errors: dict[int, float], seeds: int = 3, method: str = "baseline", limit: float = 90, **given) -> pd.DataFrame:
@@ -92,6 +93,47 @@ def test_rungs_are_compared_in_pairs_by_seed():
     assert verdicts(readout.claim_limit(rungs(lda=[99.0, 99.5, 99.9]))) == ["holds"]
     assert verdicts(readout.claim_limit(rungs(lda=[59.0, 59.5, 59.9]))) == ["fails"]
     assert verdicts(readout.claim_lda_pruned_lstm(runs)) == []
+
+
+def test_set_heads_are_compared_each_with_the_lstm_and_with_itself_alone():
+    of_sets = {"deep_sets": [96.5, 97.6, 98.4], "attention": [90.0, 91.1, 92.1], "deep_sets_alone": [97.5, 98.5, 99.5]}
+    runs = rungs(lstm=[96.0, 97.0, 98.0], **of_sets)
+    rows = readout.claim_sets_lstm(runs)
+    assert verdicts(rows) == ["holds"] * 2 + ["fails"] * 2 and list(rows["n"]) == [5, 40] * 2
+    assert list(rows["case"])[1:3] == [f"{name}, MNIST, Conv, ρ = 3.75, balanced CNN" for name in ("DeepSets", "attention pooling")]
+    assert verdicts(readout.claim_sets_alone(runs)) == ["fails"] * 2  # of attention there is no control
+    assert verdicts(readout.claim_sets_alone(rungs(lda=[1.0]))) == [] == verdicts(readout.claim_sets_head(runs))
+
+
+def made_set_head(**given) -> dict:
+    """A row of a set head's record, as `tables.load_records` has it."""
+    return {
+        "method": "set_head", "set_head": "deep_sets", "train_n": 5, "head_rho": 0.0, "head_batch_size": 0, "head_learning_rate": 1e-3,
+        "dataset": "mnist", "model": "conv", "rho": 3.75, "cnn_method": "balanced", "seed": 0, "protocol": "random", "pruner": "synflow",
+        "prune_iterations": 100, "n_accuracy": 0.9, "params_remaining": 171_000, "macs_live_image": 170_000, "run": "a",
+    } | given
+
+
+def test_a_set_head_is_read_at_the_n_that_it_was_trained_for_and_its_control_at_every_n(monkeypatch):
+    alone = {"train_n": 1, "head_batch_size": 64, "run": "b"}
+    rows = [made_set_head(n=n, macs_live=10 * n + 100, **more) for n in (1, 2, 5, 7, 15, 40) for more in (
+        {}, alone, {"train_n": 15, "run": "c"}, {"head_rho": 1.0, "run": "d"}, {"head_learning_rate": 1e-4, "run": "e"})]
+    monkeypatch.setattr(readout.tables, "load_records", lambda *_: pd.DataFrame(rows))
+    found = readout.select_runs()
+    sizes = {rung: list(part["n"]) for rung, part in found.groupby("rung")}
+    assert sizes == {"deep_sets": [2, 5, 7, 15], "deep_sets_alone": [1, 2, 5, 7, 15, 40]}
+    shared_out = found[found["rung"] == "deep_sets"].set_index("n")["macs"]
+    assert shared_out.to_dict() == pytest.approx({2: 120 / 2, 5: 150 / 5, 7: 170 / 7, 15: 250 / 15})
+
+
+def test_trained_readouts_are_rungs_although_their_batches_are_not_the_heads():
+    assert {"linear", "mlp8", "mlp32", "mlp200"} <= set(readout.select_runs()["rung"])
+
+
+def test_every_rung_looks_like_no_other():
+    styles = figures_of_readouts.rung_styles()
+    assert set(styles) == set(readout.RUNGS) - set(figures_of_readouts.IN_TABLES_ONLY) > set(figures_of_readouts.CURVES)
+    assert all(len(set(looks)) == len(styles) for looks in zip(*styles.values()))
 
 
 def test_what_the_paper_did_not_ask_is_not_in_the_tables_of_its_sections():

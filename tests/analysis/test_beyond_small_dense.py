@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_records import write
+from matplotlib.text import Text
 
 from sharedlabel.analysis import comparisons, plots, sanity_checks, small_dense
 from sharedlabel.analysis import small_dense_figures as figures
@@ -94,7 +95,8 @@ def test_figures_say_the_factor(runs):
     found = small_dense.configurations(runs)
     for drawn, alt in (figures.draw_fronts(found, "mnist", "flops"), figures.draw_factors(found, "flops")):
         assert drawn is not None and len(alt) > 100
-    assert "n = 1: the dense one is 2e+02 × cheaper at 70 per cent" in figures.draw_fronts(found, "mnist", "flops")[1]
+        assert "MNIST" in " ".join(text.get_text() for text in drawn.findobj(Text))
+    assert "at n = 1 at 70 %: small dense 2e+02 × cheaper" in figures.draw_fronts(found, "mnist", "flops")[1]
     assert figures.draw_fronts(found[~found["dense"]], "mnist", "flops") == (None, "")
     assert figures.draw_factors(found[~found["dense"]], "flops") == (None, "")
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from sharedlabel import ROOT
-from sharedlabel.analysis import claims, report
+from sharedlabel.analysis import claims, comparisons, report
 
 
 @pytest.fixture(scope="module")
@@ -12,7 +12,7 @@ def board() -> pd.DataFrame:
 
 
 def test_every_claim_has_a_verdict_and_a_notebook_that_decides_it(board):
-    assert set(board["verdict"]) <= set(report.VERDICT_COLOURS) and board["id"].is_unique
+    assert set(board["verdict"]) <= {*report.VERDICT_COLOURS, comparisons.NO_RUNS} and board["id"].is_unique
     for name in set(board["section"]):
         assert (ROOT / "notebooks" / "sections" / f"{name}.ipynb").exists()
 
@@ -29,20 +29,20 @@ def test_the_readme_is_of_one_screen():
 
 
 def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
-    rows = [{"claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2", "paper": "",
-             "estimate": "1 ± 2 (points)"} for i, (verdict, ours) in enumerate(verdicts)]
+    rows = [{"id": f"c{i}", "claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2",
+             "paper": "", "estimate": "1 ± 2 (points)", "cases": f"{verdict} 1"} for i, (verdict, ours) in enumerate(verdicts)]
     return pd.DataFrame(rows)
 
 
 def test_verdicts_are_counted_of_the_papers_claims_alone():
     board = small_board(("holds", False), ("fails", False), ("fails", True), ("cannot tell", False), ("fails", False))
-    assert claims.count_verdicts(board) == "Of 4 claims of the paper 1 hold, 2 fail, and 1 cannot be decided with our seeds."
+    assert claims.count_verdicts(board).startswith("Of 4 claims of the paper 1 hold, 2 fail, and 1 cannot be decided yet. ")
 
 
 def test_the_short_form_has_a_row_a_claim_of_the_paper():
     lines = claims.short_form(small_board(("holds", False), ("fails", True), ("fails", False))).split("\n")
-    assert lines[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb)|",
-                          "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb)|"]
+    assert lines[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb#claim-c0)|",
+                          "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb#claim-c2)|"]
 
 
 def test_a_block_goes_between_the_markers_and_nowhere_else():
@@ -62,5 +62,6 @@ def test_the_scoreboard_is_shown_with_links_and_plain_text(capsys, monkeypatch):
     shown = []
     monkeypatch.setattr(claims, "display", lambda content, raw: shown.append(content))
     claims.show_scoreboard(small_board(("fails", False)))
-    assert '<a href="sections/section_5_1.ipynb">5.1</a>' in shown[0]["text/html"] and "claim 0" in shown[0]["text/plain"]
+    assert "0 claims that the paper does not make" in shown[0]["text/html"] and "fails 1" in shown[0]["text/html"]
+    assert '<a href="sections/section_5_1.ipynb#claim-c0">5.1</a>' in shown[0]["text/html"] and "claim 0" in shown[0]["text/plain"]
     assert f'color: {report.VERDICT_COLOURS["fails"]}' in shown[0]["text/html"]

@@ -101,7 +101,19 @@ def test_what_a_file_has_is_not_computed_again_and_a_run_that_is_gone_leaves_it(
     assert law.read(tmp_path / "law.csv").empty
 
 
-@pytest.mark.parametrize("method", ["baseline", "head_control", "readout"])
+def test_small_networks_on_pooled_pixels_follow_it_too(tmp_path):
+    record = run_notebook("small_dense", {"dataset": "digits", "model": "lda", "pool": 2, "n": [1, 5], "device": "cpu"}, tmp_path)
+    assert law.update("digits", "lda", tmp_path) == 1
+    predicted = law.read_all(0, tmp_path).set_index("n")["training_accuracy"]
+    for row in record["measures"]:
+        assert predicted[row["n"]] == pytest.approx(row["n_accuracy"], abs=0.12)
+
+
+def test_of_a_class_with_one_image_it_says_nothing():
+    assert np.isnan(law.predict(torch.randn(5, 2), torch.tensor([0, 0, 1, 1, 2]), [1, 5], generator())).all()
+
+
+@pytest.mark.parametrize("method", ["baseline", "head_control", "readout", "small_dense"])
 def test_committed_rows_are_what_the_law_says(mnist, method):
     rows = pd.concat([law.read_all(0)]).set_index(["run", "n"])
     file = next(file for file in law.record_files("mnist", "conv") if f"-{method}-" in file.stem and law.digest(file.stem) in rows.index)
@@ -112,6 +124,6 @@ def test_committed_rows_are_what_the_law_says(mnist, method):
 
 
 def test_the_files_are_of_committed_runs_and_small():
-    known = {law.digest(file.stem) for dataset in choices.DATASETS for model in choices.MODELS for file in law.record_files(dataset, model)}
+    known = {law.digest(file.stem) for dataset in choices.DATASETS for model in law.MODELS for file in law.record_files(dataset, model)}
     assert set(law.read_all(0)["run"]) <= known
     assert all(file.stat().st_size < 256 * 1024 for file in (ROOT / "results" / "tables").glob("law_*.csv"))

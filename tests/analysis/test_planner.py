@@ -1,4 +1,5 @@
 """The planner names the cheapest network that reaches what is wanted, and fills sizes in that nobody measured."""
+import json
 import re
 import sys
 
@@ -9,7 +10,7 @@ from made_records import write_run
 
 import sharedlabel
 from sharedlabel import ROOT
-from sharedlabel.analysis import law, planner
+from sharedlabel.analysis import choose, law, planner
 from sharedlabel.analysis.planner import Wish
 from sharedlabel.runs.errors import ParameterError
 
@@ -64,6 +65,13 @@ def test_a_size_that_nobody_measured_is_filled_in_by_the_law_and_marked(results)
     assert not measured["predicted"].any() and len(measured) == 3
 
 
+def test_nothing_is_filled_in_above_what_is_possible(results):
+    runs, laws = planner.load(results)
+    much = 9.0 * laws["n"].eq(np.inf)
+    filled = planner.fill_in(runs, laws.assign(training_accuracy=laws["training_accuracy"] + much, training_information=much), 10_000)
+    assert filled["n_accuracy"].tolist() == [1] * 4 and filled["information_gain"].tolist() == pytest.approx([np.log2(10)] * 4)
+
+
 def test_what_is_filled_in_is_compared_with_what_was_measured(results):
     table = planner.errors_of_the_law(results, "mnist").set_index("n")
     assert list(table.index) == [5, 25] and table["runs"].tolist() == [4, 4]
@@ -84,16 +92,61 @@ def test_milliseconds_are_those_that_were_measured_or_on_their_line(results, mon
 @pytest.mark.parametrize("wrong, message", [
     ({"cost": "euros"}, "cost: 'euros' is unknown; allowed: flops, weights, ms"), ({"accuracy": 90}, "accuracy: 90 is not allowed"),
     ({"n": 0}, "n: 0 is not allowed"), ({"accuracy": 0.5, "information": 1.0}, "one of them is wanted"),
-    ({"n": "5"}, "n: '5' is not allowed"),
+    ({"n": "5"}, "n: '5' is not allowed"), ({"n": 2.5}, "n: 2.5 is not allowed"),
+    ({"accuracy": float("nan")}, "accuracy: nan is not allowed"),
+    ({"flops": -1}, "flops: -1 is not allowed"),
 ])
 def test_a_wish_that_makes_no_sense_is_refused(wrong, message):
     with pytest.raises(ParameterError, match=message):
         Wish("mnist", **wrong)
 
 
+def test_small_dense_networks_are_quicker_as_files_than_pruned_ones_of_convolutions():
+    for _, rows in pd.read_csv(planner.LATENCY).query("n in (1, 10)").groupby("n"):
+        small, pruned = rows["network"].str.contains("-small_dense-"), ~rows["network"].str.contains("dense|-fc-")
+        assert small.sum() > 15 and pruned.sum() > 100 and rows["onnx"][small].max() < rows["onnx"][pruned].min()
+
+
 def test_a_data_set_without_records_is_named(results):
     with pytest.raises(ParameterError, match="dataset: 'cifar10' has no records in .*; there are some of mnist"):
         planner.options(Wish("cifar10"), results)
+
+
+@pytest.mark.parametrize("given, message", [
+    (("folder", "", 32), "path: '' is not allowed with dataset 'folder'; allowed: where your images are"),
+    (("mnist", "photos", 32), "path: 'photos' is not allowed with dataset 'mnist'; allowed: ''"),
+    (("folder", "nowhere/at/all", 32), "path: 'nowhere/at/all' is no folder"),
+])
+def test_a_folder_that_cannot_be_planned_for_is_named(given, message):
+    with pytest.raises(ParameterError, match=message):
+        planner.data_set_name(*given)
+
+
+def test_where_nobody_timed_a_network_this_is_said(results, monkeypatch, tmp_path):
+    monkeypatch.setattr(planner, "LATENCY", tmp_path / "none.csv")
+    for wish in (Wish("mnist", 5, 0.5, cost="ms"), Wish("mnist", 5, ms=3)):
+        with pytest.raises(ParameterError, match="ms: nobody has timed a network of mnist; python benchmarks/latency.py RECORD does"):
+            rhos(wish, results)
+
+
+@pytest.mark.parametrize("wish", [Wish("mnist", 1000, 0.999), Wish("mnist", 5, flops=0), Wish("mnist", accuracy=1)])
+def test_what_nothing_reaches_is_an_empty_plan_beside_the_front(results, wish):
+    found = planner.options(wish, results)
+    chosen = planner.plan(found, wish)
+    assert len(found) and chosen.empty and planner.plan_table(chosen, wish).empty
+    assert "ask for less, or for more images" in planner.commands(chosen, results)
+    assert planner.draw_front(found, chosen, wish)[1].startswith(f"{len(found)} options")
+
+
+def test_runs_of_one_seed_count_for_a_folder_of_ones_own_alone(tmp_path):
+    write_run(tmp_path, {1: 50, 5: 80}, dataset="mnist", model="conv", seed=0, n=[1, 5], rho=2.0)
+    file, = tmp_path.rglob("*.json")
+    own = json.loads(file.read_text())
+    own["params"]["dataset"] = "folder-1f24bf7a15e2-8px"
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    assert planner.options(Wish("mnist", 5), str(tmp_path)).empty
+    row, = planner.options(Wish("folder-1f24bf7a15e2-8px", 5), str(tmp_path)).to_dict("records")
+    assert row["mean"] == row["chosen_by"] == 0.8 and np.isnan(row["low"]) and row["seeds"] == 1
 
 
 def test_the_commands_name_what_the_choice_starts_from():
@@ -109,11 +162,18 @@ def test_the_front_is_drawn_and_told(results):
     wish = Wish("mnist", 5, 0.7)
     found = planner.options(wish, results)
     figure, text = planner.draw_front(found, planner.plan(found, wish), wish)
+    assert {"choice", "runner-up"} <= {text.get_text() for text in figure.axes[0].texts}
     assert len(figure.axes) == 1 and "3 options for mnist at n = 5" in text and "front of 3" in text
 
 
 def test_sliders_plan_anew_and_are_not_needed(results, monkeypatch):
     widget = planner.sliders(Wish("mnist", 5, 0.7), results)
-    assert [child.description for child in widget.children[:4]] == ["dataset", "n", "accuracy", "cost"]
+    assert [child.description for child in widget.children[:5]] == ["dataset", "n", "accuracy", "cost", "budget"]
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     assert "pip install ipywidgets" in planner.sliders(Wish("mnist", 5, 0.7), results)
+
+
+def test_set_heads_have_names_of_their_own():
+    found = choose.configurations()
+    found = found[(found["method"] == "set_head") & (found["dataset"] == "mnist")].drop_duplicates("configuration")
+    assert len(found) > 1 and found.apply(choose.describe, axis=1).is_unique

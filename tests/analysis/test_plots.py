@@ -162,6 +162,15 @@ def test_the_survivors_are_counted_as_pruning_left_them():
     assert [f"class {i}" for i in range(10)] == [label for label in labels if label.startswith("class")]
 
 
+def test_intervals_that_would_cover_everything_are_lines_side_by_side():
+    runs = [("confidence", 2, 1.0), ("confidence", 2, 3.0), ("random", 2, 2.0), ("random", 2, 2.0)]
+    figure, ax = plt.subplots()
+    plots.curves(ax, pd.DataFrame(runs, columns=["order", "n", "per_cent"]), "n", "per_cent", by="order", along="n", bars=True)
+    (one,), (other,) = (line.get_xdata() for line in ax.get_lines())
+    assert one < 2 < other and one * other == pytest.approx(4)
+    assert [len(bars.get_paths()) for bars in ax.collections] == [1, 1]
+
+
 def test_no_two_variants_of_a_figure_look_alike():
     found = plots.curve_styles(pd.DataFrame({"variant": plots.VARIANTS}), "variant")
     assert len(found) == len(plots.VARIANTS)
@@ -175,7 +184,8 @@ def test_an_executed_notebooks_figures_shrink_once_and_look_the_same(tmp_path):
     content, file = io.BytesIO(), tmp_path / "notebook.ipynb"
     figure.savefig(content, format="png")
     outputs = [{"output_type": "display_data", "data": {"image/png": base64.encodebytes(content.getvalue()).decode(), "text/plain": "ρ"}}]
-    file.write_text(json.dumps({"cells": [{"source": ["# A"], "outputs": outputs}, {"source": ["text"]}], "metadata": {"widgets": {"state": 1}}}))
+    cells = [{"source": ["# A"], "outputs": outputs}, {"source": ["text"]}]
+    file.write_text(json.dumps({"cells": cells, "metadata": {"widgets": {"state": 1}}}))
     notebooks.shrink(str(file))
     once = file.read_text()
     notebooks.shrink(str(file))

@@ -37,7 +37,7 @@ def test_a_table_is_shown_as_html_and_as_plain_text(displayed):
     [(content, _)] = displayed
     assert "Shares &amp; seeds</caption>" in content["text/html"] and "a &lt; b</td>" in content["text/html"]
     assert re.search(r'text-align: right">0.123</td>', content["text/html"])
-    assert re.search(r'text-align: left; font-weight: bold; color: #0072b2">holds</td>', content["text/html"])
+    assert re.search(r'text-align: left; white-space: nowrap; font-weight: bold; color: #0072b2">holds</td>', content["text/html"])
     lines = r"Shares & seeds\n +case +seeds +share +verdict\n *a < b +3 +0.123 +holds\n +c +- 10,000 cannot tell$"
     assert re.search(lines, content["text/plain"])
 
@@ -65,8 +65,21 @@ def test_a_cell(value, text):
 
 def test_nothing_to_show_is_said(displayed):
     report.show_table(pd.DataFrame(), "Accuracies")
+    report.show_table(pd.DataFrame(), "Points (* significant)")
     report.show_figure(None, "a curve")
-    assert [content.data for content, _ in displayed] == ["*Accuracies: no runs yet.*", "*No runs to draw yet.*"]
+    assert [content.data for content, _ in displayed] == [
+        "*Accuracies: no runs yet.*", r"*Points (\* significant): no runs yet.*", "*No runs to draw yet.*",
+    ]
+
+
+def test_numbers_and_short_words_stay_on_a_line_and_long_words_are_not_squeezed(displayed):
+    points = ["2.5 (2 to 3)*", "−1 ± 2 ✓"]
+    frame = pd.DataFrame({"network": ["a network of many words", "b"], "points": points, "known": ["by the law"] * 2})
+    report.show_table(frame, "Points")
+    heads, cells = (re.findall(rf'<{tag} style="([^"]*)">', displayed[0][0]["text/html"]) for tag in ("th", "td"))
+    assert heads == ["text-align: left; min-width: 6em", "text-align: right", "text-align: left"]
+    assert cells[:3] == ["text-align: left", "text-align: right", "text-align: left; white-space: nowrap"]
+    assert {"2.5 (2\xa0to\xa03)*", "−1\xa0±\xa02\xa0✓"} <= set(re.findall(r">([^<>]+)</td>", displayed[0][0]["text/html"]))
 
 
 def test_a_figure_is_shown_once_with_its_alternative_text(displayed):
@@ -104,13 +117,14 @@ def test_a_claim_that_fails_shows_the_estimates_of_the_cases_that_fail():
     assert (row["verdict"], row["cases"], row["estimate"], row["seeds"]) == ("fails", "holds 1, fails 1", "−2.0 ± 1.0 (points)", "5")
 
 
-def test_a_claim_without_runs_cannot_be_judged(displayed):
+def test_a_claim_without_runs_says_so(displayed):
     found = claim([])
     assert report.claims_table([found], {"more": found.rows(pd.DataFrame())}).loc[0, ["verdict", "cases", "seeds"]].tolist() == [
-        "cannot tell", "no runs yet", "-"]
+        "no runs yet", "no runs yet", "-"]
     report.show_claim(found, found.rows(pd.DataFrame()))
     assert [content.data for content, _ in displayed] == [
-        "**Claim** (section 0): more is more. **Verdict: cannot tell.** Rule: it is positive.",
+        '<a id="claim-more" data-jupyter-id="claim-more"></a>**Claim** (section 0): more is more. '
+        '**Verdict:** <b style="color: #6b6b6b">no runs yet</b>. **Rule:** it is positive.',
         "*more is more: case by case: no runs yet.*",
     ]
 
@@ -118,7 +132,8 @@ def test_a_claim_without_runs_cannot_be_judged(displayed):
 def test_a_claim_is_shown_case_by_case(displayed):
     found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds")])
     report.show_claim(found, found.rows(pd.DataFrame()))
-    assert "**Verdict: holds.**" in displayed[0][0].data
+    assert ">holds</b>" in displayed[0][0].data
     assert re.search(r"case +n +points +seeds +verdict\n +a +1 2.0 ± 1.0 +3 +holds$", displayed[1][0]["text/plain"])
     report.show_claims([found], comparisons.judge_claims([found], pd.DataFrame()))
     assert "more is more" in displayed[2][0]["text/html"]
+    assert f'<a href="#{report.anchor("more")}" style="color: inherit">holds</a>' in displayed[2][0]["text/html"]

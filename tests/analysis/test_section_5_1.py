@@ -1,6 +1,7 @@
 """Section 5.1's claims and tables, on made-up records whose verdicts are known; nbval executes the notebook on the real ones."""
 import re
 
+import pandas as pd
 import pytest
 from made_records import collapse, executed, write_run
 
@@ -64,8 +65,15 @@ def test_the_cheapest_rho_is_counted_over_the_targets(runs):
     assert rows["case"].tolist() == ["MNIST, Conv, n-accuracy, 2 targets", "MNIST, Conv, information gain, 8 targets"]
     assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[2, "holds"], [3, "holds"]]
     # 10,000 MACs an image at rho = 2 and 1,000 at 3; the targets are 0.99, 1.65, 2.31 and 2.64 of 3.3 bits
-    assert section_5_1.tabulate_cheapest(runs, "information_gain")["MNIST, Conv"].tolist()[:4] == [
-        "ρ = 3, n = 1: 2 k", "ρ = 2, n = 1: 20 k", "ρ = 3, n = 25: 50 k", "ρ = 3, n = 25: 50 k"]
+    assert section_5_1.tabulate_cheapest(runs, "information_gain")[["network", "ρ", "n", "FLOPs"]].to_numpy().tolist()[:4] == [
+        ["MNIST, Conv", *row] for row in ([3, 1, "2 k"], [2, 1, "20 k"], [3, 25, "50 k"], [3, 25, "50 k"])]
+
+
+def test_a_figure_has_few_enough_rho_to_be_told_apart(runs):
+    few = section_5_1.curve_runs(runs)
+    many = pd.concat([few.assign(rho=few["rho"] + shift) for shift in (0, 0.25, 0.5)])
+    assert figures.few_rhos(few).equals(few) and many["rho"].nunique() > figures.CURVES
+    assert sorted(set(figures.few_rhos(many)["rho"])) == [1, 2, 3, 4, 4.5]
 
 
 def test_rho_that_surely_swap_places_have_no_one_order(runs):

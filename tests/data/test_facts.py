@@ -1,8 +1,8 @@
 """The facts that are committed of a data set are those of its data."""
 import pytest
 
-from sharedlabel import choices
-from sharedlabel.data import facts
+from sharedlabel import choices, data
+from sharedlabel.data import facts, tinyimagenet
 
 
 def committed(name: str) -> facts.Facts:
@@ -20,6 +20,18 @@ def test_mnist(mnist):
 def test_cifar(cifar):
     assert committed(cifar[0]) == facts.of_data(cifar[0])
     assert committed("cifar10").classes[3] == "cat" and committed("cifar100").classes[88] == "tiger"
+
+
+@pytest.mark.slow
+def test_tinyimagenet():
+    if not (data.root() / f"{tinyimagenet.NAME}.safetensors").exists():
+        pytest.skip("needs Tiny ImageNet, decoded (set SHAREDLABEL_DATA)")
+    assert committed("tinyimagenet") == facts.of_data("tinyimagenet")
+    assert committed("tinyimagenet").classes[0] == "goldfish" and len(set(committed("tinyimagenet").classes)) == 200
+
+
+def test_they_are_small():
+    assert all(file.stat().st_size < 4096 for file in facts.FOLDER.iterdir())
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in facts.FOLDER.glob("*.json")))

@@ -15,6 +15,7 @@ from sharedlabel.runtime import random_stream
 CNN = {"dataset": "digits", "model": "fc", "rho": 1.0, "max_epochs": 6, "learning_rate": 1e-2, "prune_iterations": 10,
        "tuples_per_class": 20, "device": "cpu"}
 HEAD = {"train_n": 5, "head_rho": 1.5, "head_max_epochs": 2, "head_learning_rate": 2e-3}
+SET = {"train_n": 5, "head_rho": 1.0, "head_max_epochs": 4, "head_learning_rate": 3e-3}
 RUNS = {  # by what is said of them: a method and its parameters
     "baseline": ("baseline", {}),
     "residual network": ("baseline", {"model": "wideresnet20", "rho": 1.5}),
@@ -31,6 +32,11 @@ RUNS = {  # by what is said of them: a method and its parameters
     "LSTM that averages orders": ("cnn_lstm", HEAD | {"order": "permutations"}),
     "LSTM on a CNN that learns on": ("cnn_lstm", HEAD | {"cnn_training": "fine_tune"}),
     "head alone": ("head_control", HEAD | {"cnn_method": "baseline"}),
+    "DeepSets": ("set_head", SET),
+    "attention pooling": ("set_head", SET | {"set_head": "attention"}),
+    "attention pooling of features": ("set_head", SET | {"set_head": "attention", "model": "wideresnet20", "rho": 1.5}),
+    "DeepSets alone": ("set_head", SET | {"train_n": 1}),
+    "attention pooling alone": ("set_head", SET | {"set_head": "attention", "train_n": 1}),
     "graph of neurons": ("graph", {"train_n": 5, "n": [5]}),
     "graph of embeddings": ("graph", {"train_n": 5, "n": [5], "architecture": "embedding", "head_rho": 1.0}),
 }
@@ -39,9 +45,18 @@ if "small_dense" in parameters.method_names():
     RUNS["LDA of pooled pixels"] = ("small_dense", {"model": "lda", "pool": 4, "rho": 0.0})
 
 
-def make(what: str, results: Path) -> Path:
-    """The record of one of RUNS, made in `results` if it is not there, and before it that of the CNN that it starts from."""
+SMALL = {"held_out": 0.3, "tuple_size": 4, "train_n": 2}  # what a folder with five test images a class has images for
+
+
+def make(what: str, results: Path, folder: Path | None = None) -> Path:
+    """The record of one of RUNS, made in `results` if it is not there, and before it that of the CNN that it starts from.
+
+    On digits, or on a `folder` of them.
+    """
     method, given = RUNS[what]
+    if folder is not None:
+        given = given | {name: value for name, value in SMALL.items() if name in parameters.defaults(method)}
+        given |= {"dataset": "folder", "path": str(folder), "image_size": 8} | ({"n": [SMALL["train_n"]]} if "n" in given else {})
     params = {"method": method} | parameters.check(method, CNN | given | {"results": str(results)})
     before = parameters.prerequisite(method, params)
     for run in (before, params):

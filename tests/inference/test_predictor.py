@@ -1,4 +1,5 @@
 """`sharedlabel.load`: a record's network says of new images what it said of the test images; what cannot be used is one clear line."""
+import io
 import json
 import re
 import shutil
@@ -174,6 +175,14 @@ def test_pictures_arrays_tensors_paths_and_folders_say_the_same(mnist, tmp_path)
     assert net.predict(files[0]) == net.predict(Image.open(files[0])) == net.predict(pixels[:1])
 
 
+def test_a_picture_that_ends_too_early_is_told_by_its_number(mnist, tmp_path):
+    save_group(tmp_path / "group", mnist[1].pixels[:1])
+    content = (tmp_path / "group" / "0.png").read_bytes()
+    for cut in (content[:-40], content[:60] + bytes(40)):
+        with pytest.raises(ValueError, match="images: number 1: "):
+            sharedlabel.load(MNIST).predict([np.zeros((28, 28)), Image.open(io.BytesIO(cut))])
+
+
 def test_images_of_another_size_are_squeezed_as_in_training_and_turned_upright(mnist, tmp_path):
     net, pixels = sharedlabel.load(MNIST), mnist[1].pixels[:1]
     large = Image.fromarray(pixels[0, 0].numpy()).resize((56, 84), Image.Resampling.NEAREST)
@@ -198,7 +207,8 @@ def test_groups_of_any_size_are_a_table(mnist, tmp_path):
     for label, size in ((0, 5), (1, 12), (6, 1)):
         save_group(tmp_path / f"group of {label}", test_set.pixels[members[label][:size]], "webp" if label == 1 else "png")
     (tmp_path / ".hidden").mkdir()
-    (tmp_path / "group of 0" / ".DS_Store").write_bytes(b"what a file manager leaves")
+    for name in (".DS_Store", "Thumbs.db"):
+        (tmp_path / "group of 0" / name).write_bytes(b"what a file manager leaves")
     table = net.predict_groups(tmp_path)
     assert list(table.columns) == ["group", "n", "label", "probability", "runner_up", "runner_up_probability"]
     assert table["group"].tolist() == ["group of 0", "group of 1", "group of 6"] and table["n"].tolist() == [5, 12, 1]
@@ -215,6 +225,8 @@ def test_groups_of_any_size_are_a_table(mnist, tmp_path):
     (np.full((1, 28, 28), 2.0), "number 0: a float outside of 0 to 1"), (np.full((1, 28, 28), np.nan), "number 0: a float outside"),
     (np.zeros((1, 28, 28), np.int64), "number 0: int64; pixels are uint8 from 0 to 255, or floats"),
     ([Image.new("I;16", (28, 28))], "number 0: it has more than 8 bits a pixel and channel"),
+    ([Image.new("L", (0, 5))], "number 0: it has no pixels"), (["x" * 5000], "xxx"), (["\0.png"], "null"),
+    (["/dev/zero"], "/dev/zero is no file"),
     ([None], "number 0"), (["no such file.png"], "no such file.png: there is no such file"),
 ])
 def test_images_that_cannot_be_used_are_refused_in_a_line(images, message):
@@ -254,6 +266,12 @@ def test_a_folder_without_groups_and_a_group_without_images_are_named(tmp_path):
         net.predict_groups(tmp_path)
     with pytest.raises(DataError, match="nothing is no folder"):
         net.predict_groups(tmp_path / "nothing")
+    save_group(tmp_path / "loose", [torch.zeros(1, 28, 28, dtype=torch.uint8)])
+    (tmp_path / "loose" / "0.png").rename(tmp_path / "a\nb.png")
+    with pytest.raises(DataError, match=r"a\\nb\.png is in no sub-folder, so it is of no group"):
+        net.predict_groups(tmp_path)
+    (tmp_path / "a\nb.png").unlink()
+    (tmp_path / "loose").rmdir()
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="none holds no image"):
         net.predict_groups(tmp_path)

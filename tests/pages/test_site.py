@@ -86,8 +86,9 @@ def test_no_page_shows_latex_or_what_went_wrong(pages):
 
 def test_set_up_is_folded_and_long_tables_are(pages):
     page = pages["notebooks/sections/section_5_1.html"]
-    (folded,) = page.select("details.hide")
-    assert "select_runs" in folded.get_text() and not folded.has_attr("open")
+    folded = page.select("details.hide")
+    assert "select_runs" in folded[0].get_text() and not any(cell.has_attr("open") for cell in folded)
+    assert len(folded) == len(page.select("div.cell_input")) - 1  # all but the parameters
     assert page.select("details table") and not page.select("details[open]")
 
 
@@ -136,6 +137,51 @@ def test_no_page_is_wider_than_the_window_and_every_picture_is_there(open_page, 
         assert not hidden, name
         assert not RAW_LATEX.search(page.evaluate("document.title")), name
         page.close()
+
+
+WIDE_TABLES = """() => {
+    const clips = element => ["auto", "scroll"].includes(getComputedStyle(element).overflowX)
+    return [...document.querySelectorAll("main table")].filter(table => !table.closest("details:not([open])")).filter(table => {
+        let box = table.parentElement
+        while (!clips(box) && box !== document.body) box = box.parentElement
+        return box.scrollWidth > box.clientWidth
+    }).map(table => (table.caption || table.closest("details")?.querySelector("summary") || table.rows[0]).innerText)
+}"""
+WIDER_THAN_A_LAPTOP = {  # eight columns or so, six of them a number with its interval; collapsed
+    "Every comparison with the head alone, in points (✓ holds, ✗ fails, no mark: cannot tell)",
+    "The numbers of the figure: n-accuracy", "The numbers of the figure: log2(1 − n-accuracy)", "Relative information IG·ρ/n in bits",
+}
+
+
+def test_every_table_fits_a_laptop_and_wider_ones_are_collapsed(open_page, pages):
+    for name in sorted(pages):
+        page = open_page(name, 1300)
+        assert not page.evaluate(WIDE_TABLES), name
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        assert set(page.evaluate(WIDE_TABLES)) <= WIDER_THAN_A_LAPTOP, name
+        page.close()
+
+
+def test_on_a_phone_claims_need_no_scrolling_and_formulas_and_readable_figures_scroll_by_themselves(open_page, pages):
+    for name in sorted(name for name in pages if "README" in name or "overview" in name or "sections" in name):
+        page = open_page(name, 390)
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        assert not page.evaluate("""() => [...document.querySelectorAll("main table")].filter(
+            table => table.rows[0].innerText.includes("verdict") && (table.scrollWidth > table.closest("div").clientWidth
+                || [...table.querySelectorAll("td")].some(cell => cell.getBoundingClientRect().right > 390))).length"""), name
+        wide = page.evaluate("""() => [...document.querySelectorAll("main math")].filter(
+            formula => formula.getBoundingClientRect().right > 390 && !formula.closest(".formula")).map(formula => formula.innerText)""")
+        assert not wide, name
+        small = page.evaluate("""() => [...document.querySelectorAll("article img")].filter(
+            image => image.naturalWidth > 600 && (image.clientWidth < 550 || image.parentElement.clientWidth > 390)
+        ).map(image => image.alt)""")
+        assert not small, name
+        page.close()
+
+
+def test_a_verdict_leads_to_its_claim(pages):
+    page = pages["notebooks/sections/section_5_1.html"]
+    assert page.select_one("td a[href='#claim-sweet-spot']") and page.select_one("#claim-sweet-spot")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -13,8 +13,9 @@ from conftest import run_notebook
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import sharedlabel
 from sharedlabel import ROOT, folders
-from sharedlabel.analysis import tables
+from sharedlabel.analysis import planner, tables
 from sharedlabel.runs import names, parameters, studies
 
 
@@ -183,12 +184,29 @@ def test_its_records_are_a_table_of_a_data_set_of_its_own(records, digits):
     assert str(digits) not in json.dumps(baseline, default=str)
 
 
+def test_one_short_run_is_planned_for(records, digits):
+    results = records[2]
+    name = planner.data_set_name("folder", str(digits), 8, results)
+    measured, filled = (planner.options(planner.Wish(name, n), results) for n in (5, 12))  # no class has 12 test images
+    assert set(measured["method"]) == set(filled["method"]) == {"baseline", "readout"} and not measured["predicted"].any()
+    assert filled["predicted"].all() and filled["mean"].between(0.5, 1).all() and filled["low"].isna().all() and set(filled["seeds"]) == {1}
+    wish = planner.Wish(name, 12, 0.5)
+    chosen = planner.plan(planner.options(wish, results), wish)
+    load, *commands = planner.commands(chosen, results, str(digits)).splitlines()
+    assert eval(load, {"sharedlabel": sharedlabel}).predict(digits / "3").n == 20
+    assert commands and all("-p dataset folder -p image_size 8" in each and f"-p path {digits}" in each for each in commands)
+    assert len(planner.plan_table(chosen, wish)) == 2 and planner.errors_of_the_law(results, name)["n"].tolist() == [2, 3, 4, 5]
+    planner.draw_front(filled, chosen, wish)
+    assert planner.sliders(wish, results, str(digits)).children[0].options == (name,)
+
+
 @pytest.mark.parametrize("method, more", [
     ("baseline", {"model": "resnet18", "pruner": "snip", "image_size": 32}),
     ("balanced", {"model": "wideresnet20", "image_size": 12, "tuple_size": 2, "tuples_per_batch": 3}),
     ("freeze_retrain", {"model": "fc", "tuple_size": 2, "tuples_per_batch": 3, "free_layers": 2}),
     ("cnn_lstm", {"model": "fc", "cnn_method": "baseline", "train_n": 2, "head_rho": 1.0, "head_max_epochs": 1}),
     ("head_control", {"model": "fc", "cnn_method": "baseline", "train_n": 2, "head_rho": 1.0, "head_max_epochs": 1}),
+    ("set_head", {"model": "fc", "cnn_method": "baseline", "train_n": 2, "head_max_epochs": 1}),
     ("graph", {"model": "conv", "train_n": 2, "n": [2], "tuples_per_batch": 3}),
 ])
 def test_other_channels_classes_and_sizes_go_through_every_method(tmp_path, method, more):
@@ -200,7 +218,7 @@ def test_other_channels_classes_and_sizes_go_through_every_method(tmp_path, meth
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(file)
     run = QUICK | {"rho": 0.5, "max_epochs": 1, "prune_iterations": 2, "held_out": 0.2} | more
-    if method in ("freeze_retrain", "cnn_lstm", "head_control"):
+    if method in ("freeze_retrain", "cnn_lstm", "head_control", "set_head"):
         shared = {key: value for key, value in run.items() if key in parameters.defaults("baseline")}
         run_notebook("baseline", given(tmp_path / "own", **shared), tmp_path / "results")
     record = run_notebook(method, given(tmp_path / "own", **run), tmp_path / "results")

@@ -30,7 +30,7 @@ RUNS = {
     "baseline, its best epoch early": ("baseline", EARLY),
     "balanced": ("balanced", GIVEN), "graph": ("graph", GIVEN | {"train_n": 2, "n": [2]}),
     "freeze_retrain": ("freeze_retrain", GIVEN), "freeze_retrain, frozen": ("freeze_retrain", GIVEN | {"augment": "none"}),
-    "head_control": ("head_control", GIVEN | HEAD),
+    "head_control": ("head_control", GIVEN | HEAD), "set_head": ("set_head", GIVEN | HEAD | {"set_head": "attention", "head_rho": 1.0}),
     "cnn_lstm": ("cnn_lstm", GIVEN | HEAD), "cnn_lstm, end to end": ("cnn_lstm", END_TO_END),
 }
 
