@@ -468,7 +468,8 @@ def test_more_classes_a_batch_than_the_data_has_or_unequal_parts_are_refused_bef
 
 
 @pytest.mark.parametrize("given, scored, named", [
-    ({"train_n": 40, "head_score_n": 2}, 2, True), ({"train_n": 40}, 2, True), ({"train_n": 40, "head_score_n": 0}, 40, False), ({"train_n": 7, "head_score_n": 40}, 7, False),
+    ({"train_n": 40, "head_score_n": 2}, 2, True), ({"train_n": 40}, 2, True), ({"train_n": 40, "head_score_n": 0}, 40, False),
+    ({"train_n": 7, "head_score_n": 40}, 7, False),
     ({"train_n": 2, "head_score_n": 2}, 2, False), ({"train_n": 1, "head_score_n": 2}, 1, False),
     ({"train_n": 40, "head_score_n": 2, "head_rho": 0.0}, 40, False),
 ])
