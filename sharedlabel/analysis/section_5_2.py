@@ -80,8 +80,8 @@ def sort_networks(table: pd.DataFrame) -> pd.DataFrame:
 
 def judge_rows(found: pd.DataFrame) -> list[str]:
     """The verdict on every difference of a `summary` being positive; `cannot tell` with fewer than MIN_SEEDS pairs."""
-    judged = zip(found["low"], found["high"], found["seeds"])
-    return [comparisons.judge(low, high) if seeds >= MIN_SEEDS else "cannot tell" for low, high, seeds in judged]
+    enough = found["seeds"] >= MIN_SEEDS
+    return comparisons.judge_each(found.assign(**{name: found[name].where(enough) for name in ("mean", "low", "high")}))
 
 
 # ---- what was run
