@@ -87,7 +87,9 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> "LiveNetwork":
             step.module = SimpleNamespace(**{name: getattr(module, name, None) for name in geometry})
         elif step.kind == "batchnorm":
             rows, learns = live_rows(step.live, step.area), {name: getattr(module, name).requires_grad for name in ("weight", "bias")}
-            frozen = not any(learns.values()) or network.training and not module.training
+            if module.training and not network.training:
+                raise TypeError(f"layer {step.name!r} (BatchNorm2d) is in training mode within a network in evaluation mode")
+            frozen = network.training and not module.training
             layers[step.name] = Layer(step.name, rows, dict.fromkeys(learns, len(rows)), learns, number=numbers, channel=channels,
                                       eps=module.eps, momentum=module.momentum, frozen=frozen)
             numbers, channels, step.module = numbers + 1, channels + len(rows), None

@@ -75,6 +75,17 @@ def test_a_frozen_batchnorm_stays_frozen():
     assert torch.equal(small.running, before) and not small.batches.any()
 
 
+def test_a_batchnorm_in_training_mode_moves_whether_it_learns_or_not():
+    network = pruned()
+    network.norm.requires_grad_(False)
+    small = live.build(network, SHAPE)
+    torch.testing.assert_close(said(small, images()), network(images()), **CLOSE)
+    torch.testing.assert_close(small.running, torch.stack([network.norm.running_mean, network.norm.running_var]), **CLOSE)
+    network.eval().norm.train()
+    with pytest.raises(TypeError, match="^layer 'norm' .BatchNorm2d. is in training mode within a network in evaluation mode$"):
+        live.build(network, SHAPE)
+
+
 def test_what_has_no_gradient_learns_nothing():
     network = pruned()
     network.conv.weight_orig.requires_grad_(False)
