@@ -3,8 +3,9 @@
 torch.fx traces the network; every node becomes a `Step` of one of a few kinds, or is refused by name. An entry of an
 activation is live if a path of live weights leads from it to an output.
 """
+import math
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ MODULES = {  # the kind of a step, by the module that computes it
     nn.Flatten: "same", nn.MaxPool2d: "maxpool", nn.AvgPool2d: "avgpool", nn.AdaptiveAvgPool2d: "avgpool",
 }
 FUNCTIONS = {  # or by the function or method
-    operator.add: "add", operator.iadd: "add", torch.add: "add", torch.relu: "relu", torch.relu_: "relu", F.relu: "relu",
+    operator.add: "add", torch.add: "add", torch.relu: "relu", torch.relu_: "relu", F.relu: "relu",
     "relu": "relu", "relu_": "relu", torch.flatten: "same", "flatten": "same",
 }
 WEIGHTED = ("convolution", "linear")
@@ -49,28 +50,39 @@ def dense(module: nn.Module, attribute: str = "weight") -> nn.Parameter:
 
 
 class Shapes(fx.Interpreter):
-    """Notes the shape of every activation as torch's ShapeProp does, which takes a third of a second to import."""
+    """Notes the shape of every activation as torch's ShapeProp does, which takes a third of a second to import.
+
+    Raises TypeError where one is read after it was changed in place, through whatever shares its memory.
+    """
+
+    extra_traceback = False
 
     def run_node(self, node: fx.Node):
+        for source in node.all_input_nodes:
+            if "version" in source.meta and self.env[source]._version != source.meta["version"]:
+                raise refusal(source, layer_of(self.module, source) or source.target, f"is changed in place before {node.name!r} reads it")
         result = super().run_node(node)
         if isinstance(result, Tensor):  # an LSTM gives a tuple, x.size(0) a number
-            node.meta["shape"] = tuple(result.shape[1:])
+            node.meta |= {"shape": tuple(result.shape[1:]), "version": result._version}
         return result
 
 
 def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
     """The network's fx graph without what no output reads; every node has its activation's shape, for one image, in meta["shape"].
 
-    The network is left as it was: every module's mode, its buffers and whatever its forward pass stores in it.
+    The network is left as it was: every module's mode, its buffers and whatever its forward pass stores in it. Raises TypeError where it
+    changes an activation in place that is read again.
     """
     before = [(module, dict(vars(module)), {k: dict(v) for k, v in vars(module).items() if k in ("_buffers", "_modules")})
               for module in network.modules()]
     parameter = next(network.parameters(), torch.empty(0))
     try:
         traced = fx.symbolic_trace(network)
-        traced.graph.eliminate_dead_code()
-        with torch.no_grad():
-            Shapes(traced.eval()).run(parameter.new_zeros(1, *shape))  # in evaluation mode no statistic moves
+        network.eval()  # so that no statistic moves
+        with torch.inference_mode(False), torch.no_grad():
+            image = torch.linspace(0, 1, math.prod(shape)).to(parameter).view(1, *shape)
+            found, expected = Shapes(traced).run(image.clone()), network(image)
+        traced.graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     finally:
         for module, attributes, dictionaries in before:
             pruned = {name: value for name, value in vars(module).items() if f"{name}_mask" in module._buffers}  # made anew in every pass
@@ -79,6 +91,9 @@ def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
             for name, content in dictionaries.items():
                 vars(module)[name].clear()
                 vars(module)[name].update(content)
+    if isinstance(found, Tensor) and (getattr(expected, "shape", None) != found.shape or
+                                      (found - expected).nan_to_num().norm() > 1e-3 * expected.nan_to_num().norm()):
+        raise TypeError(f"{type(network).__name__} does not compute what its layers do: it changes an activation in place, or asks its mode")
     return traced.graph
 
 
@@ -119,17 +134,13 @@ def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
             if tensor in owner:  # by identity, as a tensor's hash is
                 raise refusal(node, module, f"shares a tensor with {owner[tensor]!r}, which the live network would part")
             owner[tensor] = node.name
-    *nodes, last = graph.nodes
-    for node in nodes:
+    for node in list(graph.nodes)[:-1]:
         module, kind = layer_of(network, node), kinds[node]
         if (kind == "input") != (not steps) or not known(node, kind, module):
             raise refusal(node, module or node.target)
         number[node] = len(steps)
         sources = [number[arg] for arg in (node.args if kind == "add" else node.all_input_nodes)]
         steps.append(Step(named[node], kind, sources, node.meta["shape"], module))
-    output = number[last.args[0]]
-    if output != len(steps) - 1:  # so that it is always the last step
-        steps.append(replace(steps[output], name="output", kind="same", sources=[output], module=None))
     return steps
 
 

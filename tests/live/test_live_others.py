@@ -125,6 +125,54 @@ def test_relu_after_relu_can_be_trained():
     torch.testing.assert_close(found, network.conv.weight_orig.grad.flatten()[layer.index], **CLOSE)
 
 
+def changes(step):
+    """The way of a network in which `step` changes the convolution's map."""
+    def way(net, x):
+        y = net.conv(x)
+        return net.linear(net.flatten(step(net, y)))
+    return way
+
+
+def adds_to_another_name(net, y):
+    z = y
+    z += net.norm(y)
+    return y
+
+
+def rectifies_a_view(net, y):
+    rectified = torch.relu_(torch.flatten(y, 1))
+    return net.flatten(y) + rectified
+
+
+IN_PLACE = {
+    "block": lambda net, y: net.norm(net.relu(y)) + y, "function": lambda net, y: net.norm(F.relu(y, inplace=True)) + y,
+    "ignored": lambda net, y: (net.relu(y), y)[1], "method": lambda net, y: (y.relu_(), y)[1], "view": rectifies_a_view,
+    "name": adds_to_another_name,
+}
+
+
+@pytest.mark.parametrize("way", IN_PLACE)
+def test_an_activation_that_is_changed_in_place_and_read_again_is_refused(way):
+    network = pruned(changes(IN_PLACE[way]))
+    network.relu.inplace = True
+    with pytest.raises(TypeError, match="^Net does not compute what" if way == "name" else "^layer 'conv' .Conv2d. is changed in place before '"):
+        live.build(network, SHAPE)
+
+
+def adds_in_place(net, y):
+    y += net.norm(y)
+    return net.relu(y)
+
+
+@pytest.mark.parametrize("weight", [1.0, float("nan")])
+def test_an_activation_that_is_changed_in_place_for_its_only_reader_is_not_refused(weight):
+    network = pruned(changes(adds_in_place)).eval()
+    network.relu.inplace = True
+    with torch.no_grad():
+        network.conv.weight_orig[0] *= weight
+    torch.testing.assert_close(said(live.build(network, SHAPE), images()), network(images()), equal_nan=True, **CLOSE)
+
+
 def features_and_more(net, x):
     x = net.relu(net.norm(net.conv(x)))
     net.linear(net.flatten(x))  # which nobody reads

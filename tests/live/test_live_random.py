@@ -78,7 +78,8 @@ class RandomNetwork(nn.Module):
         size, stride = draw.randint(1, 3), draw.randint(1, 3)
         pad = draw.randint(0, size // 2)
         pool = draw.choice([
-            nn.MaxPool2d(size, stride, pad, dilation=draw.choice([1, 1, 2]), ceil_mode=draw.random() < 0.3), nn.AdaptiveAvgPool2d(draw.randint(1, 3)),
+            nn.MaxPool2d(size, stride, pad, dilation=draw.choice([1, 1, 2]), ceil_mode=draw.random() < 0.3),
+            nn.AdaptiveAvgPool2d(draw.randint(1, 3)),
             nn.AvgPool2d(size, stride, pad, count_include_pad=draw.random() < 0.5), nn.AvgPool2d(size, divisor_override=3),
         ])
         found = pool(torch.zeros(1, *shape))
