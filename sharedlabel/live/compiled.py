@@ -1,8 +1,9 @@
 """A live network's steps as one compiled program, which to PyTorch is one differentiable function."""
+from contextlib import suppress
+
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from . import kernels, terms, vectors
 from .graph import Step
@@ -73,9 +74,11 @@ class Loan:
     """Two of a network's arrays, until nobody holds this any more."""
 
     def __init__(self, free: Arrays, size: int, kind: type):
-        fitting = [pair for pair in free if len(pair[0]) >= size and pair[0].dtype == kind]
-        self.free, self.pair = free, fitting[0] if fitting else (aligned_zeros(size, kind), aligned_zeros(size, kind))
-        free[:] = [pair for pair in fitting if pair is not self.pair]  # the others are too small
+        self.free, self.pair = free, (np.empty(0),)
+        with suppress(IndexError):  # nothing is free
+            self.pair = free.pop()  # in one step, so that no two threads are lent the same
+        if len(self.pair[0]) < size or self.pair[0].dtype != kind:
+            self.pair = aligned_zeros(size, kind), aligned_zeros(size, kind)
 
     def __del__(self):
         if len(self.free) < 2:
@@ -155,8 +158,9 @@ class Compiled(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient: Tensor):
+        if torch.is_grad_enabled():  # create_graph=True
+            raise RuntimeError("a compiled live network has no second derivatives; whole maps (`by_maps`, or `by_matrices`) have them")
         to_learning, to_x = ctx.module.gradients(ctx.kept, gradient, ctx.needs_input_grad[0])
         return None if to_x is None else to_x.to(ctx.x_type), to_learning, None
 

@@ -93,7 +93,7 @@ def trace(network: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
                 vars(module)[name].update(content)
     if isinstance(found, Tensor) and (getattr(expected, "shape", None) != found.shape or
                                       (found - expected).nan_to_num().norm() > 1e-3 * expected.nan_to_num().norm()):
-        raise TypeError(f"{type(network).__name__} does not compute what its layers do: it changes an activation in place, or asks its mode")
+        raise TypeError(f"{type(network).__name__} computes other than its layers: it changes an activation in place, or reads its mode")
     return traced.graph
 
 

@@ -3,15 +3,20 @@ import copy
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import generator, labelled
 from torch import nn
 from torch.nn.utils import prune
+from torch.utils.checkpoint import checkpoint
 
 from sharedlabel import ROOT, choices, costs, live, models, pruning
+from sharedlabel.live import compiled
 
 SHAPE = (2, 6, 6)
 CLOSE = dict(rtol=0, atol=1e-10)
@@ -155,7 +160,8 @@ IN_PLACE = {
 def test_an_activation_that_is_changed_in_place_and_read_again_is_refused(way):
     network = pruned(changes(IN_PLACE[way]))
     network.relu.inplace = True
-    with pytest.raises(TypeError, match="^Net does not compute what" if way == "name" else "^layer 'conv' .Conv2d. is changed in place before '"):
+    message = "Net computes other than" if way == "name" else "layer 'conv' .Conv2d. is changed in place before '"
+    with pytest.raises(TypeError, match=f"^{message}"):
         live.build(network, SHAPE)
 
 
@@ -289,6 +295,38 @@ def test_two_batches_may_wait_for_their_gradients():
             losses[0].backward()
         gradients.append(small.learning.grad.clone() / (2 if together else 1))
     torch.testing.assert_close(*gradients, **CLOSE)
+
+
+def test_arrays_are_lent_to_one_thread_at_a_time():
+    class Slow(compiled.Arrays):
+        """Another thread comes between finding a pair and taking it."""
+
+        def __iter__(self):
+            for pair in super().__iter__():
+                time.sleep(0.1)
+                yield pair
+
+    free = Slow([(np.zeros(9), np.zeros(9))])
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(lambda size: compiled.Loan(free, size, np.float64), (8, 9))
+    assert one.pair[0] is not other.pair[0] and not free
+
+
+@pytest.mark.parametrize("by_maps", [False, True])
+def test_second_derivatives_are_refused_or_there(by_maps):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 1)).double()
+    small, x = live.build(network, (6,)), torch.randn(3, 6, generator=generator()).double().requires_grad_()
+    small.by_maps = by_maps
+    if by_maps:
+        first = [torch.autograd.grad(each(x).square().sum(), x, create_graph=True)[0] for each in (small, network)]
+        torch.testing.assert_close(*(torch.autograd.grad(each.square().sum(), x)[0] for each in first), **CLOSE)
+    else:
+        with pytest.raises(RuntimeError, match="no second derivatives; whole maps"):
+            torch.autograd.grad(small(x).square().sum(), x, create_graph=True)
+    for reentrant in (False, True):
+        small.zero_grad()
+        checkpoint(small, x, use_reentrant=reentrant).sum().backward()
+        torch.testing.assert_close(small.learning.grad, torch.autograd.grad(small(x).sum(), small.learning)[0], **CLOSE)
 
 
 def test_batchnorms_statistics_are_pytorchs_where_the_mean_is_large():
