@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.utils.prune import BasePruningMethod
 
 MODULES = {  # the kind of a step, by the module that computes it
     nn.Conv2d: "convolution", nn.Linear: "linear", nn.BatchNorm2d: "batchnorm", nn.ReLU: "relu", nn.Identity: "same",
@@ -39,14 +40,27 @@ class Step:
 
 
 def mask_of(module: nn.Module, attribute: str = "weight") -> Tensor:
-    """The bool mask that torch.nn.utils.prune has put on a module's tensor, on the CPU; all True where it was not pruned."""
+    """The bool mask that torch.nn.utils.prune has put on a module's tensor, on the CPU; all True where it was not pruned.
+
+    Raises TypeError on one that scales what it keeps.
+    """
     mask = getattr(module, f"{attribute}_mask", None)
-    return torch.ones_like(getattr(module, attribute), dtype=torch.bool, device="cpu") if mask is None else mask.bool().cpu()
+    if mask is None:
+        return torch.ones_like(getattr(module, attribute), dtype=torch.bool, device="cpu")
+    if not torch.equal(mask.bool().to(mask), mask):
+        raise TypeError(f"layer {module} has a mask of its {attribute} with other entries than 0 and 1")
+    return mask.bool().cpu()
 
 
 def dense(module: nn.Module, attribute: str = "weight") -> nn.Parameter:
     """The parameter behind a module's tensor, pruned or not."""
     return getattr(module, f"{attribute}_orig" if hasattr(module, f"{attribute}_mask") else attribute)
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether a module has hooks besides those of torch.nn.utils.prune, such as weight_norm's."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return not all(isinstance(hook, BasePruningMethod) for kind in kinds for hook in getattr(module, kind).values())
 
 
 class Shapes(fx.Interpreter):
@@ -121,7 +135,7 @@ def refusal(node: fx.Node, what, why: str = "is not one that the live network kn
 def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
     """The network as steps in the order of computation: the first is the input, the last gives the output; nothing is live yet.
 
-    Raises TypeError, which names the layer, on one whose rule is not known, or that shares a tensor with another.
+    Raises TypeError, which names the layer, on one whose rule is not known, that has hooks, or that shares memory with another.
     """
     graph, steps, number, owner, kinds = trace(network, shape), [], {}, {}, {}
     named = names(graph)
@@ -130,10 +144,13 @@ def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
         kinds[node] = kind_of(node, module)
         if "shape" not in node.meta or kinds[node] is None:
             raise refusal(node, module or node.target)
+        if module and is_hooked(module):
+            raise refusal(node, module, "has hooks, which the live network would not call")
         for tensor in (*module.parameters(), *module.buffers()) if module else ():
-            if tensor in owner:  # by identity, as a tensor's hash is
-                raise refusal(node, module, f"shares a tensor with {owner[tensor]!r}, which the live network would part")
-            owner[tensor] = node.name
+            place = tensor.data_ptr() or id(tensor)  # an empty one lies nowhere
+            if place in owner:
+                raise refusal(node, module, f"shares a tensor with {owner[place]!r}, which the live network would part")
+            owner[place] = node.name
     for node in list(graph.nodes)[:-1]:
         module, kind = layer_of(network, node), kinds[node]
         if (kind == "input") != (not steps) or not known(node, kind, module):
