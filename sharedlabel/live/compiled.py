@@ -74,10 +74,10 @@ class Loan:
     """Two of a network's arrays, until nobody holds this any more."""
 
     def __init__(self, free: Arrays, size: int, kind: type):
-        self.free, self.pair = free, (np.empty(0),)
+        self.free, self.pair = free, None
         with suppress(IndexError):  # nothing is free
             self.pair = free.pop()  # in one step, so that no two threads are lent the same
-        if len(self.pair[0]) < size or self.pair[0].dtype != kind:
+        if self.pair is None or len(self.pair[0]) < size or self.pair[0].dtype != kind:
             self.pair = aligned_zeros(size, kind), aligned_zeros(size, kind)
 
     def __del__(self):
@@ -125,16 +125,17 @@ class LiveModule(nn.Module):
         code, kind, shape = self.code_for(x), np.float64 if self.learning.dtype == torch.float64 else np.float32, x.shape
         x = np.asarray(as_numpy(x), kind)
         innermost = x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
+        trains = self.training and len(x) > 0  # an empty batch has no statistics, but counts
         weights = np.concatenate([as_numpy(self.learning), as_numpy(self.fixed), code.constants], dtype=kind, casting="same_kind")
         loan, out = Loan(self.free, code.slots * len(x), kind), np.empty((len(x), len(code.outputs)), kind)
         statistics, running = np.empty((2, self.running.shape[1])), np.asarray(as_numpy(self.running), kind)
         kernels.forward(code, x.ravel("K" if innermost else "C"), innermost, weights, loan.pair[0], statistics, running,
-                        as_numpy(self.batches), self.training, self.group, self.share, out)
-        if self.training and self.running.dtype not in (torch.float32, torch.float64):
+                        as_numpy(self.batches), trains, self.group, self.share, out)
+        if trains:  # from a copy, if they are of another type than the parameters
             self.running.copy_(torch.from_numpy(running))
         if self.training and len(self.batches):
             self.batches += self.counted
-        kept = shape, loan, code, weights, statistics, self.training, self.group, self.share
+        kept = shape, loan, code, weights, statistics, trains, self.group, self.share
         return torch.from_numpy(out).to(self.learning.dtype), kept
 
     def gradients(self, kept: tuple, gradient: Tensor, to_input: bool = False) -> tuple[Tensor, Tensor | None]:

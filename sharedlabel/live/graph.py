@@ -138,7 +138,7 @@ def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
     Raises TypeError, which names the layer, on one whose rule is not known, that has hooks, or that shares memory with another.
     """
     graph, steps, number, owner, kinds = trace(network, shape), [], {}, {}, {}
-    named = names(graph)
+    named, dtype = names(graph), next((parameter.dtype for parameter in network.parameters()), torch.float32)
     for node in graph.nodes:
         module = layer_of(network, node)
         kinds[node] = kind_of(node, module)
@@ -147,6 +147,8 @@ def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
         if module and is_hooked(module):
             raise refusal(node, module, "has hooks, which the live network would not call")
         for tensor in (*module.parameters(), *module.buffers()) if module else ():
+            if tensor.is_floating_point() and tensor.dtype != dtype:
+                raise refusal(node, module, f"has a tensor of {tensor.dtype}, where the network's first parameter is of {dtype}")
             place = tensor.data_ptr() or id(tensor)  # an empty one lies nowhere
             if place in owner:
                 raise refusal(node, module, f"shares a tensor with {owner[place]!r}, which the live network would part")
@@ -157,7 +159,8 @@ def steps_of(network: nn.Module, shape: tuple[int, ...]) -> list[Step]:
             raise refusal(node, module or node.target)
         number[node] = len(steps)
         sources = [number[arg] for arg in (node.args if kind == "add" else node.all_input_nodes)]
-        steps.append(Step(named[node], kind, sources, node.meta["shape"], module))
+        whole = node.meta["shape"]
+        steps.append(Step(named[node], kind, sources, whole if len(whole) == 3 else (math.prod(whole),), module))
     return steps
 
 
@@ -181,13 +184,15 @@ def known(node: fx.Node, kind: str, module: nn.Module | None) -> bool:
             return len(sources[0]) == 1  # of units, not of every row of a map
         case "batchnorm":
             return module.affine and module.track_running_stats
-        case "maxpool":
-            return len(shape) == 3 and not module.return_indices
+        case "maxpool":  # the largest of a window of padding alone is -inf
+            return len(shape) == 3 and not module.return_indices and bool(module(torch.zeros(1, *sources[0])).isfinite().all())
+        case "avgpool":
+            return len(shape) == 3
         case "add":  # of two activations of one shape
             terms = [arg for arg in node.args if isinstance(arg, fx.Node) and arg.meta["shape"] == shape]
             return len(terms) == len(node.args) == 2 and not node.kwargs
         case "same":  # nothing moves, or a map becomes units
-            return shape == sources[0] or len(shape) == 1
+            return shape == sources[0] or shape == (math.prod(sources[0]),)
     return True
 
 

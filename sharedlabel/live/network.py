@@ -198,8 +198,8 @@ class LiveNetwork(LiveModule):
         """Every layer's tensors, by "LAYER.NAME", as functions of the parameters."""
         layers = self.layers.values()
         held = sorted((layer.places[name], layer.sizes[name], f"{layer.name}.{name}") for layer in layers for name in layer.sizes)
-        _, sizes, names = zip(*held)
-        return dict(zip(names, torch.cat([self.learning, self.fixed]).split(sizes)))
+        values = torch.cat([self.learning, self.fixed]).split([size for _, size, _ in held])
+        return dict(zip((name for *_, name in held), values))
 
 
 def is_dense(steps: list[Step], layers: dict[str, Layer]) -> bool:
@@ -222,7 +222,7 @@ def write_back(live: LiveNetwork, network: nn.Module) -> None:
             module = network.get_submodule(layer.name)
             for name in layer.tensors():
                 whole, at, alive = entries_of(module, layer, name)
-                whole.view(-1)[at[alive]] = live.tensor_of(layer, name).to(whole)[alive]
+                whole.put_(at[alive], live.tensor_of(layer, name).to(whole)[alive])  # however it lies in memory
             if layer.index is None:
                 module.num_batches_tracked.fill_(int(live.batches[layer.number]))
 

@@ -262,6 +262,64 @@ def test_a_network_of_half_precision_is_computed_in_single():
     live.write_back(small, network)
 
 
+def test_statistics_move_in_another_type_than_the_parameters():
+    network = pruned().float()
+    small = live.build(network, SHAPE)
+    small.running = small.running.double()
+    said(small, images().float()), network(images().float())
+    torch.testing.assert_close(small.running.float(), torch.stack([network.norm.running_mean, network.norm.running_var]))
+
+
+def test_tensors_of_several_types_are_refused():
+    network = pruned().half()
+    network.norm.float()
+    with pytest.raises(TypeError, match="^layer 'norm' .BatchNorm2d. has a tensor of torch.float32, where .* is of torch.float16$"):
+        live.build(network, SHAPE)
+
+
+@pytest.mark.parametrize("by_maps", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_an_empty_batch_moves_no_statistics_and_counts(by_maps, training):
+    network = pruned().train(training)
+    small = live.build(network, SHAPE)
+    small.by_maps, empty = by_maps, images()[:0]
+    outputs = said(small, empty)
+    assert outputs.shape == network(empty).shape
+    outputs.sum().backward()
+    assert not small.learning.grad.any() and small.batches.item() == network.norm.num_batches_tracked.item() == training
+    assert torch.equal(small.running, torch.stack([network.norm.running_mean, network.norm.running_var]))
+
+
+def test_a_network_whose_weights_lie_channels_last_is_written_back():
+    network = pruned().to(memory_format=torch.channels_last)
+    small = live.build(network, SHAPE)
+    with torch.no_grad():
+        small.learning += 1
+    live.write_back(small, network)
+    torch.testing.assert_close(said(small, images()), network(images()), **CLOSE)
+
+
+@pytest.mark.parametrize("by_maps", [False, True])
+@pytest.mark.parametrize("shape, layers", [
+    ((4, 5), [nn.Flatten(), nn.Linear(20, 3)]), ((2, 3, 2, 2), [nn.ReLU(), nn.Flatten(), nn.Linear(24, 3)]),
+    ((1, 4, 4), [nn.AvgPool2d(2), nn.Flatten()]), ((1, 4), [nn.Flatten(0, 1), nn.Linear(4, 3)]), ((2, 3), [nn.ReLU()]),
+])
+def test_inputs_of_any_shape_and_a_network_without_parameters(by_maps, shape, layers):
+    network = nn.Sequential(*layers)
+    small, x = live.build(network, shape), torch.randn(5, *shape, generator=generator())
+    small.by_maps = by_maps
+    torch.testing.assert_close(said(small, x), network(x).flatten(1))
+
+
+@pytest.mark.parametrize("shape, layer", [
+    ((4, 4), nn.AvgPool2d(2)), ((4, 4), nn.AdaptiveAvgPool2d(2)), ((2, 3, 4), nn.Flatten(0, 2)),
+    ((1, 1, 4), nn.MaxPool2d(2, 1, 1, dilation=2)),  # of padding alone
+])
+def test_a_layer_that_takes_its_input_for_another_is_refused(shape, layer):
+    with pytest.raises(TypeError, match=f"^layer '_0' .{type(layer).__name__}. is not one"):
+        live.build(nn.Sequential(layer), shape)
+
+
 def test_a_mask_that_would_be_forgotten_is_refused():
     network = pruned()
     prune.random_unstructured(network.norm, "weight", 0.5)
