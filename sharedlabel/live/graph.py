@@ -69,7 +69,9 @@ class Shapes(fx.Interpreter):
     Raises TypeError where one is read after it was changed in place, through whatever shares its memory.
     """
 
-    extra_traceback = False
+    def __init__(self, traced: fx.GraphModule):
+        super().__init__(traced)
+        self.extra_traceback = False  # which would be added to a refusal
 
     def run_node(self, node: fx.Node):
         for source in node.all_input_nodes:

@@ -1,5 +1,5 @@
 """The live network by PyTorch's operations on whole maps of live channels: on a GPU, where they can be recorded as a CUDA graph, and for
-networks of which most is live."""
+networks of which enough is live."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor

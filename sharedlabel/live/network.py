@@ -13,7 +13,7 @@ from .graph import WEIGHTED, Step, dense, find_live, mask_of, steps_of
 STATISTICS = ("running_mean", "running_var")
 
 # Whole maps are quicker where live weights do more than this share of what whole maps multiply (PyTorch's convolution rounds channels up
-# to 16), and that is more than so many multiplications an image (benchmarks/speed.py --rule).
+# to 16), and whole maps more than so many multiplications an image (benchmarks/speed.py --rule).
 DENSE = (1 / 4, 1e6)
 
 
@@ -76,7 +76,8 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> "LiveNetwork":
     """The live network of one that torch.nn.utils.prune has pruned, for images of `shape` (C, H, W).
 
     It is in the mode, training or evaluation, that the network is in; what learns there learns here, and what is frozen (a
-    BatchNorm in evaluation mode, too, where the network is training) stays so. Raises TypeError, by name, on a layer that is not known.
+    BatchNorm in evaluation mode, too, where the network is training) stays so. Raises TypeError, by name, on a layer that is not known,
+    and on a BatchNorm in training mode where the network is not.
     """
     steps, layers, numbers, channels = find_live(steps_of(network, shape)), {}, 0, 0
     for step in steps:
@@ -111,7 +112,7 @@ class LiveNetwork(LiveModule):
 
     Its parameters are two vectors, `learning` and `fixed` (what had requires_grad=False, or was frozen); `sparse_state` has them by
     layer. On a CPU it is one compiled program on one core, in float32 whatever autocast says, or in float64 if its parameters are. On a
-    GPU, and where most weights are live, it computes whole maps of live channels by PyTorch's own operations.
+    GPU, and where enough weights are live (`DENSE`), it computes whole maps of live channels by PyTorch's own operations.
     """
 
     def __init__(self, steps: list[Step], layers: dict[str, Layer], example: Tensor):
