@@ -131,9 +131,8 @@ class LiveModule(nn.Module):
         statistics, running = np.empty((2, self.running.shape[1])), np.asarray(as_numpy(self.running), kind)
         kernels.forward(code, x.ravel("K" if innermost else "C"), innermost, weights, loan.pair[0], statistics, running,
                         as_numpy(self.batches), trains, self.group, self.share, out)
-        if trains:  # from a copy, if they are of another type than the parameters
-            self.running.copy_(torch.from_numpy(running))
         if self.training and len(self.batches):
+            self.running.copy_(torch.from_numpy(running))  # which is another array where they are of another type
             self.batches += self.counted
         kept = shape, loan, code, weights, statistics, trains, self.group, self.share
         return torch.from_numpy(out).to(self.learning.dtype), kept
