@@ -273,7 +273,7 @@ def judge_almost_all(verdicts: list[str]) -> str:
     return "holds" if wins >= paper_share() else "fails" if losses > 1 - paper_share() else "cannot tell"
 
 
-PAIRED = "the paired 95 % t-interval over at least 3 seeds lies above 0 (below 0: fails)"
+PAIRED = "the paired 95 % t-interval over at least 3 seeds lies above 0; fails where it is below 0 after Holm"
 CLAIMS = [
     Claim(
         "balanced-large-n", "section 5.2, Table 1", "Balanced training beats the baseline for sufficiently large n, on every network",

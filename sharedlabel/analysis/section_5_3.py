@@ -58,9 +58,9 @@ def claim_lstm_costs_less(runs: Runs) -> pd.DataFrame:
 
     FLOPs differ from n to n, as recurrent weights are used between two images: the ratio is the one least favourable to the LSTM.
     """
-    rows = []
+    rows, stated = [], stated_panels()
     for case, part in each_panel(random_tuples(runs)):
-        if case not in stated_panels() or "lstm_balanced" not in set(part["variant"]):
+        if case not in stated or "lstm_balanced" not in set(part["variant"]):
             continue
         own, other = (costs(part, *pair) for pair in (("lstm_balanced", "balanced_table_2"), ("balanced_table_2", "lstm_balanced")))
         for name, ratio in {"weights": own["weights"] / other["weights"], "FLOPs": own["flops"].max() / other["flops"].min()}.items():
