@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from conftest import count, fill, generator, total
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.utils import prune as torch_prune
 
 from sharedlabel import costs, heads, models, pruning, runtime
 from sharedlabel.live import lstm
@@ -245,6 +246,32 @@ def test_a_checkpoint_of_a_head_is_sparse_and_restores_it():
     other.load_sparse_state(tensors)
     x = tuples()[0][..., small.columns]
     assert torch.equal(small(x), other(x))
+
+
+def frozen_embed(masked):
+    masked.embed.weight.requires_grad_(False)
+
+
+def masked_bias(masked):
+    masked.embed = torch.nn.Linear(3, 2)
+    torch_prune.random_unstructured(masked.embed, "bias", 0.5)
+
+
+@pytest.mark.parametrize("change, layer", [
+    (lambda masked: setattr(masked, "lstm", torch.nn.LSTM(2, 4, num_layers=2, batch_first=True)), "lstm"),
+    (lambda masked: setattr(masked, "lstm", torch.nn.LSTM(2, 4, bidirectional=True, batch_first=True)), "lstm"),
+    (lambda masked: setattr(masked, "lstm", torch.nn.LSTM(2, 4, proj_size=2, batch_first=True)), "lstm"),
+    (lambda masked: setattr(masked, "lstm", torch.nn.LSTM(2, 4, bias=False, batch_first=True)), "lstm"),
+    (lambda masked: setattr(masked, "lstm", torch.nn.LSTM(2, 4)), "lstm"),
+    (lambda masked: setattr(masked, "lstm", torch.nn.GRU(2, 4, batch_first=True)), "lstm"),
+    (lambda masked: setattr(masked, "embed", torch.nn.Linear(3, 2)), "embed"), (masked_bias, "embed"), (frozen_embed, "embed"),
+    (lambda masked: masked.classify.register_forward_hook(print), "classify"),
+])
+def test_a_head_of_other_layers_is_refused(change, layer):
+    masked = head(3, 2, 4)
+    change(masked)
+    with pytest.raises(TypeError, match=f"^layer '{layer}' of the head"):
+        lstm.build(masked)
 
 
 # ---- what it costs

@@ -65,7 +65,7 @@ def as_cases(found: pd.DataFrame, verdicts: list[str], words: str = "") -> pd.Da
 def claim_confidence_is_better(runs: pd.DataFrame) -> pd.DataFrame:
     """The cases of the claim that the order by confidence is usually better than a random one."""
     found = intervals.summary(minus_random(runs, "confidence"), "difference", [*PANEL, "n"])
-    return as_cases(found, [comparisons.judge(row.low, row.high) for row in found.itertuples()])
+    return as_cases(found, comparisons.judge_each(found))
 
 
 def judge_usually(verdicts: list[str]) -> str:
@@ -104,7 +104,7 @@ def claim_more_at_low_n(runs: pd.DataFrame) -> pd.DataFrame:
 def claim_permutations_negligible(runs: pd.DataFrame) -> pd.DataFrame:
     """The cases of the claim that averaging over several random permutations makes no notable difference."""
     found = intervals.summary(minus_random(runs, "permutations"), "difference", [*PANEL, "n"])
-    return as_cases(found, [comparisons.judge_negligible(row.low, row.high, NEGLIGIBLE) for row in found.itertuples()])
+    return as_cases(found, comparisons.judge_each_negligible(found, NEGLIGIBLE))
 
 
 def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel.analysis import dependent, intervals, plots
-from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge, judge_each, judge_negligible
+from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge_each, judge_each_negligible, negate
 from sharedlabel.analysis.intervals import ROW
 
 LARGE, WORTH, POINTS = 25, 5, 2.0  # n of the claims; images that so many views are worth at most; points within which two are level
@@ -65,13 +65,13 @@ def claim_below(runs: pd.DataFrame) -> pd.DataFrame:
 def claim_worth(runs: pd.DataFrame) -> pd.DataFrame:
     """The effective number of images of LARGE views against WORTH."""
     found = intervals.summary(averaged(runs, [LARGE]), "effective", [*CASE, "n"])
-    return judged(found, [judge(WORTH - high, WORTH - low) for low, high in zip(found["low"], found["high"])])
+    return judged(found, judge_each(negate(found), -WORTH))
 
 
 def claim_equivalent(runs: pd.DataFrame) -> pd.DataFrame:
     """Views minus as many different images as they are worth."""
     found = intervals.summary(averaged(runs, [5, LARGE]), "excess", [*CASE, "n"])
-    return judged(found, [judge_negligible(low, high, POINTS) for low, high in zip(found["low"], found["high"])])
+    return judged(found, judge_each_negligible(found, POINTS))
 
 
 def claim_views_help(runs: pd.DataFrame) -> pd.DataFrame:

@@ -39,8 +39,9 @@ def draw_accuracy(runs: pd.DataFrame, cases: list[tuple], reader: str = "average
     axes[0, 0].set_ylabel("n-accuracy (%)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=2, frameon=False)
     return figure, (
-        "n-accuracy against n, a panel a network: for n different images, for n views of one image, which stay below, and dashed for as "
-        "many different images as the views are worth."
+        f"{beyond_dependent.READERS[reader]}: n-accuracy against n, a panel a network: for n different images, for n views of one image, "
+        "which stay below, and dashed for as "
+        f"many different images as the views are worth. {plots.describe_curves(figure)}"
     )
 
 

@@ -47,24 +47,36 @@ def holm(p: pd.Series) -> pd.Series:
     return (order * np.arange(len(order), 0, -1)).cummax().clip(upper=1).reindex(p.index)
 
 
-def judge(low: float, high: float) -> str:
-    """Whether a difference with this 95 % interval is positive, as a claim has it; without an interval (nan) nobody can tell."""
-    return "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
+def as_floats(found: pd.DataFrame) -> pd.DataFrame:
+    """What a verdict needs of a `summary`, which may be empty or several below one another."""
+    return found[["mean", "low", "high", "seeds"]].astype(float).reset_index(drop=True)
 
 
-def judge_each(found: pd.DataFrame) -> list[str]:
-    """The verdict on every difference of a `summary`, of a claim that all of them are positive.
+def judge_each(found: pd.DataFrame, above: float = 0.0) -> list[str]:
+    """The verdict on every difference of a `summary`, of a claim that all of them lie above `above`.
 
     One `holds` by its own 95 % interval, as the claim needs every one of them. As a single failure refutes it, and one of many
-    may seem to fail by chance, one `fails` only if it is negative and significant at 5 % among them all (`holm`).
+    may seem to fail by chance, one `fails` only if it is below and significant at 5 % among them all (`holm`). Without an interval
+    (one seed) nobody can tell.
     """
-    surely = (found["mean"] < 0) & (holm(p_values(found)) < 0.05)
-    return ["holds" if low > 0 else "fails" if refuted else "cannot tell" for low, refuted in zip(found["low"], surely)]
+    shifted = as_floats(found) - [above, above, above, 0]
+    surely = (shifted["mean"] < 0) & (holm(p_values(shifted)) < 0.05)
+    return ["holds" if low > 0 else "fails" if refuted else "cannot tell" for low, refuted in zip(shifted["low"], surely)]
 
 
-def judge_negligible(low: float, high: float, little: float) -> str:
-    """Whether a difference with this 95 % interval is one of less than `little` either way; without an interval (nan) nobody can tell."""
-    return "holds" if -little < low and high < little else "fails" if low > little or high < -little else "cannot tell"
+def judge_each_negligible(found: pd.DataFrame, little: float) -> list[str]:
+    """The verdict on every difference of a `summary`, of a claim that all of them are less than `little` either way; as `judge_each`."""
+    found = as_floats(found)
+    beyond = found["mean"].abs() - little
+    outside = found.assign(mean=beyond, high=beyond + found["high"] - found["mean"])
+    surely = (beyond > 0) & (holm(p_values(outside)) < 0.05)
+    inside = (found["low"] > -little) & (found["high"] < little)
+    return ["holds" if within else "fails" if refuted else "cannot tell" for within, refuted in zip(inside, surely)]
+
+
+def negate(found: pd.DataFrame) -> pd.DataFrame:
+    """A `summary` of the differences the other way round."""
+    return found.assign(mean=-found["mean"], low=-found["high"], high=-found["low"])
 
 
 def judge_all(verdicts: list[str]) -> str:

@@ -116,12 +116,12 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     cases = board.set_index("id")["cases"]
     small = choose.cheapest(found, "mnist", 0.9)
     return "\n".join((
-        "1. Reading the images together adds next to nothing. The LSTM against the same head on each image alone, case by case: "
+        "1. No gain from reading the images together was found. The LSTM against the same head on each image alone, case by case: "
         f"{cases['sharing-adds']}.",
         f"2. The sweet spot belongs to the measure. By n/ρ, case by case: {cases['sweet-spot']}; by FLOPs: {cases['sweet-spot-flops']}.",
         "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is "
         "lost, however many images come.",
-        f"4. Training for the tuple is worth it on most networks, but not on all: {cases['balanced-large-n']}.",
+        f"4. Training for the tuple is worth it on most networks: {cases['balanced-large-n']}.",
         f"5. Very little is enough. {choose.describe(small)} names {small['n']} digits of one class with "
         f"{100 * small['mean']:.0f} % n-accuracy for {2 * small['macs']:,.0f} FLOPs, {small['weights']:,.0f} weights in all.",
     ))

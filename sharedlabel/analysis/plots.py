@@ -218,8 +218,8 @@ def describe_curves(figure, largest: bool = False) -> str:
             points = [(y, x) for x, y in zip(*line.get_data()) if y == y]
             if points and not line.get_label().startswith("_"):
                 shown = [max(points)] if largest else [points[0], points[-1]]
-                values = ", ".join(f"largest at {x:g}" if largest else f"{y:.3g} at {x:g}" for y, x in shown)
-                told.append(f"{' '.join(ax.get_title().split())}, {line.get_label()}: {values}")
+                values = ", ".join(f"largest at {x:g}" if largest else f"{round(y, 2):.3g} at {x:g}" for y, x in shown)
+                told.append(f"{' '.join((ax.get_title() or ax.get_label()).split())}, {line.get_label()}: {values}")
     return "; ".join(told) + "."
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sharedlabel import ROOT, choices
 from sharedlabel.analysis import intervals, law, plots, report, tables
-from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge, judge_negligible
+from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge_each, judge_each_negligible
 from sharedlabel.analysis.intervals import ROW
 
 MEASURED_AND_PREDICTED = [("measured", "accuracy"), ("predicted", "predicted")]
@@ -97,7 +97,7 @@ def claim_difference(runs: pd.DataFrame, one: str, other: str, ns: list[int], to
     """Whether one rung lies above another, or no more than `tolerance` below it, for every CNN and n."""
     found = rung_differences(runs, one, other, ns)
     cases = [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
-    verdicts = [judge(low + tolerance, high + tolerance) for low, high in zip(found["low"], found["high"])]
+    verdicts = judge_each(found, -tolerance)
     return found.rename(columns={"mean": "estimate"}).assign(case=cases, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
 
 
@@ -152,7 +152,7 @@ def claim_limit(runs: pd.DataFrame) -> pd.DataFrame:
     """n-accuracy of LDA at n = 80 against TARGET."""
     found = intervals.summary(runs[(runs["rung"] == "lda") & (runs["n"] == 80)], "accuracy", [*ROW, "cnn_method"])
     cases = [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
-    verdicts = [judge(low - TARGET, high - TARGET) for low, high in zip(found["low"], found["high"])]
+    verdicts = judge_each(found, TARGET)
     return found.rename(columns={"mean": "estimate"}).assign(case=cases, n=80, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
 
 
@@ -193,10 +193,8 @@ def claim_needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.Data
     found = needed(runs, results)
     found = found[(found["rung"] == "lda") & np.isfinite(found["measured"]) & np.isfinite(found["predicted"])]
     found = intervals.summary(found.assign(ratio=np.log(found["predicted"] / found["measured"])), "ratio", ROW)
-    within = np.log(FACTOR)
     rows = []
-    for row in found.itertuples():
-        verdict = judge_negligible(row.low, row.high, within)
+    for row, verdict in zip(found.itertuples(), judge_each_negligible(found, np.log(FACTOR))):
         rows.append({"case": plots.case_title((row.dataset, row.model, row.rho)), "n": "for 95 %", "estimate": np.exp(row.mean),
                      "low": np.exp(row.low), "high": np.exp(row.high), "seeds": row.seeds, "verdict": verdict})
     return claim_rows(rows)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report
-from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge, judge_negligible
+from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge_each, judge_each_negligible, negate
 from sharedlabel.analysis.intervals import ROW
 from sharedlabel.analysis.small_dense import SHOWN_N, select
 
@@ -40,31 +40,30 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_difference(runs: pd.DataFrame, kind: str, decide) -> pd.DataFrame:
-    """The cases of a claim about one kind of check: a network and an n each; `decide(low, high)` gives the verdict."""
+    """The cases of a claim about one kind of check: a network and an n each; `decide` gives the verdicts on a `summary`."""
     found = intervals.summary(select(differences(runs), kind=kind), "difference", [*ROW, "n"])
     cases = [plots.case_title(case) for case in zip(*(found[name] for name in ROW))]
-    verdicts = [decide(low, high) for low, high in zip(found["low"], found["high"])]
-    return found.rename(columns={"mean": "estimate"}).assign(case=cases, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
+    return found.rename(columns={"mean": "estimate"}).assign(case=cases, verdict=decide(found)).reindex(columns=CLAIM_COLUMNS)
 
 
 def claim_shuffled(runs: pd.DataFrame) -> pd.DataFrame:
     """Shuffled masks minus the pruner's own; the claim holds where that is negative."""
-    return claim_difference(runs, "shuffled", lambda low, high: judge(-high, -low))
+    return claim_difference(runs, "shuffled", lambda found: judge_each(negate(found)))
 
 
 def claim_reinitialised(runs: pd.DataFrame) -> pd.DataFrame:
     """Weights drawn anew minus the weights that were scored."""
-    return claim_difference(runs, "reinitialised", lambda low, high: judge_negligible(low, high, LITTLE))
+    return claim_difference(runs, "reinitialised", lambda found: judge_each_negligible(found, LITTLE))
 
 
 def claim_magnitude(runs: pd.DataFrame) -> pd.DataFrame:
     """Magnitude pruning after training minus pruning before it."""
-    return claim_difference(runs, "trained_first_magnitude", judge)
+    return claim_difference(runs, "trained_first_magnitude", judge_each)
 
 
 def claim_synflow(runs: pd.DataFrame) -> pd.DataFrame:
     """SynFlow's score after training minus before it."""
-    return claim_difference(runs, "trained_first_synflow", judge)
+    return claim_difference(runs, "trained_first_synflow", judge_each)
 
 
 CLAIMS = [

@@ -80,8 +80,8 @@ def sort_networks(table: pd.DataFrame) -> pd.DataFrame:
 
 def judge_rows(found: pd.DataFrame) -> list[str]:
     """The verdict on every difference of a `summary` being positive; `cannot tell` with fewer than MIN_SEEDS pairs."""
-    judged = zip(found["low"], found["high"], found["seeds"])
-    return [comparisons.judge(low, high) if seeds >= MIN_SEEDS else "cannot tell" for low, high, seeds in judged]
+    enough = found["seeds"] >= MIN_SEEDS
+    return comparisons.judge_each(found.assign(**{name: found[name].where(enough) for name in ("mean", "low", "high")}))
 
 
 # ---- what was run
@@ -273,7 +273,7 @@ def judge_almost_all(verdicts: list[str]) -> str:
     return "holds" if wins >= paper_share() else "fails" if losses > 1 - paper_share() else "cannot tell"
 
 
-PAIRED = "the paired 95 % t-interval over at least 3 seeds lies above 0 (below 0: fails)"
+PAIRED = "the paired 95 % t-interval over at least 3 seeds lies above 0; fails where it is below 0 after Holm"
 CLAIMS = [
     Claim(
         "balanced-large-n", "section 5.2, Table 1", "Balanced training beats the baseline for sufficiently large n, on every network",

@@ -122,6 +122,7 @@ def sweep(runs: Runs):
         above.set(xlabel="", ylabel="n-accuracy (%)")
         above.set_title(f"{plots.case_title(tuple(row))}\nn = {n}", fontsize=12)
         below.set(xlabel="", ylabel="CNN-LSTM minus (points)")
+        below.set_label(f"CNN-LSTM minus, {plots.case_title(tuple(row))}, n = {n}")  # for the alternative text
         below.axhline(0, color="0.4", linewidth=1)
         plots.fit_y_axis(above)
         plots.fit_y_axis(below, bands=True)

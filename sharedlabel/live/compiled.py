@@ -1,8 +1,9 @@
 """A live network's steps as one compiled program, which to PyTorch is one differentiable function."""
+from contextlib import suppress
+
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from . import kernels, terms, vectors
 from .graph import Step
@@ -73,9 +74,11 @@ class Loan:
     """Two of a network's arrays, until nobody holds this any more."""
 
     def __init__(self, free: Arrays, size: int, kind: type):
-        fitting = [pair for pair in free if len(pair[0]) >= size and pair[0].dtype == kind]
-        self.free, self.pair = free, fitting[0] if fitting else (aligned_zeros(size, kind), aligned_zeros(size, kind))
-        free[:] = [pair for pair in fitting if pair is not self.pair]  # the others are too small
+        self.free, self.pair = free, None
+        with suppress(IndexError):  # nothing is free
+            self.pair = free.pop()  # in one step, so that no two threads are lent the same
+        if self.pair is None or len(self.pair[0]) < size or self.pair[0].dtype != kind:
+            self.pair = aligned_zeros(size, kind), aligned_zeros(size, kind)
 
     def __del__(self):
         if len(self.free) < 2:
@@ -122,16 +125,16 @@ class LiveModule(nn.Module):
         code, kind, shape = self.code_for(x), np.float64 if self.learning.dtype == torch.float64 else np.float32, x.shape
         x = np.asarray(as_numpy(x), kind)
         innermost = x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
+        trains = self.training and len(x) > 0  # an empty batch has no statistics, but counts
         weights = np.concatenate([as_numpy(self.learning), as_numpy(self.fixed), code.constants], dtype=kind, casting="same_kind")
         loan, out = Loan(self.free, code.slots * len(x), kind), np.empty((len(x), len(code.outputs)), kind)
         statistics, running = np.empty((2, self.running.shape[1])), np.asarray(as_numpy(self.running), kind)
         kernels.forward(code, x.ravel("K" if innermost else "C"), innermost, weights, loan.pair[0], statistics, running,
-                        as_numpy(self.batches), self.training, self.group, self.share, out)
-        if self.training and self.running.dtype not in (torch.float32, torch.float64):
-            self.running.copy_(torch.from_numpy(running))
+                        as_numpy(self.batches), trains, self.group, self.share, out)
         if self.training and len(self.batches):
+            self.running.copy_(torch.from_numpy(running))  # which is another array where they are of another type
             self.batches += self.counted
-        kept = shape, loan, code, weights, statistics, self.training, self.group, self.share
+        kept = shape, loan, code, weights, statistics, trains, self.group, self.share
         return torch.from_numpy(out).to(self.learning.dtype), kept
 
     def gradients(self, kept: tuple, gradient: Tensor, to_input: bool = False) -> tuple[Tensor, Tensor | None]:
@@ -155,8 +158,9 @@ class Compiled(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient: Tensor):
+        if torch.is_grad_enabled():  # create_graph=True
+            raise RuntimeError("a compiled live network has no second derivatives; whole maps (`by_maps`, or `by_matrices`) have them")
         to_learning, to_x = ctx.module.gradients(ctx.kept, gradient, ctx.needs_input_grad[0])
         return None if to_x is None else to_x.to(ctx.x_type), to_learning, None
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from . import terms
 from .compiled import Compiled, LiveModule
-from .graph import dense, mask_of
+from .graph import dense, is_hooked, mask_of
 
-# In this order they follow one another in `learning`: the matrices, then the biases.
-PARTS = ("embed.weight", "lstm.weight_ih_l0", "lstm.weight_hh_l0", "classify.weight")
-BIASES = ("lstm.bias_ih_l0", "lstm.bias_hh_l0", "classify.bias")
-TENSORS = {"embed": ("weight",), "lstm": ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), "classify": ("weight", "bias")}
+LAYERS = {"embed": nn.Linear, "lstm": nn.LSTM, "classify": nn.Linear}
 READS = {"embed.weight": "embeddings", "lstm.weight_ih_l0": "embed", "lstm.weight_hh_l0": "lstm", "classify.weight": "lstm"}
+# In this order they follow one another in `learning`: the matrices, then the biases.
+NAMES = (*READS, "lstm.bias_ih_l0", "lstm.bias_hh_l0", "classify.bias")
+TENSORS = {layer: tuple(name.partition(".")[2] for name in NAMES if name.startswith(layer)) for layer in LAYERS}
 
 MANY = 20_000  # live values from which on dense products are quicker
 
@@ -91,7 +91,7 @@ class LiveHead(LiveModule):
         sizes = (inputs, self.tensors.embed["weight"].shape[0], 6 * units, units, self.tensors.classify["weight"].shape[0])
         embeddings, embed, gates, hidden, logits = (program.region(torch.arange(size), n) for size in sizes)
         places = {None: (0, torch.empty(0, dtype=torch.int64))}  # where every tensor's values begin, and where they lie in it
-        for name in PARTS + BIASES:
+        for name in NAMES:
             places[name] = begin, self.tensors.get_submodule(name).at.cpu()
             begin += len(places[name][1])
 
@@ -121,8 +121,8 @@ class LiveHead(LiveModule):
 
     def values(self, vector: Tensor | None = None) -> dict[str, Tensor]:
         """The values of every tensor, by name: views of `learning`, or of a vector like it."""
-        parts = (self.learning if vector is None else vector).split([len(self.tensors.get_submodule(name).at) for name in PARTS + BIASES])
-        return dict(zip(PARTS + BIASES, parts))
+        parts = (self.learning if vector is None else vector).split([len(self.tensors.get_submodule(name).at) for name in NAMES])
+        return dict(zip(NAMES, parts))
 
     def matrices(self) -> dict[str, Tensor]:
         """Every tensor of what is live, by name, dense."""
@@ -143,16 +143,32 @@ class LiveHead(LiveModule):
     def sparse_state(self) -> dict[str, Tensor]:
         """By tensor, `values` at `index` of it flattened. All are views."""
         values = {f"{name}.values": each.detach() for name, each in self.values().items()}
-        return values | {f"{name}.index": self.tensors.get_submodule(name).index for name in PARTS + BIASES}
+        return values | {f"{name}.index": self.tensors.get_submodule(name).index for name in NAMES}
+
+
+def check(head: nn.Module) -> None:
+    """Raises TypeError unless the head's layers are `LAYERS`, and all of their `TENSORS` learn."""
+    for name, kind in LAYERS.items():
+        layer = getattr(head, name, None)
+        if type(layer) is not kind or is_hooked(layer) or not getattr(layer, "batch_first", True):
+            raise TypeError(f"layer {name!r} of the head is not of {kind.__name__}, with batch_first and without hooks: {layer}")
+        learns = {each.removeprefix(f"{name}.").removesuffix("_orig"): parameter.requires_grad
+                  for each, parameter in head.named_parameters() if each.startswith(f"{name}.")}
+        if learns != dict.fromkeys(TENSORS[name], True):
+            raise TypeError(f"layer {name!r} of the head has the tensors {', '.join(learns)}; only {', '.join(TENSORS[name])}, not frozen, "
+                            "are known")
 
 
 def build(head: nn.Module) -> LiveHead:
-    """The live part of a pruned head, with its values: the same outputs, gradients and training."""
+    """The live part of a pruned head, with its values: the same outputs, gradients and training. Its layers alone are read: it computes
+    classify(lstm(embed(x))).mean(1), whatever the head's own `forward` does. Raises TypeError, by name, on other layers or tensors.
+    """
+    check(head)
     live, tensors = live_activations(head), nn.ModuleDict()
     for layer, names in TENSORS.items():
         module, rows = getattr(head, layer), live[layer].repeat(4 if layer == "lstm" else 1)
         kept = {name: (rows, live[READS[f"{layer}.{name}"]]) if f"{layer}.{name}" in READS else (rows,) for name in names}
         tensors[layer] = nn.ModuleDict({name: LiveTensor(mask_of(module, name), *kept[name]) for name in names})
     learning = [dense(getattr(head, layer), name).detach().flatten()[tensors[layer][name].index]
-                for layer, name in (each.split(".") for each in PARTS + BIASES)]
+                for layer, name in (each.split(".") for each in NAMES)]
     return LiveHead(tensors, torch.cat(learning), live["embeddings"].nonzero().flatten())

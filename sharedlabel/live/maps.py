@@ -1,5 +1,5 @@
 """The live network by PyTorch's operations on whole maps of live channels: on a GPU, where they can be recorded as a CUDA graph, and for
-networks of which most is live."""
+networks of which enough is live."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -82,7 +82,7 @@ def forward(network, x: Tensor) -> Tensor:
         elif step.kind == "relu":
             out = F.relu(inputs[0])
             if network.group > 1:
-                copies = out.unflatten(0, (-1, network.group))
+                copies = out.unflatten(0, (len(out) // network.group, network.group))
                 out = torch.lerp(copies, copies.mean(1, keepdim=True).expand_as(copies), network.share).flatten(0, 1)
         else:
             out = inputs[0].flatten(1) if len(step.shape) == 1 else inputs[0]

@@ -13,7 +13,7 @@ from .graph import WEIGHTED, Step, dense, find_live, mask_of, steps_of
 STATISTICS = ("running_mean", "running_var")
 
 # Whole maps are quicker where live weights do more than this share of what whole maps multiply (PyTorch's convolution rounds channels up
-# to 16), and that is more than so many multiplications an image (benchmarks/speed.py --rule).
+# to 16), and whole maps more than so many multiplications an image (benchmarks/speed.py --rule).
 DENSE = (1 / 4, 1e6)
 
 
@@ -76,7 +76,8 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> "LiveNetwork":
     """The live network of one that torch.nn.utils.prune has pruned, for images of `shape` (C, H, W).
 
     It is in the mode, training or evaluation, that the network is in; what learns there learns here, and what is frozen (a
-    BatchNorm in evaluation mode, too, where the network is training) stays so. Raises TypeError, by name, on a layer that is not known.
+    BatchNorm in evaluation mode, too, where the network is training) stays so. Raises TypeError, by name, on a layer that is not known,
+    and on a BatchNorm in training mode where the network is not.
     """
     steps, layers, numbers, channels = find_live(steps_of(network, shape)), {}, 0, 0
     for step in steps:
@@ -87,7 +88,9 @@ def build(network: nn.Module, shape: tuple[int, ...]) -> "LiveNetwork":
             step.module = SimpleNamespace(**{name: getattr(module, name, None) for name in geometry})
         elif step.kind == "batchnorm":
             rows, learns = live_rows(step.live, step.area), {name: getattr(module, name).requires_grad for name in ("weight", "bias")}
-            frozen = not any(learns.values()) or network.training and not module.training
+            if module.training and not network.training:
+                raise TypeError(f"layer {step.name!r} (BatchNorm2d) is in training mode within a network in evaluation mode")
+            frozen = network.training and not module.training
             layers[step.name] = Layer(step.name, rows, dict.fromkeys(learns, len(rows)), learns, number=numbers, channel=channels,
                                       eps=module.eps, momentum=module.momentum, frozen=frozen)
             numbers, channels, step.module = numbers + 1, channels + len(rows), None
@@ -109,7 +112,7 @@ class LiveNetwork(LiveModule):
 
     Its parameters are two vectors, `learning` and `fixed` (what had requires_grad=False, or was frozen); `sparse_state` has them by
     layer. On a CPU it is one compiled program on one core, in float32 whatever autocast says, or in float64 if its parameters are. On a
-    GPU, and where most weights are live, it computes whole maps of live channels by PyTorch's own operations.
+    GPU, and where enough weights are live (`DENSE`), it computes whole maps of live channels by PyTorch's own operations.
     """
 
     def __init__(self, steps: list[Step], layers: dict[str, Layer], example: Tensor):
@@ -196,8 +199,8 @@ class LiveNetwork(LiveModule):
         """Every layer's tensors, by "LAYER.NAME", as functions of the parameters."""
         layers = self.layers.values()
         held = sorted((layer.places[name], layer.sizes[name], f"{layer.name}.{name}") for layer in layers for name in layer.sizes)
-        _, sizes, names = zip(*held)
-        return dict(zip(names, torch.cat([self.learning, self.fixed]).split(sizes)))
+        values = torch.cat([self.learning, self.fixed]).split([size for _, size, _ in held])
+        return dict(zip((name for *_, name in held), values))
 
 
 def is_dense(steps: list[Step], layers: dict[str, Layer]) -> bool:
@@ -220,7 +223,7 @@ def write_back(live: LiveNetwork, network: nn.Module) -> None:
             module = network.get_submodule(layer.name)
             for name in layer.tensors():
                 whole, at, alive = entries_of(module, layer, name)
-                whole.view(-1)[at[alive]] = live.tensor_of(layer, name).to(whole)[alive]
+                whole.put_(at[alive], live.tensor_of(layer, name).to(whole)[alive])  # however it lies in memory
             if layer.index is None:
                 module.num_batches_tracked.fill_(int(live.batches[layer.number]))
 

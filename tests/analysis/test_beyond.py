@@ -64,6 +64,10 @@ def test_the_sweet_spot_of_the_law_is_compared_with_the_measured_range():
 
     assert verdicts(beyond_law.claim_sweet_spot(swept(3.0))) == ["holds"]
     assert verdicts(beyond_law.claim_sweet_spot(swept(4.0))) == ["fails"]
+    at_an_end = swept(3.0)[lambda table: table["rho"] > 2]
+    lower = at_an_end[at_an_end["rho"] == 4]
+    at_an_end = pd.concat([at_an_end, lower.assign(rho=5.0, relative_information=lower["relative_information"] - 1)])
+    assert verdicts(beyond_law.claim_sweet_spot(at_an_end)) == ["cannot tell"]
 
 
 def test_images_needed_by_hand():

@@ -166,9 +166,18 @@ def test_pairs_share_whatever_they_are_told_to():
     assert pairs[["seed", "head_rho", "difference"]].to_numpy().tolist() == [[0, 2, 1]]
 
 
+def from_intervals(given) -> pd.DataFrame:
+    """A `summary` of three seeds each, with these intervals."""
+    low, high = np.array(list(given), float).T
+    return pd.DataFrame({"mean": (low + high) / 2, "low": low, "high": high, "seeds": 3})
+
+
 def test_a_little_difference_lies_within_bounds_as_a_whole():
-    told = {(-1, 1): "holds", (2.5, 3): "fails", (-3, -2.5): "fails", (1, 3): "cannot tell", (np.nan, np.nan): "cannot tell"}
-    assert {each: comparisons.judge_negligible(*each, 2) for each in told} == told
+    told = {(-1, 1): "holds", (2.9, 3): "fails", (-3, -2.9): "fails", (1, 3): "cannot tell", (np.nan, np.nan): "cannot tell"}
+    assert dict(zip(told, comparisons.judge_each_negligible(from_intervals(told), 2))) == told
+    alone, among = [(2.0001, 3.0)], [(2.0001, 3.0), *[(-1, 1)] * 9]  # surely beyond by itself, and by chance among ten
+    assert comparisons.judge_each_negligible(from_intervals(alone), 2) == ["fails"]
+    assert comparisons.judge_each_negligible(from_intervals(among), 2) == ["cannot tell", *["holds"] * 9]
 
 
 def test_p_values_are_the_t_tests():
@@ -192,8 +201,11 @@ def test_holms_adjustment_by_hand():
 
 
 def test_verdicts_need_an_interval_that_leaves_out_zero():
-    assert [comparisons.judge(*each) for each in ((0.1, 2), (-2, -0.1), (-1, 1), (0, 0), (np.nan, np.nan))] == [
-        "holds", "fails", "cannot tell", "cannot tell", "cannot tell"]
+    told = {(0.1, 2): "holds", (-2, -1.9): "fails", (-1, 1): "cannot tell", (0, 0): "cannot tell", (np.nan, np.nan): "cannot tell"}
+    found = from_intervals(told)
+    assert dict(zip(told, comparisons.judge_each(found))) == told
+    assert comparisons.judge_each(comparisons.negate(found)) == ["cannot tell", "holds", *["cannot tell"] * 3]  # of four, by chance
+    assert comparisons.judge_each(found, 0.2) == ["cannot tell", "fails", "cannot tell", "fails", "cannot tell"]
     assert comparisons.judge_all(["holds", "holds"]) == "holds"
     assert comparisons.judge_all(["holds", "cannot tell"]) == "cannot tell"
     assert comparisons.judge_all(["holds", "cannot tell", "fails"]) == "fails"

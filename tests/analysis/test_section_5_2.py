@@ -310,7 +310,7 @@ def test_learning_curves_of_other_batches_stand_beside_the_methods(made):
 
 @pytest.mark.parametrize("when, one, other, means, verdicts", [
     ("after 10 epochs", "λ = 0.5, 10 tuples of 2", "baseline", [-3, 0, 4.033], ["fails", "cannot tell", "holds"]),
-    ("after 10 epochs", "λ = 1, 10 tuples of 8", "balanced", [4, -1.033, -4.033], ["holds", "cannot tell", "fails"]),
+    ("after 10 epochs", "λ = 1, 10 tuples of 8", "balanced", [4, -1.033, -4.033], ["holds", "cannot tell", "cannot tell"]),  # Holm
     ("trained to the end", "λ = 1, 10 tuples of 8", "baseline", [-0.967, 0, 4], ["cannot tell", "cannot tell", "holds"]),
     ("after as many steps (epoch 30 and 24)", "λ = 1, 10 tuples of 8", "baseline", [-0.967, 0, 4], ["cannot tell", "cannot tell", "holds"]),
 ])

@@ -17,6 +17,8 @@ from sharedlabel.analysis import (
     section_5_2_settings,
     section_5_2_training,
     section_5_3,
+    section_5_3_heads,
+    small_dense,
     tables,
 )
 
@@ -87,14 +89,29 @@ def snip_per_mac_is_ahead() -> bool:
 
 
 def small_dense_networks_need_less() -> bool:
-    """In most cases surely as accurate for no more FLOPs, and never surely behind."""
+    """In most cases surely as accurate for no more FLOPs, and hardly ever surely behind."""
     of_both = [cases("beyond_small_dense", "dense-flops", f"{name},") for name in ("CIFAR-100", "CIFAR-10")]
-    return all(share(found, "holds") > 0.4 and share(found, "fails") == 0 for found in of_both)
+    return all(share(found, "holds") > 0.4 and share(found, "fails") < 0.05 for found in of_both)
 
 
-def only_wideresnet_fails() -> bool:
-    failed = judged("section_5_2")["balanced-large-n"].query("verdict == 'fails'")["case"]
-    return len(failed) > 0 and failed.str.startswith("CIFAR-100, WideResNet-20").all()
+def pruned_networks_reach_more() -> bool:
+    """On CIFAR at n = 1 and 5 the best of all."""
+    found = small_dense.configurations(runs("beyond_small_dense"))
+    best = found[found["dataset"].isin(["cifar10", "cifar100"]) & found["n"].isin([1, 5])]
+    best = best.groupby(["dataset", "n", "dense"])["mean"].max().unstack("dense")
+    return len(best) == 4 and bool((best[False] > best[True]).all())
+
+
+def random_is_cheaper_than_synflow() -> bool:
+    failed = judged("appendix_c_2")["synflow-price"].query("verdict == 'fails'")["case"]
+    return failed.str.startswith("MNIST, Conv, random").any()
+
+
+def only_wideresnet_is_behind() -> bool:
+    """By its own interval; of seven networks that may be chance."""
+    found = judged("section_5_2")["balanced-large-n"]
+    behind = found.loc[found["high"] < 0, "case"]
+    return len(behind) > 0 and behind.str.startswith("CIFAR-100, WideResNet-20").all()
 
 
 def batches_explain_much() -> bool:
@@ -190,7 +207,7 @@ def softmax_reading() -> bool:
 
 
 def more_pull_is_nearer() -> bool:
-    """Where it was varied most, lambda = 0 and 1/4 are nearer to the paper's row than 1/2 at large n, yet apart; 0 is level at n = 1."""
+    """For MNIST's Conv lambda = 0 and 1/4 are nearer to the paper's row than 1/2 at large n, yet apart; 0 is level at n = 1."""
     found = section_5_2_settings.sweeps_beside_paper(runs("section_5_2"), "standard_weight")
     found = found[found["rho"] == found.groupby("rho")["standard_weight"].nunique().idxmax()]
     off = (found["mean"] - found["paper"]).abs()
@@ -220,8 +237,13 @@ def normal_fails_on_mnist() -> bool:
 
 
 def training_images_fail_on_cifar100() -> bool:
-    errors = law_errors_by_prediction("cifar100", [1, 2, 5])
+    errors = law_errors_by_prediction("cifar100", [2, 5, 10, 25])
     return errors["held_out"] < errors["training"] and errors["finite"] >= errors["training"]
+
+
+def neither_explains_large_n() -> bool:
+    errors = law_errors_by_prediction("cifar100", [40, 80])
+    return min(errors["held_out"], errors["training"]) > 3
 
 
 def lstm_is_rarely_ahead_of_its_control() -> bool:
@@ -257,11 +279,17 @@ def pruned_head_is_behind_the_less_pruned_cnn() -> bool:
     return len(found) >= 15 and bool((found["estimate"] < 0).all())
 
 
+def significantly_on_mnist_and_cifar10() -> bool:
+    found = stated_panels("lstm-beats-all", "balanced at Table 2's ρ for averaging").query("verdict == 'fails'")["case"]
+    return set(found.str.partition(",")[0]) == {"MNIST", "CIFAR-10"}
+
+
 def unpruned_lstm_is_ahead_of_its_cnn() -> bool:
-    """In the mean over n on every data set."""
+    """In the mean over n on every data set; by less than a point on CIFAR-10's CNN at 4."""
     found = cases("section_5_3", "lstm-beats-all", UNPRUNED)
     found = found[found["case"].str.endswith("minus balanced")]
-    return len(found) >= 15 and bool((found.groupby(found["case"])["estimate"].mean() > 0).all())
+    level = cases("section_5_3", "lstm-beats-all", "CIFAR-10, ResNet-18, ρ = 4,", UNPRUNED, "minus balanced at")["estimate"].mean()
+    return len(found) >= 15 and bool((found.groupby(found["case"])["estimate"].mean() > 0).all()) and abs(level) < 1
 
 
 def unpruned_lstm_is_nowhere_ahead_of_its_controls() -> bool:
@@ -292,13 +320,36 @@ def unpruned_lstm_against_averaging() -> bool:
     return bool((signs["MNIST"] > 0).all() and (signs["CIFAR-100"] > 0).all() and (signs["ResNet-18, ρ = 4.5"] < 0).all())
 
 
+def fifty_classes_beside_ten() -> bool:
+    found = section_5_3.more_classes(runs("section_5_3"))
+    ten = found[found["variant"] == "lstm_balanced"].set_index("n")
+    return ten.loc[7, "low"] > 0 and ten.loc[40, "high"] < 0
+
+
 def fifty_classes_bring_the_lstm_near() -> bool:
     found = section_5_3.more_classes(runs("section_5_3"))
     found = found[found["variant"] == "lstm_baseline"]
-    return len(found) > 0 and bool(found["mean"].mean() < 0) and not (found["verdict"] == "fails").any()
+    return len(found) > 0 and not (found["verdict"] == "fails").any()
+
+
+def unpruned_lstms_for_few_images_fall_behind() -> bool:
+    """Trained for five images, at n = 40 surely behind those trained for 40 on most CNNs."""
+    found = section_5_3_heads.trained_for_5(runs("section_5_3")).query("head_rho == 0 and n == 40")
+    return len(found) > 2 and (found["high"] < 0).mean() > 0.5
+
+
+def sets_gain_on_cifar10() -> bool:
+    found = cases("beyond_readout", "sets-alone", "CIFAR-10,")
+    return share(found, "holds") > 0.5 and share(found, "fails") == 0
+
+
+def reading_together_is_hardly_ever_ahead() -> bool:
+    return no_lstm_is_ahead_in_the_mean() and share(judged("beyond_readout")["sets-head"], "holds") < 0.1
 
 
 README, OVERVIEW, LAW = "README.md", "notebooks/overview.ipynb", f"{SECTIONS}/beyond_law.ipynb"
+READOUT, PRUNERS, PRUNING, DENSE = (
+    f"{SECTIONS}/{name}.ipynb" for name in ("beyond_readout", "appendix_c_2", "beyond_pruning", "beyond_small_dense"))
 TABLE_1, TABLE_2 = f"{SECTIONS}/section_5_2.ipynb", f"{SECTIONS}/section_5_3.ipynb"
 JUDGED = [
     (README, "*For every n there is a best ρ.* By n/ρ, yes,", sweet_spot_by_the_papers_cost),
@@ -306,18 +357,20 @@ JUDGED = [
     (README, "there is a best ρ (a ring) for almost every n;", sweet_spot_by_the_papers_cost),
     (README, "by the FLOPs that are really paid none was found.", no_sweet_spot_by_flops),
     (README, "Yes on", balanced_helps_in_most_rows),
-    (README, "and it costs little at n = 1.", balanced_costs_little_at_1),
+    (README, "and it mostly costs little at n = 1.", balanced_costs_little_at_1),
     (README, "Mostly no difference from the same head on each image alone can be told; it is rarely ahead of that, more often behind.",
      lstm_is_rarely_ahead_of_its_control),
     (README, "With the head pruned as far as Table 2 says, it is behind averaging on MNIST and CIFAR-10.", pruned_head_is_behind_averaging),
     (README, "SynFlow, the paper's pruner, loses to SNIP in places on MNIST, even to its cheaper networks", snip_beats_synflow),
-    (README, "need far fewer FLOPs on CIFAR than pruned ones, but for low accuracies", small_dense_networks_need_less),
+    (README, "On CIFAR small dense networks on averaged pixels mostly need far fewer FLOPs than pruned ones as accurate;",
+     small_dense_networks_need_less),
+    (README, "at small n pruned ones reach more", pruned_networks_reach_more),
     (OVERVIEW, "That holds here as well, at almost every n (left).", sweet_spot_by_the_papers_cost),
     (OVERVIEW, "no such maximum was found in the range measured", no_sweet_spot_by_flops),
     (LAW, "On MNIST it is the normal distribution that fails at n = 1 and 2.", normal_fails_on_mnist),
-    (LAW, "at small n held-out images predict better. The correction for the size of the test set does not help there.",
-     training_images_fail_on_cifar100),
-    (TABLE_1, "Where balanced training fails, on CIFAR-100's WideResNet-20,", only_wideresnet_fails),
+    (LAW, "for n = 2 to 25 held-out images predict better.", training_images_fail_on_cifar100),
+    (LAW, "At larger n an error of some points remains that neither explains.", neither_explains_large_n),
+    (TABLE_1, "Where balanced training is behind, on CIFAR-100's WideResNet-20,", only_wideresnet_is_behind),
     (TABLE_1, "much of it is the batches (*The loss or the batches?*)", batches_explain_much),
     (TABLE_1, "The paper's balanced networks lose clearly at $n = 1$; ours mostly do not,", ours_mostly_lose_nothing_at_1),
     (TABLE_1, "less weight on the standard loss would explain that better", more_pull_is_nearer),
@@ -336,13 +389,15 @@ JUDGED = [
     (TABLE_1, "`he` He's normal one with biases that start at 0. Neither difference is significant.", other_settings_are_level),
     (TABLE_1, "Read as softmax outputs, the same networks come nearer to the paper on CIFAR-10's ResNet-18, but on no network of "
      "CIFAR-100, and on MNIST with one exception they move away", softmax_reading),
-    (TABLE_1, "$\\lambda = 0$ has the paper's accuracy at $n = 1$, and $\\lambda = 0$ and $1/4$ come nearer to it at large $n$ than "
-     "$1/2$ does, without reaching it.", more_pull_is_nearer),
+    (TABLE_1, "$\\lambda = 0$ has the paper's accuracy at $n = 1$, and for Conv $\\lambda = 0$ and $1/4$ come nearer to it at large $n$ "
+     "than $1/2$ does, without reaching it.", more_pull_is_nearer),
     (TABLE_1, "Larger tuples lose at $n = 1$ but gain nothing at large $n$.", larger_tuples_gain_nothing),
     (TABLE_1, "at no epoch is ours as good at $n = 1$ and as poor at $n = 80$ as the paper's.", cifar_baseline_is_not_explained),
     (TABLE_2, "With its head pruned as far as the paper says, the CNN-LSTM names fewer tuples than plain averaging over the less pruned "
-     "CNN beside it in Table 2.", pruned_head_is_behind_the_less_pruned_cnn),
-    (TABLE_2, "Not pruned, it is ahead of averaging over its own CNN,", unpruned_lstm_is_ahead_of_its_cnn),
+     "CNN beside it in Table 2,", pruned_head_is_behind_the_less_pruned_cnn),
+    (TABLE_2, "on MNIST and CIFAR-10 significantly.", significantly_on_mnist_and_cifar10),
+    (TABLE_2, "Not pruned, it is ahead of averaging over its own CNN (on CIFAR-10 at $\\rho = 4$ level with it),",
+     unpruned_lstm_is_ahead_of_its_cnn),
     (TABLE_2, "but in the mean over $n$ nowhere significantly ahead of the same head that reads each image alone.",
      unpruned_lstm_is_nowhere_ahead_of_its_controls),
     (TABLE_2, "Trained on single images, that head is significantly ahead of the LSTM on MNIST and CIFAR-100.",
@@ -354,7 +409,18 @@ JUDGED = [
     (TABLE_2, "nowhere does it do so significantly in the mean over $n$.", no_lstm_is_ahead_in_the_mean),
     (TABLE_2, "On CIFAR-100 with an unpruned head the CNN-LSTM is significantly behind the head trained per image and not significantly "
      "different from the one trained on the tuple's mean:", tuple_loss_is_what_costs_on_cifar100),
-    (TABLE_2, "stays, in the mean, behind the one on baseline CNNs, but no longer significantly.", fifty_classes_bring_the_lstm_near),
+    (TABLE_2, "is better than on ten classes a batch at $n = 7$ and worse at $n = 40$.", fifty_classes_beside_ten),
+    (TABLE_2, "With three seeds it is at neither significantly behind the one on baseline CNNs.", fifty_classes_bring_the_lstm_near),
+    (TABLE_2, "an unpruned LSTM that was trained for few images falls behind where it reads many.",
+     unpruned_lstms_for_few_images_fall_behind),
+    (READOUT, "On CIFAR-10 a set head gains by reading the images together,", sets_gain_on_cifar10),
+    (READOUT, "what reads them together, LSTM or set, is hardly ever ahead of the LSTM's head on single images.",
+     reading_together_is_hardly_ever_ahead),
+    (DENSE, "On CIFAR a small dense network mostly needs far fewer FLOPs than a pruned one as accurate.", small_dense_networks_need_less),
+    (DENSE, "At small $n$ pruned ones reach more.", pruned_networks_reach_more),
+    (PRUNERS, "SynFlow is ahead of the others or not told from them, but for SNIP in places.", snip_beats_synflow),
+    (PRUNERS, "For its FLOPs it does worse: on MNIST's Conv even random pruning names more for less.", random_is_cheaper_than_synflow),
+    (PRUNING, "SNIP per MAC is far ahead of SynFlow for fewer MACs, on MNIST's Conv with three seeds.", snip_per_mac_is_ahead),
 ]
 
 
@@ -369,11 +435,16 @@ NO_VERDICTS = {  # headings that name a claim, questions, rules, and what the pa
         "*Training for the tuple beats training for single images, for large n*", "one after the other, beats all else for fewer weights.*",
     ],
     OVERVIEW: ["which reads the images together, beats all other ways at every n"],
-    f"{SECTIONS}/appendix_a_3.ipynb": ["*holds* where its 95 % t-interval over seeds lies above zero, and *fails* where it lies below"],
+    f"{SECTIONS}/appendix_a_3.ipynb": [
+        "*holds* where its 95 % t-interval over seeds lies above zero, and *fails* where it is below and significant among",
+    ],
+    LAW: ["fails if one of them fails: significantly among them all"],
+    READOUT: ["fails if one of them fails: significantly among them all"],
     f"{SECTIONS}/beyond_small_dense.ipynb": ["shuffled masks may lose every path"],
     f"{SECTIONS}/section_5_1.ipynb": ["a network loses nine tenths of its weights", "if one lies above the other at one $n$"],
     TABLE_1: [
         "Claim: balanced beats the baseline for large n",
+        "in pairs by seed, lies above zero, and *fails* where it is below zero and significant among all networks",
         "*Never ahead*: the share of draws in which the method is not ahead at the largest $n$.",
         "From which n on a method is ahead of the baseline", "Claim: freeze-and-retrain beats both for large n",
         "what is left is significant at $n$ up to",  # a number, and so in test_prose.py

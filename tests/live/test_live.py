@@ -2,6 +2,7 @@
 import copy
 import functools
 import statistics
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from conftest import SHAPE, count, generator, labelled, model, pruned_networks, pruned_residual_networks
 from hypothesis import given
 from torch import nn
+from torch.nn.utils import prune as torch_prune
 
 from sharedlabel import choices, data, heads, live, pruning, runtime, training
 
@@ -430,17 +432,38 @@ class Tied(nn.Module):
         return self.last(self.flatten(self.second(self.relu(self.first(self.relu(x))))))
 
 
-def tied_weight() -> Tied:
+def tied_weight(parameter=lambda weight: weight) -> Tied:
     network = Tied(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
-    network.second.weight = network.first.weight
+    network.second.weight = parameter(network.first.weight)
     return network
 
 
-@pytest.mark.parametrize("network", [Tied(nn.Conv2d(3, 3, 1)), Tied(nn.BatchNorm2d(3)), tied_weight()])
+def one_memory() -> Tied:
+    return tied_weight(lambda weight: nn.Parameter(weight.data))
+
+
+@pytest.mark.parametrize("network", [Tied(nn.Conv2d(3, 3, 1)), Tied(nn.BatchNorm2d(3)), tied_weight(), one_memory()])
 def test_weights_that_two_layers_share_are_refused_by_name(network):
     kind = type(network.first).__name__
     with pytest.raises(TypeError, match=rf"^layer '.*' \({kind}\) shares a tensor with 'first', which the live network would part$"):
         live.build(network, (3, 4, 4))
+
+
+def with_hook(layer: nn.Module) -> nn.Module:
+    layer.register_forward_hook(lambda layer, inputs, outputs: 2 * outputs)
+    return layer
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("change, message", [
+    (with_hook, "layer 'layer' .Linear. has hooks, which"), (nn.utils.weight_norm, "layer 'layer' .Linear. has hooks, which"),
+    (nn.utils.spectral_norm, "layer 'layer' .Linear. has hooks, which"),
+    (nn.utils.parametrizations.weight_norm, "layer 'layer' .ParametrizedLinear. is not one that"),
+    (lambda layer: torch_prune.custom_from_mask(layer, "weight", torch.full((3, 4), 0.5)), "layer Linear.* has a mask of its weight"),
+])
+def test_a_layer_whose_weight_or_output_is_made_of_others_is_refused(change, message):
+    with pytest.raises(TypeError, match=f"^{message}"):
+        live.build(nn.Sequential(OrderedDict(flatten=nn.Flatten(), layer=change(nn.Linear(4, 3)))), (4,))
 
 
 @pytest.mark.parametrize("function, name", [

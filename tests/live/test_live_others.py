@@ -3,15 +3,20 @@ import copy
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import generator, labelled
 from torch import nn
 from torch.nn.utils import prune
+from torch.utils.checkpoint import checkpoint
 
 from sharedlabel import ROOT, choices, costs, live, models, pruning
+from sharedlabel.live import compiled
 
 SHAPE = (2, 6, 6)
 CLOSE = dict(rtol=0, atol=1e-10)
@@ -75,6 +80,17 @@ def test_a_frozen_batchnorm_stays_frozen():
     assert torch.equal(small.running, before) and not small.batches.any()
 
 
+def test_a_batchnorm_in_training_mode_moves_whether_it_learns_or_not():
+    network = pruned()
+    network.norm.requires_grad_(False)
+    small = live.build(network, SHAPE)
+    torch.testing.assert_close(said(small, images()), network(images()), **CLOSE)
+    torch.testing.assert_close(small.running, torch.stack([network.norm.running_mean, network.norm.running_var]), **CLOSE)
+    network.eval().norm.train()
+    with pytest.raises(TypeError, match="^layer 'norm' .BatchNorm2d. is in training mode within a network in evaluation mode$"):
+        live.build(network, SHAPE)
+
+
 def test_what_has_no_gradient_learns_nothing():
     network = pruned()
     network.conv.weight_orig.requires_grad_(False)
@@ -112,6 +128,55 @@ def test_relu_after_relu_can_be_trained():
     layer = small.layers["conv"]
     found = small.learning.grad[layer.places["values"] :][: layer.sizes["values"]]
     torch.testing.assert_close(found, network.conv.weight_orig.grad.flatten()[layer.index], **CLOSE)
+
+
+def changes(step):
+    """The way of a network in which `step` changes the convolution's map."""
+    def way(net, x):
+        y = net.conv(x)
+        return net.linear(net.flatten(step(net, y)))
+    return way
+
+
+def adds_to_another_name(net, y):
+    z = y
+    z += net.norm(y)
+    return y
+
+
+def rectifies_a_view(net, y):
+    rectified = torch.relu_(torch.flatten(y, 1))
+    return net.flatten(y) + rectified
+
+
+IN_PLACE = {
+    "block": lambda net, y: net.norm(net.relu(y)) + y, "function": lambda net, y: net.norm(F.relu(y, inplace=True)) + y,
+    "ignored": lambda net, y: (net.relu(y), y)[1], "method": lambda net, y: (y.relu_(), y)[1], "view": rectifies_a_view,
+    "name": adds_to_another_name,
+}
+
+
+@pytest.mark.parametrize("way", IN_PLACE)
+def test_an_activation_that_is_changed_in_place_and_read_again_is_refused(way):
+    network = pruned(changes(IN_PLACE[way]))
+    network.relu.inplace = True
+    message = "Net computes other than" if way == "name" else "layer 'conv' .Conv2d. is changed in place before '.*' reads it$"
+    with pytest.raises(TypeError, match=f"^{message}"):
+        live.build(network, SHAPE)
+
+
+def adds_in_place(net, y):
+    y += net.norm(y)
+    return net.relu(y)
+
+
+@pytest.mark.parametrize("weight", [1.0, float("nan")])
+def test_an_activation_that_is_changed_in_place_for_its_only_reader_is_not_refused(weight):
+    network = pruned(changes(adds_in_place)).eval()
+    network.relu.inplace = True
+    with torch.no_grad():
+        network.conv.weight_orig[0] *= weight
+    torch.testing.assert_close(said(live.build(network, SHAPE), images()), network(images()), equal_nan=True, **CLOSE)
 
 
 def features_and_more(net, x):
@@ -197,6 +262,64 @@ def test_a_network_of_half_precision_is_computed_in_single():
     live.write_back(small, network)
 
 
+def test_statistics_move_in_another_type_than_the_parameters():
+    network = pruned().float()
+    small = live.build(network, SHAPE)
+    small.running = small.running.double()
+    said(small, images().float()), network(images().float())
+    torch.testing.assert_close(small.running.float(), torch.stack([network.norm.running_mean, network.norm.running_var]))
+
+
+def test_tensors_of_several_types_are_refused():
+    network = pruned().half()
+    network.norm.float()
+    with pytest.raises(TypeError, match="^layer 'norm' .BatchNorm2d. has a tensor of torch.float32, where .* is of torch.float16$"):
+        live.build(network, SHAPE)
+
+
+@pytest.mark.parametrize("by_maps", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_an_empty_batch_moves_no_statistics_and_counts(by_maps, training):
+    network = pruned().train(training)
+    small = live.build(network, SHAPE)
+    small.by_maps, empty = by_maps, images()[:0]
+    outputs = said(small, empty)
+    assert outputs.shape == network(empty).shape
+    outputs.sum().backward()
+    assert not small.learning.grad.any() and small.batches.item() == network.norm.num_batches_tracked.item() == training
+    assert torch.equal(small.running, torch.stack([network.norm.running_mean, network.norm.running_var]))
+
+
+def test_a_network_whose_weights_lie_channels_last_is_written_back():
+    network = pruned().to(memory_format=torch.channels_last)
+    small = live.build(network, SHAPE)
+    with torch.no_grad():
+        small.learning += 1
+    live.write_back(small, network)
+    torch.testing.assert_close(said(small, images()), network(images()), **CLOSE)
+
+
+@pytest.mark.parametrize("by_maps", [False, True])
+@pytest.mark.parametrize("shape, layers", [
+    ((4, 5), [nn.Flatten(), nn.Linear(20, 3)]), ((2, 3, 2, 2), [nn.ReLU(), nn.Flatten(), nn.Linear(24, 3)]),
+    ((1, 4, 4), [nn.AvgPool2d(2), nn.Flatten()]), ((1, 4), [nn.Flatten(0, 1), nn.Linear(4, 3)]), ((2, 3), [nn.ReLU()]),
+])
+def test_inputs_of_any_shape_and_a_network_without_parameters(by_maps, shape, layers):
+    network = nn.Sequential(*layers)
+    small, x = live.build(network, shape), torch.randn(5, *shape, generator=generator())
+    small.by_maps = by_maps
+    torch.testing.assert_close(said(small, x), network(x).flatten(1))
+
+
+@pytest.mark.parametrize("shape, layer", [
+    ((4, 4), nn.AvgPool2d(2)), ((4, 4), nn.AdaptiveAvgPool2d(2)), ((2, 3, 4), nn.Flatten(0, 2)),
+    ((1, 1, 4), nn.MaxPool2d(2, 1, 1, dilation=2)),  # of padding alone
+])
+def test_a_layer_that_takes_its_input_for_another_is_refused(shape, layer):
+    with pytest.raises(TypeError, match=f"^layer '_0' .{type(layer).__name__}. is not one"):
+        live.build(nn.Sequential(layer), shape)
+
+
 def test_a_mask_that_would_be_forgotten_is_refused():
     network = pruned()
     prune.random_unstructured(network.norm, "weight", 0.5)
@@ -230,6 +353,38 @@ def test_two_batches_may_wait_for_their_gradients():
             losses[0].backward()
         gradients.append(small.learning.grad.clone() / (2 if together else 1))
     torch.testing.assert_close(*gradients, **CLOSE)
+
+
+def test_arrays_are_lent_to_one_thread_at_a_time():
+    class Slow(compiled.Arrays):
+        """Another thread comes between finding a pair and taking it."""
+
+        def __iter__(self):
+            for pair in super().__iter__():
+                time.sleep(0.1)
+                yield pair
+
+    free = Slow([(np.zeros(9), np.zeros(9))])
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(lambda size: compiled.Loan(free, size, np.float64), (8, 9))
+    assert one.pair[0] is not other.pair[0] and not free
+
+
+@pytest.mark.parametrize("by_maps", [False, True])
+def test_second_derivatives_are_refused_or_there(by_maps):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 1)).double()
+    small, x = live.build(network, (6,)), torch.randn(3, 6, generator=generator()).double().requires_grad_()
+    small.by_maps = by_maps
+    if by_maps:
+        first = [torch.autograd.grad(each(x).square().sum(), x, create_graph=True)[0] for each in (small, network)]
+        torch.testing.assert_close(*(torch.autograd.grad(each.square().sum(), x)[0] for each in first), **CLOSE)
+    else:
+        with pytest.raises(RuntimeError, match="no second derivatives; whole maps"):
+            torch.autograd.grad(small(x).square().sum(), x, create_graph=True)
+    for reentrant in (False, True):
+        small.zero_grad()
+        checkpoint(small, x, use_reentrant=reentrant).sum().backward()
+        torch.testing.assert_close(small.learning.grad, torch.autograd.grad(small(x).sum(), small.learning)[0], **CLOSE)
 
 
 def test_batchnorms_statistics_are_pytorchs_where_the_mean_is_large():

@@ -78,12 +78,15 @@ class RandomNetwork(nn.Module):
         size, stride = draw.randint(1, 3), draw.randint(1, 3)
         pad = draw.randint(0, size // 2)
         pool = draw.choice([
-            nn.MaxPool2d(size, stride, pad, ceil_mode=draw.random() < 0.3), nn.AdaptiveAvgPool2d(draw.randint(1, 3)),
+            nn.MaxPool2d(size, stride, pad, dilation=draw.choice([1, 1, 2]), ceil_mode=draw.random() < 0.3),
+            nn.AdaptiveAvgPool2d(draw.randint(1, 3)),
             nn.AvgPool2d(size, stride, pad, count_include_pad=draw.random() < 0.5), nn.AvgPool2d(size, divisor_override=3),
         ])
-        found = tuple(pool(torch.zeros(1, *shape)).shape[1:])
+        found = pool(torch.zeros(1, *shape))
+        if found.isinf().any():  # a window of padding alone, which is refused
+            return shape
         self.add(pool, pool)
-        return found
+        return tuple(found.shape[1:])
 
     def same(self, shape):
         same = nn.Identity()
@@ -118,7 +121,8 @@ def pruned_network(seed: int) -> tuple[nn.Module, tuple[int, int, int], bool]:
             for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
                 tensor.data.copy_(torch.rand(tensor.shape) + 0.5)
             module.train(draw.random() < 0.8)
-            module.weight.requires_grad_(draw.random() < 0.9)
+            for parameter in (module.weight, module.bias):
+                parameter.requires_grad_(draw.random() < 0.8)
     return network, shape, plain
 
 
