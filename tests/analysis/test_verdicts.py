@@ -94,6 +94,29 @@ def small_dense_networks_need_less() -> bool:
     return all(share(found, "holds") > 0.4 and share(found, "fails") < 0.05 for found in of_both)
 
 
+def narrow_networks_are_mostly_level() -> bool:
+    return all(share(cases("beyond_small_dense", "narrow-flops", f"{network},"), "holds") > 0.6 for network in ("Conv", "WideResNet-20"))
+
+
+def pruned_resnet_is_ahead_at_1() -> bool:
+    found = cases("beyond_small_dense", "narrow-flops", "CIFAR-10, ResNet-18, ρ = 4, balanced").query("n == 1")
+    return "fails" in set(found["verdict"])
+
+
+def places_count_and_weights_do_not() -> bool:
+    """Shuffled masks lose nearly everywhere; every interval of what weights drawn anew change reaches over 0."""
+    places, weights = (judged("beyond_small_dense")[name] for name in ("shuffled-masks", "reinitialised-weights"))
+    return share(places, "holds") > 0.9 and len(weights) > 0 and bool(((weights["low"] <= 0) & (weights["high"] >= 0)).all())
+
+
+def magnitude_after_training_is_behind() -> bool:
+    return share(judged("beyond_small_dense")["magnitude-after-training"], "fails") == 1
+
+
+def synflow_after_training_is_mostly_not_told_from_before() -> bool:
+    return share(judged("beyond_small_dense")["synflow-after-training"], "cannot tell") > 0.6
+
+
 def pruned_networks_reach_more() -> bool:
     """On CIFAR at n = 1 and 5 the best of all."""
     found = small_dense.configurations(runs("beyond_small_dense"))
@@ -418,6 +441,12 @@ JUDGED = [
      reading_together_is_hardly_ever_ahead),
     (DENSE, "On CIFAR a small dense network mostly needs far fewer FLOPs than a pruned one as accurate.", small_dense_networks_need_less),
     (DENSE, "At small $n$ pruned ones reach more.", pruned_networks_reach_more),
+    (DENSE, "shuffled within its layers it names far fewer tuples, while with weights drawn anew no difference can be told.",
+     places_count_and_weights_do_not),
+    (DENSE, "Magnitude pruning after training, down to the same ρ, is far behind pruning before it;", magnitude_after_training_is_behind),
+    (DENSE, "after training SynFlow's score is mostly not told from before it.", synflow_after_training_is_mostly_not_told_from_before),
+    (DENSE, "For the same FLOPs a narrow Conv or WideResNet-20 mostly recognises no fewer;", narrow_networks_are_mostly_level),
+    (DENSE, "of ResNet-18 on CIFAR-10 the pruned one at ρ = 4 is ahead at $n = 1$.", pruned_resnet_is_ahead_at_1),
     (PRUNERS, "SynFlow is ahead of the others or not told from them, but for SNIP in places.", snip_beats_synflow),
     (PRUNERS, "For its FLOPs it does worse: on MNIST's Conv even random pruning names more for less.", random_is_cheaper_than_synflow),
     (PRUNING, "SNIP per MAC is far ahead of SynFlow for fewer MACs, on MNIST's Conv with three seeds.", snip_per_mac_is_ahead),
