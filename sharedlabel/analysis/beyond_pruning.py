@@ -16,7 +16,9 @@ from sharedlabel.runs import checkpoints, studies
 STUDY = "side_information"
 SIZES = [1, 5, 25]  # the n that are compared
 TOLD, USUAL = ("snip_tuple", "snip_half"), ("snip", "synflow")  # pruners that know of tuples, and those that do not
-EQUAL_MACS = {("mnist", "conv"): (3.25, 3.5), ("cifar10", "conv"): (3.05, 3.5)}  # rho of the MACs, and of SynFlow's weights
+EQUAL_MACS = {  # rho of the MACs, and of SynFlow's weights
+    ("mnist", "conv"): (3.25, 3.5), ("cifar10", "conv"): (3.05, 3.5), ("cifar10", "resnet18"): (3.3, 4.5),
+}
 READINGS = {"baseline": "averaged logits", "balanced": "balanced training", "lda": "LDA"}
 KEYS = [*ROW, "budget", "pruner", "reading", "seed", "n"]
 GUESSING = {"mnist": 10.0, "cifar10": 10.0}  # a collapsed network's n-accuracy
