@@ -109,6 +109,11 @@ def places_count_and_weights_do_not() -> bool:
     return share(places, "holds") > 0.9 and len(weights) > 0 and bool(((weights["low"] <= 0) & (weights["high"] >= 0)).all())
 
 
+def shuffled_fc_learns_nothing() -> bool:
+    found = runs("beyond_small_dense").query("check == 'shuffled' and model == 'fc' and n == 80")
+    return len(found) > 0 and set(found["status"]) == {"ok"} and set(found["accuracy"]) == {10.0}
+
+
 def magnitude_after_training_is_behind() -> bool:
     return share(judged("beyond_small_dense")["magnitude-after-training"], "fails") == 1
 
@@ -456,6 +461,7 @@ JUDGED = [
      reading_together_is_hardly_ever_ahead),
     (DENSE, "On CIFAR a small dense network mostly needs far fewer FLOPs than a pruned one as accurate.", small_dense_networks_need_less),
     (DENSE, "At small $n$ pruned ones reach more.", pruned_networks_reach_more),
+    (DENSE, "or keep so few that nothing is learnt, as on FC;", shuffled_fc_learns_nothing),
     (DENSE, "shuffled within its layers it names far fewer tuples, while with weights drawn anew no difference can be told.",
      places_count_and_weights_do_not),
     (DENSE, "Magnitude pruning after training, down to the same ρ, is far behind pruning before it;", magnitude_after_training_is_behind),
