@@ -8,13 +8,13 @@
 What records took is the sum of what they say themselves, by the clock, starting the notebook excepted, of those of a CPU; most were made
 two at once on two cores, so that half of it is what the two took.
 
-For every kind of run that has no record yet (`--all`: of any run), its network is pruned and the median of a few training steps is
-timed, processor time, one thread, on noise of the data set's shape. That times the steps of an epoch times the most epochs it may
-train, and pruning, is what its training takes at most; most runs stop earlier. Left out are evaluation, a tenth of that on ten classes
-but up to as much again on a hundred or more, the embeddings that a head reads, and starting: Python, its notebook and the data are some 10
-seconds of a core, which where training is quick is the most of it. A graph's step is taken for its CNN's. On a GPU, and where several
-processes time the same steps side by side (`--at-once`), the clock counts, and the hours of a study are those of all its runs divided
-among the processes: what sharing a processor or a GPU costs is in them.
+For every kind of run that has no record yet (`--all`: of any run), its network is pruned and the median of a few training steps is timed,
+processor time, one thread, on noise of the data set's shape. That times the steps of an epoch times the most epochs it may train, and
+pruning, is what its training takes at most; most runs stop earlier. Left out are evaluation, a tenth of that on ten classes but up to as
+much again on a hundred or more, the embeddings that a head reads, readouts (seconds), and starting: Python, its notebook and the data are
+some 10 seconds of a core, which where training is quick is the most of it. A graph's step is taken for its CNN's. On a GPU, and where
+several processes time the same steps side by side (`--at-once`), the clock counts, and the hours of a study are those of all its runs
+divided among the processes: what sharing a processor or a GPU costs is in them.
 """
 import argparse
 import contextlib
@@ -35,9 +35,7 @@ from sharedlabel.live import lstm
 from sharedlabel.runs import names, parameters, studies
 from timing import seconds
 
-SETS = {  # classes, side of an image, training images
-    "mnist": (10, 28, 60_000), "cifar10": (10, 32, 50_000), "cifar100": (100, 32, 50_000), "tinyimagenet": (200, 64, 100_000),
-}
+TRAINING_IMAGES = {"mnist": 60_000, "fashionmnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "tinyimagenet": 100_000}
 BEFORE, STEPS = 5, 9  # a GPU records the fourth step, and replays it from then on
 
 
@@ -72,8 +70,8 @@ def cnn_seconds(
     width: int = 0, pool: int = 1,
 ) -> tuple[float, float]:
     """(pruning, a step) of a CNN; with `free` layers that learn, what lies before them is computed once. No step where it collapses."""
-    classes, side, _ = SETS[dataset]
-    shape = (choices.DATASETS[dataset].channels, side // pool, side // pool)
+    data = choices.DATASETS[dataset]
+    classes, shape = data.classes, (data.channels, data.side // pool, data.side // pool)
     network = models.build(model, shape, classes, runtime.random_stream(0, "initialisation"), width=width)
     batch = torch.randn(classes, *shape), torch.arange(classes)
 
@@ -115,17 +113,22 @@ def set_head_seconds(kind: str, features: int, classes: int, rho: float, n: int,
 
 def run_seconds(run: dict) -> float:
     """What a run's training takes at most."""
-    classes, side, images = SETS[run["dataset"]]
-    images = images * (1 - run["held_out"])
+    if run["method"] == "readout":
+        return 0.0
+    data = choices.DATASETS[run["dataset"]]
+    classes, images = data.classes, TRAINING_IMAGES[run["dataset"]] * (1 - run["held_out"])
     of_tuples = "tuples_per_batch" in run
     batch_size = (run["tuples_per_batch"] or classes) * run.get("tuple_size", run.get("train_n")) if of_tuples else run["batch_size"]
     what = [run[name] for name in ("dataset", "model", "pruner", "rho", "prune_iterations", "precision")]
     if run["method"] not in ("cnn_lstm", "head_control", "set_head"):
         pruned, step = cnn_seconds(*what, batch_size, run.get("free_layers", 0), run.get("width", 0), run.get("pool", 1))
-        return pruned + step * images / batch_size * run["max_epochs"]
-    shape = choices.DATASETS[run["dataset"]].channels, side, side
+        dense = 0.0
+        if run.get("check") == "trained_first":
+            dense = cnn_seconds(*what[:3], 0.0, 1, run["precision"], batch_size, 0)[1] * run["dense_max_epochs"]
+        return pruned + (step * run["max_epochs"] + dense) * images / batch_size
+    shape = data.channels, data.side, data.side
     embedder = models.embedder(models.build(run["model"], shape, classes, runtime.random_stream(0, "any")))
-    features = embedder.eval()(torch.zeros(1, choices.DATASETS[run["dataset"]].channels, side, side)).shape[1]
+    features = embedder.eval()(torch.zeros(1, *shape)).shape[1]
     head_batch_size = run["head_batch_size"] or classes * run["train_n"]  # 0: a tuple of every class
     if run["method"] == "set_head":
         how = [run[name] for name in ("set_head", "head_rho", "train_n", "head_batch_size")]

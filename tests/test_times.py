@@ -41,3 +41,15 @@ def test_a_head_that_collapses_is_not_trained(times, pruner, trains):
 ])
 def test_a_batch_of_every_class_takes_what_as_many_tuples_take(times, method, ten, every):
     assert times.run_seconds(run(method, rho=1.0, **every)) == pytest.approx(times.run_seconds(run(method, rho=1.0, **ten)), rel=0.5)
+
+
+def test_of_a_readout_only_the_cnns_run_is_counted_and_of_a_check_after_training_the_dense_network_too(times):
+    assert times.run_seconds(run("readout", rho=1.0)) == 0.0
+    before, after = (times.run_seconds(run("sanity_check", rho=1.0, max_epochs=1, **given)) for given in (
+        {"check": "shuffled"}, {"check": "trained_first", "dense_max_epochs": 50}))
+    assert after > 5 * before
+
+
+@pytest.mark.parametrize("dataset", ["fashionmnist", "cifar10", "tinyimagenet"])
+def test_every_data_set_of_a_study_is_known(times, dataset):
+    assert times.run_seconds(run("small_dense", dataset=dataset, model="linear", pool=4)) > 0

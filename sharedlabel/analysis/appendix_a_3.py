@@ -110,19 +110,22 @@ def claim_permutations_negligible(runs: pd.DataFrame) -> pd.DataFrame:
 def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:
     """The cases of the claim that permutations are harder to converge: they train for more epochs until the loss improves no more.
 
-    Undecided where a run of the side with fewer epochs stopped at the limit, as it would have trained on.
+    Undecided where a run of the side with fewer epochs stopped at the limit, as it would have trained on; where all of both sides did,
+    there is no difference to tell.
     """
     found = intervals.summary(minus_random(runs, "permutations", "epochs"), "difference", [*PANEL, "n"])
-    verdicts = comparisons.judge_each(found)
-    fewer = [{"holds": "random", "fails": "permutations"}.get(verdict) for verdict in verdicts]
-    censored = [at_limit(runs, row).get(order, 0) > 0 for row, order in zip(found.itertuples(), fewer)]
-    return as_cases(found, ["cannot tell" if limited else verdict for limited, verdict in zip(censored, verdicts)])
+    limited = [at_limit(runs, row) for row in found.itertuples()]
+    fewer = {"holds": "random", "fails": "permutations"}
+    verdicts = ["cannot tell" if shares.get(fewer.get(verdict), 0) else verdict
+                for verdict, shares in zip(comparisons.judge_each(found), limited)]
+    told = pd.Series([min(shares["permutations"], shares["random"]) < 1 for shares in limited], found.index, dtype=bool)
+    return as_cases(found.assign(**{name: found[name].where(told) for name in ("mean", "low", "high")}), verdicts)
 
 
-def at_limit(runs: pd.DataFrame, row) -> dict[str, int]:
-    """How many runs of each order stopped at the limit in one row's panel and n."""
+def at_limit(runs: pd.DataFrame, row) -> dict[str, float]:
+    """The share of the runs of each order that stopped at the limit in one row's panel and n."""
     own = plots.select_case(runs[runs["n"] == row.n], tuple(getattr(row, name) for name in PANEL))
-    return (own["stopped"] == "limit").groupby(own["order"]).sum().to_dict()
+    return (own["stopped"] == "limit").groupby(own["order"]).mean().to_dict()
 
 
 def convergence(runs: pd.DataFrame) -> pd.DataFrame:

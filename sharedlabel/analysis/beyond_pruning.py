@@ -16,7 +16,9 @@ from sharedlabel.runs import checkpoints, studies
 STUDY = "side_information"
 SIZES = [1, 5, 25]  # the n that are compared
 TOLD, USUAL = ("snip_tuple", "snip_half"), ("snip", "synflow")  # pruners that know of tuples, and those that do not
-EQUAL_MACS = {("mnist", "conv"): (3.25, 3.5), ("cifar10", "conv"): (3.05, 3.5)}  # rho of the MACs, and of SynFlow's weights
+EQUAL_MACS = {  # rho of the MACs, and of SynFlow's weights
+    ("mnist", "conv"): (3.25, 3.5), ("cifar10", "conv"): (3.05, 3.5), ("cifar10", "resnet18"): (3.3, 4.5),
+}
 READINGS = {"baseline": "averaged logits", "balanced": "balanced training", "lda": "LDA"}
 KEYS = [*ROW, "budget", "pruner", "reading", "seed", "n"]
 GUESSING = {"mnist": 10.0, "cifar10": 10.0}  # a collapsed network's n-accuracy
@@ -146,17 +148,18 @@ CLAIMS = [
 
 
 def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
-    """A row a pruning on one network at n: how many seeds, how many of them collapsed, and of the rest weights, MACs, n-accuracy."""
+    """A row a pruning on one network at n: seeds, how many of its networks collapsed, and of the rest weights, MACs, n-accuracy."""
     part = runs[(runs["dataset"] == case[0]) & (runs["model"] == case[1]) & (runs["n"] == n)]
     if part.empty:
         return pd.DataFrame()
     keys = ["budget", "rho", "pruner"]
     cnn = part[part["reading"] != "lda"]
     columns = {"weights": ("weights", "mean"), "MACs": ("macs", "mean"), "seeds": ("seed", "nunique")}
-    costs = cnn.groupby(keys).agg(**columns, collapsed=("collapsed", "sum"))
+    costs = cnn.groupby(keys).agg(**columns).round()
+    costs["collapsed"] = [f"{int(lost)} of {every}" for lost, every in cnn.groupby(keys)["collapsed"].agg(["sum", "count"]).to_numpy()]
     found = intervals.summary(part[~part["collapsed"].astype(bool)], "accuracy", [*keys, "reading"])
     text = found.assign(text=report.format_summary(found)).pivot(index=keys, columns="reading", values="text").fillna("-")
-    table = costs.round().join(text.reindex(columns=[name for name in READINGS if name in text])).reset_index()
+    table = costs.join(text.reindex(columns=[name for name in READINGS if name in text])).reset_index()
     order = prunings(part)
     table = table.iloc[sorted(range(len(table)), key=lambda i: (table["budget"][i] == "macs", -table["rho"][i],
                                                                 order.index((table["budget"][i], table["pruner"][i]))))]

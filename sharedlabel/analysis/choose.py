@@ -72,7 +72,7 @@ def describe(row: pd.Series) -> str:
 
 
 def choices_table(found: pd.DataFrame, accuracies: tuple[float, ...] = (0.5, 0.9, 0.98)) -> pd.DataFrame:
-    """The cheapest choice for each data set and wanted accuracy, n, what the seeds that did not choose it reached, and its cost."""
+    """The cheapest choice for each data set and wanted accuracy, n, what the seeds that did not choose it reached, how many, cost."""
     rows = []
     for dataset in sorted(set(found["dataset"]), key=plots.place_of):
         for accuracy in accuracies:
@@ -82,7 +82,8 @@ def choices_table(found: pd.DataFrame, accuracies: tuple[float, ...] = (0.5, 0.9
                 reached = report.format_estimate(100 * row["mean"], *half)
                 rows.append({
                     "data": plots.TITLES[dataset], "wanted (%)": f"{100 * accuracy:g}", "cheapest choice": describe(row),
-                    "n": row["n"], "reached (%)": reached, "FLOPs a tuple": f"{2 * row['macs']:,.0f}", "weights": f"{row['weights']:,.0f}",
+                    "n": row["n"], "reached (%)": reached, "seeds": row["seeds"],
+                    "FLOPs a tuple": f"{2 * row['macs']:,.0f}", "weights": f"{row['weights']:,.0f}",
                 })
     return pd.DataFrame(rows)
 

@@ -17,6 +17,7 @@ from sharedlabel.analysis import (
     appendix_c_2,
     beyond_dependent,
     beyond_law,
+    beyond_new_data,
     beyond_pruning,
     comparisons,
     readout,
@@ -53,6 +54,7 @@ SECTIONS = {
     "beyond_small_dense": Section("small dense networks", [*small_dense.CLAIMS, *sanity_checks.CLAIMS], small_dense.select_runs),
     "beyond_pruning": Section("pruning", beyond_pruning.CLAIMS, lambda results: beyond_pruning.select_runs()),
     "beyond_dependent": Section("views", beyond_dependent.CLAIMS, beyond_dependent.select_runs),
+    "beyond_new_data": Section("new data", beyond_new_data.CLAIMS, lambda results: beyond_new_data.select_runs()),
 }
 
 

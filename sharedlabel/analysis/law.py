@@ -1,13 +1,14 @@
 """The law of large tuples over committed runs: what the moments of single images predict for every n, as CSV files in results/tables.
 
     python -m sharedlabel.analysis.law mnist          # or several data sets; all that have records without a name
+    python -m sharedlabel.analysis.law --results benchmarks/fashionmnist      # of another folder of records
 
 A network is built anew from its committed checkpoint and evaluated once on training and held-out images; no tuple is drawn. Runs that a
 CSV holds are not computed again. A run without a committed checkpoint (an unpruned head, a large CNN) is left out. Of a folder of
 one's own images the planner calls `update`, with its `path`, which no record says.
 """
+import argparse
 import json
-import sys
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -270,16 +271,20 @@ def write_example(results: str | Path = "results") -> None:
     pd.DataFrame(rows).to_csv(ROOT / results / "tables" / "law_example.csv", index=False, float_format="%.5g", lineterminator="\n")
 
 
-def main(datasets: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="*", metavar="DATASET", help="all that have records, if none is named")
+    parser.add_argument("--results", default="results", help="the folder of records, relative to the repository")
+    arguments = parser.parse_args()
     select_device("cpu")
-    for dataset in datasets or choices.DATASETS:
+    for dataset in arguments.datasets or choices.DATASETS:
         for model in MODELS:
             start = time.monotonic()
-            if count := update(dataset, model):
+            if count := update(dataset, model, arguments.results):
                 print(f"{dataset}, {model}: {count} runs in {time.monotonic() - start:.0f} s")
-        if dataset == EXAMPLE["dataset"]:
+        if dataset == EXAMPLE["dataset"] and arguments.results == "results":
             write_example()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

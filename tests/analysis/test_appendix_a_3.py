@@ -93,6 +93,8 @@ def test_permutations_make_a_negligible_difference(runs):
 def test_permutations_converge_later_unless_the_other_side_stopped_at_the_limit(runs):
     assert rows_of("permutations-converge-later", runs) == [("2", 2, "11.0 ± 2.5", "holds"), ("2", 5, "11.0 ± 2.5", "cannot tell")]
     assert overall("permutations-converge-later", runs) == "cannot tell"
+    both = rows_of("permutations-converge-later", runs.assign(stopped="limit"))  # nothing is known of when either would have stopped
+    assert [(estimate, verdict) for *_, estimate, verdict in both] == [("-", "cannot tell")] * 2
     table = section.convergence(runs)
     assert table.loc[(PANEL.format(2), 5)].tolist() == ["41 (0 of 3)", "30 (3 of 3)"]
 

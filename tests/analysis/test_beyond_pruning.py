@@ -58,7 +58,7 @@ def test_records_of_both_budgets_and_a_collapse(tmp_path):
     table = beyond_pruning.tabulate(runs, ("mnist", "conv"), 5)
     assert table["pruning"].tolist() == ["SNIP, ρ = 3.5", "SNIP per MAC, ρ = 3.25", "SNIP, tuple's loss per MAC, ρ = 3.25",
                                          "SNIP, balanced loss per MAC, ρ = 3.25"]
-    assert table["collapsed"].tolist() == [0, 0, 0, 1]
+    assert table["collapsed"].tolist() == ["0 of 1", "0 of 1", "0 of 1", "1 of 1"]
     assert len(table.columns) <= 8
 
 

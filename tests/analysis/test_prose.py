@@ -222,7 +222,7 @@ NAMES = re.compile(r"""
     | CIFAR-100? | (?:Wide)?ResNet-\d+ | 95\ % | Python\ 3\.11 | bfloat16 | float32 | md5 | sha256 | MIT
 """, re.VERBOSE | re.DOTALL)
 NO_RESULTS = {
-    "README.md": ["(5 GB of downloads, mostly torch)", "10^ρ times fewer weights"],
+    "README.md": ["(5 GB of downloads)", "10^ρ times fewer weights"],
     "docs/choices.md": [
         "a learning rate of 10⁻⁴", "⌈total / 10^ρ⌉", "exact in all 19 rows", "in 100 rounds", "for 100 iterations", "64 images",
         "by 0.1 % for 10 epochs", "160 epochs on MNIST, 60 elsewhere, 160 for heads",
@@ -262,6 +262,7 @@ NO_RESULTS = {
         "1,000 of each of ten classes, 200 of each of a hundred", "fails at n = 1 and 2", "200 tuples of a class, at 1 %",
         "predict n = 1 and 2 much better",
     ],
+    "notebooks/sections/beyond_new_data.ipynb": ["28 × 28 grey pixels", "any n up to 80"],
     "notebooks/sections/beyond_pruning.ipynb": [
         "an n (1, 5, 25)", "in 100 rounds", "in 20 epochs at a learning rate of 10⁻³",
     ],

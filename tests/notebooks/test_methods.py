@@ -1,4 +1,5 @@
 """Method notebooks: how they are committed, and what the records of those that average logits say after a run on digits."""
+import ast
 import json
 import math
 import re
@@ -157,6 +158,14 @@ def test_layer_collapse_by_hand_is_an_error_that_names_what_the_network_bears(tm
     with pytest.raises(pruning.LayerCollapse, match=r"rho: 5.0 leaves 1 of .* it bears rho <= 3\.9"):
         run_notebook("baseline", GIVEN | {"rho": 5.0}, tmp_path / "results")
     assert not saved(tmp_path)
+
+
+@EVERY
+def test_nothing_follows_in_a_cell_that_may_end_the_notebook(notebook):
+    """Where a collapse is recorded the later cells do nothing, but the rest of the same cell would, without what was pruned."""
+    code = ["".join(cell["source"]) for cell in cells(notebook) if cell["cell_type"] == "code"]
+    last = [ast.parse(source.replace("%", "#")).body[-1] for source in code if "collapse_recorded" in source]
+    assert last and all("collapse_recorded" in ast.unparse(statement) for statement in last)
 
 
 @pytest.mark.slow
