@@ -1,6 +1,6 @@
 """Which size of tuples should balanced training have on CIFAR-100, one tuple of every class in a batch?
 
-    make grid STUDY=other_readings && .venv/bin/python benchmarks/tuple_size.py    # rewrites benchmarks/tuple_size.md
+    make grid STUDY=settings && .venv/bin/python benchmarks/tuple_size.py    # rewrites benchmarks/tuple_size.md
 
 A run stops by the held-out loss of its own tuples, and the mean of eight outputs has a lower loss than that of two. So the networks
 that were kept are compared by the loss of the same held-out tuples, of every size that was tried; the test images have no say.
@@ -25,7 +25,7 @@ def held_out_loss(outputs: torch.Tensor, labels: torch.Tensor, size: int) -> flo
 
 
 def main() -> None:
-    runs = [run for run in studies.load("other_readings") if (run["method"], run["dataset"]) == ("balanced", "cifar100")]
+    runs = [run for run in studies.load("settings") if run.get("tuples_per_batch") == 100]
     records = tables.load_records(names.results_folder(runs[0]["results"])).drop_duplicates("run").set_index("run")
     sizes = sorted({run["tuple_size"] for run in runs})
     columns = ["network", "ρ", "trained on tuples of", "epochs", "limit", "minutes"]
