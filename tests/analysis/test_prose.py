@@ -77,10 +77,12 @@ def law_errors() -> tuple:
 
 
 def closed_form_readout() -> tuple:
-    """Of the balanced CNN of MNIST: weights that LDA adds, the CNN's, n-accuracy at n = 5 without and with it, the LSTM head's weights."""
+    """Of the balanced CNN of MNIST: weights that LDA adds, the CNN's, n-accuracy at n = 5 without and with it, the LSTM head's weights and
+    n-accuracy; of the seeds that all three have."""
     runs = readout.select_runs()
     chosen = (runs["dataset"] == "mnist") & (runs["rho"] == 3.75) & (runs["cnn_method"] == "balanced") & (runs["n"] == 5)
-    found = runs[chosen].groupby("rung")[["accuracy", "weights"]].mean()
+    runs = runs[chosen & runs["rung"].isin(["averaged", "lda", "lstm"])]
+    found = runs[runs.groupby("seed")["rung"].transform("nunique") == 3].groupby("rung")[["accuracy", "weights"]].mean()
     weights, accuracy = found["weights"], found["accuracy"]
     added = {rung: int(weights[rung] - weights["averaged"]) for rung in ("lda", "lstm")}
     return added["lda"], int(weights["averaged"]), accuracy["averaged"], accuracy["lda"], added["lstm"], accuracy["lstm"]
