@@ -117,15 +117,14 @@ def run_seconds(run: dict) -> float:
         return 0.0
     data = choices.DATASETS[run["dataset"]]
     classes, images = data.classes, TRAINING_IMAGES[run["dataset"]] * (1 - run["held_out"])
-    of_tuples = "tuples_per_batch" in run
-    batch_size = (run["tuples_per_batch"] or classes) * run.get("tuple_size", run.get("train_n")) if of_tuples else run["batch_size"]
+    limit_epochs, batch_size = parameters.training_limit(parameters.effective(run)).values()
     what = [run[name] for name in ("dataset", "model", "pruner", "rho", "prune_iterations", "precision")]
     if run["method"] not in ("cnn_lstm", "head_control", "set_head"):
         pruned, step = cnn_seconds(*what, batch_size, run.get("free_layers", 0), run.get("width", 0), run.get("pool", 1))
         dense = 0.0
         if run.get("check") == "trained_first":
             dense = cnn_seconds(*what[:3], 0.0, 1, run["precision"], batch_size, 0)[1] * run["dense_max_epochs"]
-        return pruned + (step * run["max_epochs"] + dense) * images / batch_size
+        return pruned + (step * limit_epochs + dense) * images / batch_size
     shape = data.channels, data.side, data.side
     embedder = models.embedder(models.build(run["model"], shape, classes, runtime.random_stream(0, "any")))
     features = embedder.eval()(torch.zeros(1, *shape)).shape[1]

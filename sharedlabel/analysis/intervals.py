@@ -11,7 +11,7 @@ CASE = ["dataset", "model"]
 ROW = [*CASE, "rho"]  # a row of the paper's tables
 PANEL = [*ROW, "head_rho"]  # one with a head
 MATCHED = ["seed", "pruner", "prune_iterations", "initialisation", "augment", "precision",  # what makes runs a pair
-           "max_epochs", "patience", "min_improvement", "learning_rate", "held_out"]
+           "patience", "min_improvement", "learning_rate", "held_out"]
 HEAD_MATCHED = ["head_rho", "head_pruner", "standardised", "head_batch_size", "head_learning_rate", "head_max_epochs"]  # and heads
 
 

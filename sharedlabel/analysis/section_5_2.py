@@ -14,7 +14,6 @@ from sharedlabel import ROOT
 from sharedlabel.analysis import comparisons, intervals, plots, tables
 from sharedlabel.analysis.comparisons import Claim
 from sharedlabel.analysis.intervals import ROW
-from sharedlabel.runs import parameters
 
 SETTINGS = ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers"]  # of balanced training
 MIN_SEEDS = 3  # a verdict needs as many pairs
@@ -96,7 +95,7 @@ def overview(runs: pd.DataFrame) -> pd.DataFrame:
     each = each.assign(at_limit=each["stopped"] == "limit", nothing=each["information_gain"] == 0)
     found = each.groupby([*ROW, "method"]).agg(**{
         "weights": ("params_remaining", "first"), "seeds": ("seed", "count"), "epochs": ("epochs", "mean"),
-        "limit": ("max_epochs", "first"), "at limit": ("at_limit", "sum"), "no information": ("nothing", "sum"),
+        "limit": ("limit_epochs", "first"), "at limit": ("at_limit", "sum"), "no information": ("nothing", "sum"),
         "minutes": ("seconds", lambda seconds: seconds.sum() / 60),
     }).round(0).astype(int).reset_index()
     return sort_networks(found)
@@ -229,15 +228,16 @@ def sweep(runs: pd.DataFrame, name: str, network: tuple | None = None, protocol:
     if values.empty or values.max() < 2:
         return part[:0]
     part = plots.select_case(part, network or values.idxmax())
-    return part[part["seed"].isin(part.loc[part[name] != parameters.default(name), "seed"])]
+    return part[part["seed"].isin(part.loc[part[name] != tables.usual_values(part, name), "seed"])]
 
 
 def sweep_differences(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     """`paired_differences` of each value of a `sweep` from the default value, in points, with the value in column `name`."""
-    swept, default = sweep(runs, name), parameters.default(name)
-    values = sorted(set(swept[name]) - {default})
-    pairs = partial(comparisons.paired_differences, swept, value="per_cent", by=name)
-    return pd.concat([pairs(value, default)[[*ROW, "seed", "n", "difference"]].assign(**{name: value}) for value in values] or
+    swept = sweep(runs, name)
+    swept = swept.assign(value=swept[name].where(swept[name] != tables.usual_values(swept, name), "usual"))
+    pairs = partial(comparisons.paired_differences, swept, other="usual", value="per_cent", by="value")
+    values = sorted(set(swept["value"]) - {"usual"})
+    return pd.concat([pairs(value)[[*ROW, "seed", "n", "difference"]].assign(**{name: value}) for value in values] or
                      [pd.DataFrame(columns=[*ROW, "seed", "n", "difference", name])])
 
 

@@ -14,9 +14,9 @@ def load_records(results: str | Path = "results", methods: Container[str] = choi
 
     Columns: `run`, `status`, every parameter (`names.LATER_PARAMETERS` filled in), the entries of `measures`, and of the network's parts
     summed: `params_total`, `params_remaining`, `macs_dense`, `macs_live_image` (of one image; `macs_live` is the tuple's) and
-    `additions` (that pool one image); `seconds`; of its training, `epochs` (how many), `best` and why it `stopped`. A run
-    that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
-    ValueError, which names the file, on one that is damaged.
+    `additions` (that pool one image); `classes` of the data set; `seconds`; of its training, `limit_epochs` and `images_a_step`
+    (`parameters.training_limit`), `epochs` (how many), `best` and why it `stopped`. A run that measured nothing (`layer_collapse`)
+    has one row, empty there. FileNotFoundError where there is no record, ValueError, which names the file, on one that is damaged.
     """
     return gather(results, rows_of, methods)
 
@@ -73,8 +73,17 @@ def rows_of(record: dict, run: str) -> list[dict]:
     epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None} | {key: trained.get(key) for key in ("best", "stopped")}
     everywhere = {name: names.LATER_PARAMETERS[name] for name in ("augment", "initialisation")}  # also of methods that cannot vary them
     base = {"run": run, "status": record["status"], **everywhere, **params, **network, **epochs}
+    base |= {"classes": count_classes(record)} | parameters.training_limit(params)
     base["seconds"] = record["provenance"]["seconds"]
     return [base | measure for measure in record["measures"] or [{}]]
+
+
+def count_classes(record: dict) -> int | None:
+    """How many classes a record's data set has; None for a folder where nothing was measured."""
+    dataset, each = record["params"]["dataset"], record["params"]["tuples_per_class"]
+    if dataset in choices.DATASETS:
+        return choices.DATASETS[dataset].classes
+    return next((measure["tuples"] // each for measure in record["measures"] if measure["protocol"] == "random"), None)
 
 
 def curve_rows(record: dict, run: str) -> list[dict]:
@@ -94,14 +103,14 @@ def at_defaults(table: pd.DataFrame, columns: Iterable[str], but: Container[str]
     return table
 
 
-DECIDED_BY = ["dataset", "cnn_method", "train_n", "head_rho"]  # what a default stands for (`parameters.effective`)
+DECIDED_BY = ["classes", "cnn_method", "train_n", "head_rho"]  # what a default stands for (`parameters.effective`)
 
 
 def usual_values(table: pd.DataFrame, name: str):
     """The default of a parameter for each run of a table, one value where it is the same for all."""
     value, decided_by = parameters.default(name), [column for column in DECIDED_BY if column in table]
-    if name not in ("tuples_per_batch", "head_score_n") or not decided_by:
+    if name not in ("tuple_size", "tuples_per_batch", "head_score_n") or not decided_by:
         return value
     kinds = table[decided_by].drop_duplicates()
-    usual = [parameters.effective(kind | {name: value})[name] for kind in kinds.to_dict("records")]
+    usual = [parameters.effective(kind | {name: value}, kind.get("classes"))[name] for kind in kinds.to_dict("records")]
     return table[decided_by].merge(kinds.assign(usual=usual), how="left").set_axis(table.index)["usual"]

@@ -14,7 +14,7 @@ LATER_PARAMETERS = {"augment": "none", "initialisation": "pytorch", "head_biases
                     "budget": "weights"}
 
 # Likewise, but their value then was that of another parameter.
-LATER_SAME_AS = {"head_score_n": "train_n"}
+LATER_SAME_AS = {"head_score_n": "train_n", "retrain_max_epochs": "max_epochs"}
 
 # Parameters that have another name in records and in the hash of a run's name than in notebooks and studies: they were renamed
 # after the first records were committed.

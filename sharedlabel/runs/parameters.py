@@ -22,7 +22,7 @@ from sharedlabel.runs.errors import ParameterError, show, suggest
 
 # The upper limits are far beyond what any run needs, and below what ends in an overflow or a full memory, maybe after training only.
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-CountOrAll = Annotated[int, Field(ge=0, le=1_000_000)]  # 0: one of every class, or every image of a sequence
+CountOrAll = Annotated[int, Field(ge=0, le=1_000_000)]  # 0: one of every class, every image of a sequence, or what suits the classes
 Ratio = Annotated[float, Field(ge=0, le=20)]  # log10 of all weights over those that remain
 Share = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=100)]
@@ -35,8 +35,8 @@ TYPES = {
     "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "budget": Literal[*choices.BUDGETS], "prune_iterations": Count,
     "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
-    "batch_size": Count, "tuple_size": Count, "tuples_per_batch": CountOrAll, "standard_weight": Share, "free_layers": Count,
-    "learning_rate": LearningRate, "max_epochs": Count, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
+    "batch_size": Count, "tuple_size": CountOrAll, "tuples_per_batch": CountOrAll, "standard_weight": Share, "free_layers": Count,
+    "learning_rate": LearningRate, "max_epochs": Count, "retrain_max_epochs": CountOrAll, "patience": Count, "min_improvement": Annotated[float, Field(ge=0, lt=1)],
     "held_out": Annotated[float, Field(gt=0, le=0.5)], "augment": Literal[*choices.AUGMENTATIONS],
     "precision": Literal[*choices.PRECISIONS], "architecture": Literal[*choices.ARCHITECTURES], "message_weight": Share,
     "cnn_method": Literal[*choices.CNN_METHODS], "cnn_training": Literal[*choices.CNN_TRAININGS], "standardised": bool,
@@ -52,6 +52,7 @@ STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 ADAPTERS = {name: TypeAdapter(kind, config=STRICT) for name, kind in TYPES.items()}
 # These change where and how a run happens, not its result: they are in no name and in no record.
 RUNTIME_PARAMETERS = {"device", "results", "on_collapse", "path"}  # of a folder its content is in the name (`identity`)
+TUPLES_OF_A_BASELINE = {"tuples_per_batch": 10, "tuple_size": 8}  # in the names of heads on it, though it has none
 MOST_GIB = 16  # that a folder's pixels may take
 ANYWHERE = "the parameters cell, papermill's -p or -y, or the study's YAML"
 
@@ -102,22 +103,38 @@ def check(method: str, given: dict, where: str = ANYWHERE) -> dict:
         raise ParameterError(f"path: {error} (set in {where})") from None
     if params["n"] == known["n"]:
         params["n"] = [size for size in known["n"] if size <= largest] or known["n"]
+    params = effective(params)
     for message in contradictions(params):
         raise ParameterError(f"{message} (set in {where})")
-    return effective(params)
+    return params
 
 
-def effective(params: dict) -> dict:
-    """The parameters with "every class" as a number, and those that have no effect in this run as they are left out of names."""
-    params = dict(params)
-    if params.get("tuples_per_batch") == 0:
-        params["tuples_per_batch"] = data_set(params).classes
-    if "tuples_per_batch" in params and params.get("cnn_method") == "baseline":  # they are the balanced CNN's
-        params["tuples_per_batch"] = names.LATER_PARAMETERS["tuples_per_batch"]
+def effective(params: dict, classes: int | None = None) -> dict:
+    """The parameters with a number for each 0 that stands for one, and those that have no effect in this run as names leave them out.
+
+    classes: those of the data set, where the parameters do not tell (records of a folder).
+    """
+    params, tuples = dict(params), {"tuples_per_batch", "tuple_size"} & params.keys()
+    if params.get("cnn_method") == "baseline":  # tuples are the balanced CNN's
+        params |= {name: TUPLES_OF_A_BASELINE[name] for name in tuples}
+    elif 0 in map(params.get, tuples):
+        classes = classes or data_set(params).classes
+        usual = {"tuples_per_batch": classes, "tuple_size": 8 if classes <= 10 else 2}  # why two: benchmarks/tuple_size.md
+        params |= {name: params[name] or usual[name] for name in tuples}
+    if "retrain_max_epochs" in params:
+        params["retrain_max_epochs"] = params["retrain_max_epochs"] or params["max_epochs"]
     if "head_score_n" in params:  # an unpruned head has no score
         scored = params["head_score_n"] if params["head_rho"] else 0
         params["head_score_n"] = min(scored or params["train_n"], params["train_n"])
     return params
+
+
+def training_limit(params: dict) -> dict:
+    """`limit_epochs` and `images_a_step` of the run's CNN (of freeze-and-retrain, while it is retrained); `params` are effective."""
+    images = params.get("batch_size")
+    if "tuples_per_batch" in params and params.get("cnn_method") != "baseline":
+        images = params["tuples_per_batch"] * params.get("tuple_size", params.get("train_n"))
+    return {"limit_epochs": params.get("retrain_max_epochs", params["max_epochs"]), "images_a_step": images}
 
 
 def validate(name: str, value, where: str, fallback: type):
