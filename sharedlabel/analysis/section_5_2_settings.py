@@ -101,6 +101,13 @@ def batches_beside_paper(records: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFr
 # ---- classes in a batch: the loss or the batches?
 
 
+def add_fewer_classes(settings: tuple, records: pd.DataFrame, curves: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`load_settings`'s tables and, below, what `records` and `curves` have of balanced training without every class in a batch."""
+    fewer = records[(records["method"] == "balanced") & (records["tuples_per_batch"] < records["classes"])]
+    own = curves[curves["run"].isin(fewer["run"])]
+    return pd.concat([settings[0], fewer], ignore_index=True), pd.concat([settings[1], own], ignore_index=True)
+
+
 def name_trainings(records: pd.DataFrame) -> pd.DataFrame:
     """The balanced runs of `records`, a row a run, with `training` (lambda and the tuples of a batch in words) and `images` of a batch."""
     batches = records[records["method"] == "balanced"].drop_duplicates("run")

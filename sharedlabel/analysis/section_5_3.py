@@ -91,15 +91,6 @@ def claim_balanced_cnn(runs: Runs) -> pd.DataFrame:
     return as_cases(lstm_by_cnn(runs))
 
 
-def more_classes(runs: Runs) -> pd.DataFrame:
-    """The CNN-LSTM on a CNN trained on more classes a batch minus those on the two usual CNNs; each other is one family."""
-    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [judge_family(pairs_at(part, "more_classes", ["lstm_baseline", "lstm_balanced"], heads=True), "more_classes")]
-
-    panels = random_tuples(runs, every_head=True)
-    return compare_panels(pd.concat([panels, runs.settings]) if len(runs.settings) else panels, compare)
-
-
 def controls_of(cnn: str) -> list[str]:
     """The controls of a CNN-LSTM on this CNN: the same head on single images, trained per image and on the tuple's mean output."""
     return [f"head_per_image_{cnn}", f"head_tuple_mean_{cnn}"]

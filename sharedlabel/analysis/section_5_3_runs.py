@@ -19,7 +19,7 @@ AT_DEFAULT = ["standard_weight", "tuple_size", "tuples_per_batch", "augment", "f
               "cnn_training", "standardised", "head_biases", "head_score_n", "head_batch_size", "head_learning_rate"]
 CNNS = ("balanced", "baseline")  # what trains the CNN that a head reads
 COMPARISON = [*PANEL, "one", "variant", "n", "mean", "low", "high", "seeds", "verdict"]  # `one` minus `variant`; n = 0: the mean over n
-NAMES = plots.TITLES | {"more_classes": "CNN-LSTM on balanced CNN, more classes a batch"}
+NAMES = plots.TITLES
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,18 @@ class Runs:
     measured: pd.DataFrame  # with an n-accuracy
     at_default: pd.DataFrame  # of these, with default settings and at the n that they were trained for
     panels: pd.DataFrame  # of these, those pruned by SynFlow, once for each panel that they stand in (`panel`)
-    settings: pd.DataFrame  # CNN-LSTMs on CNNs that were trained on more classes a batch
     results: str
 
 
-def select_runs(results: str = "results", settings: str = "benchmarks/settings") -> Runs:
-    """The runs below two folders of records, relative to the repository; `settings` may be empty, `results` not (FileNotFoundError)."""
+def select_runs(results: str = "results") -> Runs:
+    """The runs below a folder of records, relative to the repository. FileNotFoundError where it has none."""
     records = with_variant(tables.load_records(results))
     measured = records[records["n"].notna()].astype({"n": int})
     measured = measured.assign(per_cent=100 * measured["n_accuracy"], flops=2 * measured["macs_live"], own_head_rho=measured["head_rho"])
     at_default = tables.check_distinct(at_own_n(at_defaults(measured)), [*PANEL, "pruner", "variant", "seed", "n", "protocol"])
     synflow = at_default[at_default["pruner"] == "synflow"]
     panels = [panel(synflow, case).assign(in_table_2=stated) for case, stated in panel_cases(synflow)]
-    return Runs(
-        records, measured, at_default, concat(panels, synflow.assign(in_table_2=False)),
-        more_classes(settings, measured.columns), results,
-    )
+    return Runs(records, measured, at_default, concat(panels, synflow.assign(in_table_2=False)), results)
 
 
 def with_variant(records: pd.DataFrame) -> pd.DataFrame:
@@ -69,15 +65,6 @@ def at_own_n(table: pd.DataFrame) -> pd.DataFrame:
     """Runs measured at the n that they were trained for; the head that was trained per image serves every n."""
     per_image = (table["method"] == "head_control") & (table["train_n"] == 1)
     return table[table["train_n"].isna() | per_image | (table["train_n"] == table["n"])]
-
-
-def more_classes(settings: str, columns: pd.Index) -> pd.DataFrame:
-    """CNN-LSTMs below the folder `settings`, of random tuples, under the variant `more_classes`."""
-    if not any((ROOT / settings).rglob("*.json")):
-        return pd.DataFrame(columns=columns)
-    table = tables.load_records(settings).reindex(columns=columns)
-    table = table[(table["method"] == "cnn_lstm") & (table["protocol"] == "random")].astype({"n": int})
-    return at_own_n(table.assign(variant="more_classes", per_cent=100 * table["n_accuracy"]))
 
 
 def printed_table_2() -> pd.DataFrame:

@@ -133,7 +133,7 @@ def test_two_rhos_trade_places_only_if_each_is_surely_above_the_other_somewhere(
 
 def methods(n: tuple = (1,), **values) -> pd.DataFrame:
     """A table of one row of the paper's, values[method][seed] a number or one number an n."""
-    fixed = {"dataset": "mnist", "model": "fc", "rho": 2.5, **dict.fromkeys(intervals.MATCHED, 0)}
+    fixed = {"dataset": "mnist", "model": "fc", "rho": 2.5, **dict.fromkeys(intervals.MATCHED, 0), "limit_epochs": 60, "images_a_step": 64}
     return pd.DataFrame([
         fixed | {"method": method, "seed": seed, "n": size, "value": value}
         for method, seeds in values.items() for seed, each in enumerate(seeds) for size, value in zip(n, np.broadcast_to(each, len(n)))
@@ -144,12 +144,23 @@ def test_pairs_share_the_seed_and_the_limits_of_training():
     table = methods(balanced=[5.0, 7.0, 9.0], baseline=[4.0, 8.0])
     pairs = comparisons.paired_differences(table, "balanced", "baseline", "value")
     assert pairs[["seed", "balanced", "baseline", "difference"]].to_numpy().tolist() == [[0, 5, 4, 1], [1, 7, 8, -1]]
-    for name in ("max_epochs", "precision"):
+    for name in ("limit_epochs", "precision"):
         other = table.copy()
         other.loc[(table["method"] == "baseline") & (table["seed"] == 1), name] = 160
         assert comparisons.paired_differences(other, "balanced", "baseline", "value")["seed"].tolist() == [0]
     with pytest.raises(pd.errors.MergeError):
         comparisons.paired_differences(pd.concat([table, table]), "balanced", "baseline", "value")
+
+
+@pytest.mark.parametrize("epochs, images, alike", [
+    (60, 80, True), (60, 640, True), (190, 200, True), (190, 64, False), (60, 64, True), (20, 80, False), (170, 200, True),
+    (165, 200, False),
+])
+def test_a_pair_has_the_same_limit_of_epochs_or_within_a_tenth_of_steps(epochs, images, alike):
+    table = methods(balanced=[5.0, 7.0], baseline=[4.0, 8.0])
+    table.loc[table["method"] == "balanced", ["limit_epochs", "images_a_step"]] = epochs, images
+    for one, other in (("balanced", "baseline"), ("baseline", "balanced")):
+        assert len(comparisons.paired_differences(table, one, other, "value")) == 2 * alike
 
 
 def test_pairs_of_another_parameter():

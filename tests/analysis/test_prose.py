@@ -89,9 +89,10 @@ def closed_form_readout() -> tuple:
 
 
 def batches_minus_baseline() -> pd.DataFrame:
-    runs, (records, curves) = section_5_2.select_runs(tables.load_records()), section_5_2_settings.load_settings("benchmarks/settings")
-    own = section_5_2_training.select_curves(tables.load_curves(), runs)
-    found = section_5_2_settings.batch_differences(records, own=curves, curves=own, runs=runs)
+    records, curves = tables.load_records(), tables.load_curves()
+    runs = section_5_2.select_runs(records)
+    batches = section_5_2_settings.add_fewer_classes(section_5_2_settings.load_settings("benchmarks/settings"), records, curves)
+    found = section_5_2_settings.batch_differences(*batches, section_5_2_training.select_curves(curves, runs), runs)
     return found[found["other"] == "baseline"]
 
 

@@ -30,11 +30,11 @@ CLAIMS = {claim.id: claim for claim in section.CLAIMS}
 def save_heads(folder) -> None:
     """Three seeds of MNIST Conv: unpruned, the LSTM is far ahead of its head alone; pruned as stated, it is as far behind."""
     for seed, noise in enumerate((-0.5, 0.1, 0.6)):
-        def run(method: str, accuracies: dict[int, float], epochs: int = 30, noise=noise, seed=seed, into="results", **given) -> None:
+        def run(method: str, accuracies: dict[int, float], epochs: int = 30, noise=noise, seed=seed, **given) -> None:
             near = {n: accuracy + noise * (1 + n / 50) for n, accuracy in accuracies.items()}
             head = {3.75: 31, 0.0: 171710, 2.0: 1718}.get(given.get("head_rho"), 0)
             given = NETWORK | {"seed": seed, "n": list(accuracies)} | given
-            write(folder / into, method, near, {"train_loss": [1.0] * epochs}, head, **given)
+            write(folder / "results", method, near, {"train_loss": [1.0] * epochs}, head, **given)
 
         run("balanced", {1: 40, 2: 50 - 2 * noise, 5: 55})
         run("balanced", {2: 59, 5: 69}, rho=3.5)
@@ -57,7 +57,6 @@ def save_heads(folder) -> None:
             run("cnn_lstm", {n: 80 + lead + 2 * noise / n}, train_n=n, head_rho=2.0)
         run("head_control", {2: 84 + noise, 5: 80}, train_n=1, head_rho=2.0)  # of the tuple's mean there is n = 2 alone
         run("head_control", {2: 85 + 3 * noise}, train_n=2, head_rho=2.0)
-        run("cnn_lstm", {5: 85 + noise}, into="settings", train_n=5, head_rho=0.0, tuple_size=2, tuples_per_batch=5)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(folder) -> selected.Runs:
-    return selected.select_runs(folder / "results", folder / "settings")
+    return selected.select_runs(folder / "results")
 
 
 def points(found: pd.DataFrame) -> dict:
@@ -199,7 +198,7 @@ def test_collapsed_networks_say_why_a_pruner_cannot_be_asked(runs, tmp_path):
     save_heads(tmp_path)
     for rho, left in ((2.0, 2604), (3.0, 261)):
         collapse(tmp_path / "results", left, **NETWORK | {"rho": rho, "pruner": "snip"})
-    found = pruners.collapses(selected.select_runs(tmp_path / "results", tmp_path / "settings"), "snip")
+    found = pruners.collapses(selected.select_runs(tmp_path / "results"), "snip")
     assert found["panel"].tolist() == ["MNIST, Conv, ρ = 3.5, head ρ = 0 (unpruned)", PRUNED, UNPRUNED]
     assert set(found["networks collapse from ρ"]) == {2.0}
 
@@ -232,7 +231,7 @@ def test_a_claim_is_undecided_where_the_side_behind_stopped_at_the_limit(tmp_pat
         given = NETWORK | {"seed": seed, "n": [5], "train_n": 5, "head_rho": 0.0}
         write(tmp_path, "cnn_lstm", {5: 90 + noise}, {"train_loss": [1.0]}, 171710, **given)
         write(tmp_path, "cnn_lstm", {5: 70 - noise}, {"train_loss": [1.0]}, 171710, "limit", cnn_training="end_to_end", **given)
-    alone = selected.select_runs(tmp_path, tmp_path / "none")
+    alone = selected.select_runs(tmp_path)
     assert section.by_training(alone, "frozen", "end_to_end")["verdict"].tolist() == ["holds"]
     assert section.claim_trained_by_itself(alone)["verdict"].tolist() == ["cannot tell"]
 
@@ -270,7 +269,7 @@ def test_a_collapsed_head_is_counted_beside_its_n(tmp_path):
         write(tmp_path, "cnn_lstm", {2: 24.0 + seed}, {"train_loss": [1.0]}, 31, **given)
     lost = max(tmp_path.rglob("*.json"), key=lambda file: "seed1" in file.name)
     lost.write_text(json.dumps(json.loads(lost.read_text()) | {"status": "layer_collapse", "measures": [], "epochs": {}}))
-    beside = table_2.beside_printed(selected.select_runs(tmp_path, tmp_path / "none"))
+    beside = table_2.beside_printed(selected.select_runs(tmp_path))
     assert beside[["variant", "n", "mean", "seeds", "collapsed"]].to_numpy().tolist() == [["lstm_balanced", 2, 24.0, 1, 1]]
 
 
@@ -285,16 +284,11 @@ def test_cnns_that_are_pruned_less_stand_beside_the_table(runs):
     assert found.loc[("MNIST, Conv", "baseline, ρ = 3: 261", "10 k")].tolist() == ["95.00 ± 0.05", "97.1 ± 1.5"]
 
 
-def test_an_lstm_on_a_cnn_of_other_batches_is_held_against_both_usual_ones(runs):
-    assert points(section.more_classes(runs)) == {
-        ("more_classes", "lstm_balanced", 5): ("−7.9 ± 1.4", "fails"), ("more_classes", "lstm_baseline", 5): ("5.1 ± 1.4", "holds")}
-
-
 def test_a_learning_rate_is_compared_seed_by_seed(tmp_path):
     for seed, rate, per_cent, epochs in ((0, 1e-4, 60, 100), (1, 1e-4, 99, 10), (0, 1e-3, 50, 20)):
         given = NETWORK | {"seed": seed, "n": [5], "train_n": 5, "head_rho": 0.0, "head_learning_rate": rate}
         write(tmp_path, "cnn_lstm", {5: per_cent}, {"train_loss": [1.0] * epochs}, 171710, **given)
-    [row] = heads.higher_rate(selected.select_runs(tmp_path, tmp_path / "none")).to_dict("records")
+    [row] = heads.higher_rate(selected.select_runs(tmp_path)).to_dict("records")
     names = ("rate", "per_cent", "per_cent_at_default", "epochs", "epochs_at_default", "seeds")
     assert [row[name] for name in names] == [1e-3, 50, 60, 20, 100, 1]
 
@@ -304,7 +298,7 @@ def test_a_head_scored_otherwise_is_held_against_the_usual_one_of_its_seed(tmp_p
         for score_n, per_cent in scores.items():
             given = NETWORK | {"seed": seed, "n": [5, 15], "train_n": 5, "head_rho": 3.75, "head_score_n": score_n}
             write(tmp_path, "cnn_lstm", {5: per_cent, 15: 99}, {"train_loss": [1.0]}, 31, **given)
-    runs = selected.select_runs(tmp_path, tmp_path / "none")
+    runs = selected.select_runs(tmp_path)
     usual = parameters.effective({"head_score_n": parameters.default("head_score_n"), "head_rho": 3.75, "train_n": 5})["head_score_n"]
     expected = {5: {1: (-20, 1), 2: (9, 2)}, 2: {1: (-30, 1), 5: (-9, 2)}}[usual]
     found = heads.other_minus_usual(runs, "head_score_n").set_index("value")
@@ -342,7 +336,7 @@ def test_figures_have_a_panel_a_head_and_the_papers_numbers_as_crosses(runs):
 
 @pytest.mark.slow
 def test_the_notebook_shows_every_verdict(folder):
-    said = executed("section_5_3", folder, settings="settings")
+    said = executed("section_5_3", folder)
     for claim in section.CLAIMS:
         assert said.count(f"**Claim** ({claim.source}): {claim.words}. **Verdict:** ") == 1  # below its heading
     assert re.search(r"fails .* holds \d+, fails \d+.* sections 4.4 and 5.3", said)
@@ -355,7 +349,7 @@ def test_the_notebook_shows_every_verdict(folder):
 def test_the_notebook_goes_on_with_a_lone_run(tmp_path):
     write(tmp_path / "results", "baseline", {2: 50.0}, {"train_loss": [1.0]}, **NETWORK, seed=0, n=[2])
     collapse(tmp_path / "results", 27, **NETWORK | {"rho": 4.0})
-    said = executed("section_5_3", tmp_path, settings="none")
+    said = executed("section_5_3", tmp_path)
     assert said.count("no runs yet") > 10
     for claim in section.CLAIMS:
         assert re.search(rf"{re.escape(claim.words)}\. \*\*Verdict:\*\* <b [^>]*>(?:cannot tell|no runs yet)</b>", said)

@@ -446,19 +446,43 @@ def test_runs_as_usual_have_the_notebooks_defaults_or_no_such_parameter():
 
 @pytest.mark.parametrize("dataset, classes", [("mnist", 10), ("cifar100", 100), ("tinyimagenet", 200)])
 @pytest.mark.parametrize("method", ["balanced", "freeze_retrain", "graph"])
-def test_a_batch_may_have_one_tuple_of_every_class(method, dataset, classes):
-    usual = parameters.check(method, {"dataset": dataset, "model": "conv", "tuples_per_batch": 0})
-    assert usual["tuples_per_batch"] == classes
+def test_a_batch_has_one_tuple_of_every_class_and_more_classes_have_smaller_tuples(method, dataset, classes):
+    usual = parameters.check(method, {"dataset": dataset, "model": "conv"})
+    assert usual["tuples_per_batch"] == classes and usual.get("tuple_size") in (None, 8 if classes <= 10 else 2)
     assert parameters.identity(method, usual).get("tuples_per_batch", 10) == classes
-    assert parameters.check(method, usual | {"tuples_per_batch": classes}) == usual == parameters.check(method, usual)
+    assert parameters.check(method, usual | {"tuples_per_batch": 0}) == usual == parameters.check(method, usual)
+    table = pd.DataFrame([usual | {"method": method, "classes": classes}])
+    assert len(tables.at_defaults(table, ["tuple_size", "tuples_per_batch"])) == 1
+    assert tables.at_defaults(table.assign(tuples_per_batch=5), ["tuple_size", "tuples_per_batch"]).empty
 
 
-def test_the_balanced_cnns_batches_are_not_in_the_name_of_a_head_on_a_baseline_cnn():
-    given = {"dataset": "cifar100", "model": "wideresnet20", "tuples_per_batch": 0}
+@pytest.mark.parametrize("given", [{}, {"tuples_per_batch": 50}, {"tuple_size": 4}])
+def test_the_balanced_cnns_batches_are_not_in_the_name_of_a_head_on_a_baseline_cnn(given):
+    given = {"dataset": "cifar100", "model": "wideresnet20"} | given
     baseline, balanced = (
         parameters.identity("cnn_lstm", parameters.check("cnn_lstm", given | {"cnn_method": cnn})) for cnn in ("baseline", "balanced")
     )
-    assert "tuples_per_batch" not in baseline and balanced["tuples_per_batch"] == 100
+    assert "tuples_per_batch" not in baseline and baseline["tuple_size"] == 8
+    assert (balanced["tuples_per_batch"], balanced["tuple_size"]) == (given.get("tuples_per_batch", 100), given.get("tuple_size", 2))
+
+
+def test_retraining_may_take_more_epochs_than_the_baseline_that_it_starts_from():
+    usual = parameters.check("freeze_retrain", {})
+    assert usual["retrain_max_epochs"] == usual["max_epochs"] and "retrain_max_epochs" not in parameters.identity("freeze_retrain", usual)
+    longer = parameters.check("freeze_retrain", {"max_epochs": 60, "retrain_max_epochs": 190})
+    assert parameters.identity("freeze_retrain", longer)["retrain_max_epochs"] == 190
+    assert parameters.prerequisite("freeze_retrain", longer)["max_epochs"] == 60
+    assert parameters.training_limit(longer) == {"limit_epochs": 190, "images_a_step": 80}
+
+
+@pytest.mark.parametrize("method, given, limit", [
+    ("baseline", {}, (160, 64)), ("balanced", {"max_epochs": 190}, (190, 200)),
+    ("graph", {"train_n": 5, "n": [5], "model": "conv"}, (160, 500)), ("cnn_lstm", {"cnn_method": "baseline"}, (160, 64)),
+    ("cnn_lstm", {"tuple_size": 8, "tuples_per_batch": 10}, (160, 80)),
+])
+def test_the_limit_of_training_is_the_cnns(method, given, limit):
+    params = parameters.check(method, {"dataset": "cifar100", "model": "wideresnet20"} | given)
+    assert tuple(parameters.training_limit(params).values()) == limit
 
 
 @pytest.mark.parametrize("dataset, tuples_per_batch", [("cifar100", 30), ("mnist", 3), ("tinyimagenet", 400)])
