@@ -1,12 +1,13 @@
 """Which size of tuples should balanced training have on CIFAR-100, one tuple of every class in a batch?
 
-    make grid STUDY=settings && .venv/bin/python benchmarks/tuple_size.py    # rewrites benchmarks/tuple_size.md
+    make grid STUDY=table_1_large; make grid STUDY=settings; .venv/bin/python benchmarks/tuple_size.py    # rewrites tuple_size.md
 
 A run stops by the held-out loss of its own tuples, and the mean of eight outputs has a lower loss than that of two. So the networks
 that were kept are compared by the loss of the same held-out tuples, of every size that was tried; the test images have no say.
 """
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from sharedlabel import choices, losses, tuples
@@ -25,8 +26,11 @@ def held_out_loss(outputs: torch.Tensor, labels: torch.Tensor, size: int) -> flo
 
 
 def main() -> None:
-    runs = [run for run in studies.load("settings") if run.get("tuples_per_batch") == 100]
-    records = tables.load_records(names.results_folder(runs[0]["results"])).drop_duplicates("run").set_index("run")
+    runs = [run for study in ("table_1_large", "settings") for run in studies.load(study)
+            if (run["dataset"], run["method"], run.get("tuples_per_batch"), run["seed"]) == ("cifar100", "balanced", 100, 0)]
+    tried = [(run["model"], run["rho"]) for run in runs if run["tuple_size"] != 2]
+    runs = [run for run in runs if (run["model"], run["rho"]) in tried and run["standard_weight"] == 0.5]
+    records = pd.concat(map(tables.load_records, sorted({run["results"] for run in runs}))).drop_duplicates("run").set_index("run")
     sizes = sorted({run["tuple_size"] for run in runs})
     columns = ["network", "ρ", "trained on tuples of", "epochs", "limit", "minutes"]
     columns += [f"held-out loss, tuples of {size}" for size in sizes]

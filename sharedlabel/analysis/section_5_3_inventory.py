@@ -33,7 +33,7 @@ def what_was_run(runs: Runs) -> pd.DataFrame:
 
 def other_settings(run: pd.Series) -> str:
     """What of a run's settings is not the default, and its pruner where that is not SynFlow."""
-    usual = {name: parameters.effective({**run, name: parameters.default(name)})[name] for name in AT_DEFAULT}
+    usual = {name: parameters.effective({**run, name: parameters.default(name)}, run["classes"])[name] for name in AT_DEFAULT}
     odd = [f"{name} = {run[name]}" for name, value in usual.items() if pd.notna(run[name]) and run[name] != value]
     odd += [f"pruner = {run['pruner']}"] if run["pruner"] != "synflow" else []
     odd += [f"head_pruner = {run['head_pruner']}"] if pd.notna(run["head_pruner"]) and run["head_pruner"] != run["pruner"] else []
