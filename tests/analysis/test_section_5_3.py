@@ -357,4 +357,4 @@ def test_the_notebook_goes_on_with_a_lone_run(tmp_path):
 
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no record lies below"):
-        selected.select_runs(tmp_path, tmp_path)
+        selected.select_runs(tmp_path)
