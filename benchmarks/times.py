@@ -93,7 +93,7 @@ def head_seconds(features: int, classes: int, pruner: str, rho: float, n: int, b
     with models.initialised_by(runtime.random_stream(0, "head initialisation")):
         head = heads.LSTMHead(features, classes)
     seen = 1 if alone else n
-    batch = torch.randn(classes, min(seen, 2), features), torch.arange(classes)  # what `head_score_n` is by default
+    batch = torch.randn(classes, seen, features), torch.arange(classes)
     try:
         pruning.prune(head, pruner, rho, batch, 100, runtime.random_stream(0, "head pruning"))
     except pruning.LayerCollapse:

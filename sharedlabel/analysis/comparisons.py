@@ -16,13 +16,15 @@ def paired_differences(
 
     A pair has the same limit of training too, in epochs or, within a tenth, in steps.
     Columns ROW, `matched`, n, the two values under the names `one` and `other`, and `difference` = one - other. `summary` of
-    the difference is then the paired t-interval. pandas' MergeError where a run has two partners.
+    the difference is then the paired t-interval. ValueError where a run has two partners.
     """
     keys, limits = [*ROW, *matched, "n"], ["limit_epochs", "images_a_step"]
     sides = [table.loc[table[by] == side, [*keys, *limits, value]].rename(columns={value: side}) for side in (one, other)]
-    pairs = sides[0].merge(sides[1], on=keys, validate="one_to_one", suffixes=("", "_of_other"))
+    pairs = sides[0].merge(sides[1], on=keys, suffixes=("", "_of_other"))
     epochs, images = (pairs[name] / pairs[f"{name}_of_other"] for name in limits)
     alike = pairs[(epochs == 1) | ((epochs / images).clip(upper=images / epochs) > 0.9)]
+    if alike.duplicated(keys).any():
+        raise ValueError(f"{one} and {other}: several pairs are of one {', '.join(keys)}")
     return alike.assign(difference=alike[one] - alike[other])[[*keys, one, other, "difference"]]
 
 

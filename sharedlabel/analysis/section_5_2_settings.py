@@ -101,11 +101,14 @@ def batches_beside_paper(records: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFr
 # ---- classes in a batch: the loss or the batches?
 
 
-def add_fewer_classes(settings: tuple, records: pd.DataFrame, curves: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`load_settings`'s tables and, below, what `records` and `curves` have of balanced training without every class in a batch."""
-    fewer = records[(records["method"] == "balanced") & (records["tuples_per_batch"] < records["classes"])]
-    own = curves[curves["run"].isin(fewer["run"])]
-    return pd.concat([settings[0], fewer], ignore_index=True), pd.concat([settings[1], own], ignore_index=True)
+def add_fewer_classes(
+    records: pd.DataFrame, own: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`load_settings`'s two tables and, below each, balanced runs without every class in a batch and their `curves` (as loaded)."""
+    fewer = runs[(runs["method"] == "balanced") & (runs["tuples_per_batch"] < runs["classes"])]
+    if fewer.empty:
+        return records, own
+    return pd.concat([records, fewer]), pd.concat([own, curves[curves["run"].isin(fewer["run"])]])
 
 
 def name_trainings(records: pd.DataFrame) -> pd.DataFrame:

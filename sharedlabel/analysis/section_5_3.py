@@ -13,7 +13,6 @@ from sharedlabel.analysis.section_5_3_equal_cost import claim_head_worth_its_wei
 from sharedlabel.analysis.section_5_3_pruners import claim_order_under_magnitude, claim_order_under_snip
 from sharedlabel.analysis.section_5_3_runs import (
     CNNS,
-    NAMES,
     Runs,
     as_cases,
     at_defaults,
@@ -151,7 +150,7 @@ def sharing_minus_head(runs: Runs) -> pd.DataFrame:
 
 def claim_sharing_is_the_greater_part(runs: Runs) -> pd.DataFrame:
     """The cases of the claim that sharing, not the head's capacity, makes the greater part of the lead over averaged logits."""
-    return as_cases(sharing_minus_head(runs), lambda row: f"{NAMES[row.one]}, what sharing adds minus what the head brings")
+    return as_cases(sharing_minus_head(runs), lambda row: f"{plots.TITLES[row.one]}, what sharing adds minus what the head brings")
 
 
 def lstm_minus_averaged(runs: Runs) -> pd.DataFrame:

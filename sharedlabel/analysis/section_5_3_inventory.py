@@ -1,12 +1,11 @@
 """Section 5.3: what was run, for how long, and what was not."""
 import pandas as pd
 
-from sharedlabel.analysis import plots
+from sharedlabel.analysis import plots, tables
 from sharedlabel.analysis import section_5_3_table_2 as table_2
 from sharedlabel.analysis.intervals import PANEL, ROW
-from sharedlabel.analysis.section_5_3_runs import AT_DEFAULT, NAMES, WITH_HEAD, Runs, each_panel, random_tuples
+from sharedlabel.analysis.section_5_3_runs import AT_DEFAULT, WITH_HEAD, Runs, each_panel, random_tuples
 from sharedlabel.analysis.section_5_3_tables import in_order, titles
-from sharedlabel.runs import parameters
 
 
 def what_was_run(runs: Runs) -> pd.DataFrame:
@@ -18,7 +17,7 @@ def what_was_run(runs: Runs) -> pd.DataFrame:
     table = table[table["n"].isna() | (table["n"] == table["train_n"])]
     table = table.assign(
         limit=table["stopped"] == "limit", nothing=table["information_gain"] == 0, collapsed=table["status"] == "layer_collapse",
-        head=table["head_rho"].map("{:g}".format).replace("nan", "-"), settings=[other_settings(run) for _, run in table.iterrows()],
+        head=table["head_rho"].map("{:g}".format).replace("nan", "-"), settings=other_settings(table),
     )
     found = table.groupby([*ROW, "variant", "head", "settings"], as_index=False).agg(
         runs=("run", "count"), seeds=("seed", "nunique"), n=("train_n", lambda n: ", ".join(f"{size:g}" for size in sorted(set(n)))),
@@ -27,24 +26,22 @@ def what_was_run(runs: Runs) -> pd.DataFrame:
     )
     found = in_order(found, ROW)
     found.insert(0, "CNN", titles(found, ROW))
-    found = found.round({"epochs": 0, "minutes": 0}).assign(variant=found["variant"].map(NAMES)).drop(columns=ROW)
+    found = found.round({"epochs": 0, "minutes": 0}).assign(variant=found["variant"].map(plots.TITLES)).drop(columns=ROW)
     return found.rename(columns={"variant": "method", "head": "head ρ"})
 
 
-def other_settings(run: pd.Series) -> str:
-    """What of a run's settings is not the default, and its pruner where that is not SynFlow."""
-    usual = {name: parameters.effective({**run, name: parameters.default(name)}, run["classes"])[name] for name in AT_DEFAULT}
-    odd = [f"{name} = {run[name]}" for name, value in usual.items() if pd.notna(run[name]) and run[name] != value]
-    odd += [f"pruner = {run['pruner']}"] if run["pruner"] != "synflow" else []
-    odd += [f"head_pruner = {run['head_pruner']}"] if pd.notna(run["head_pruner"]) and run["head_pruner"] != run["pruner"] else []
-    return ", ".join(odd)
+def other_settings(table: pd.DataFrame) -> list[str]:
+    """What of each run's settings is not the default, and its pruner where that is not SynFlow."""
+    usual = {name: tables.usual_values(table, name) for name in AT_DEFAULT} | {"pruner": "synflow", "head_pruner": table["pruner"]}
+    odd = {name: table[name].notna() & (table[name] != value) for name, value in usual.items()}
+    return [", ".join(f"{name} = {run[name]}" for name in odd if odd[name][i]) for i, run in table.iterrows()]
 
 
 def missing(runs: Runs) -> pd.DataFrame:
     """What was not run: the methods that each panel lacks, and Table 2's panels of networks of which no run has a head."""
     rows = []
     for case, part in each_panel(random_tuples(runs)):
-        lacking = [NAMES[variant] for variant in plots.VARIANTS if variant not in set(part["variant"])]
+        lacking = [plots.TITLES[variant] for variant in plots.VARIANTS if variant not in set(part["variant"])]
         rows += [{"panel": plots.case_title(case), "not run": ", ".join(lacking)}] if lacking else []
     rows += [{"panel": plots.case_title(case), "not run": "all methods with a head"} for case in table_2.not_run(runs)]
     return pd.DataFrame(rows, columns=["panel", "not run"])
@@ -54,7 +51,7 @@ def epochs(runs: Runs) -> pd.DataFrame:
     """How many epochs the heads were trained for, a column an n: the mean over seeds and how many runs stopped at the limit."""
     table = random_tuples(runs, every_head=True)
     table = in_order(table[table["method"].isin(WITH_HEAD)].drop_duplicates([*PANEL, "run"]))
-    table = table.assign(limit=table["stopped"] == "limit", panel=titles(table), method=table["variant"].map(NAMES))
+    table = table.assign(limit=table["stopped"] == "limit", panel=titles(table), method=table["variant"].map(plots.TITLES))
     table = table.astype({"train_n": int})
     found = table.groupby(["panel", "method", "train_n"], as_index=False, sort=False).agg(
         epochs=("epochs", "mean"), limit=("limit", "sum"), runs=("run", "count"))

@@ -19,7 +19,6 @@ AT_DEFAULT = ["standard_weight", "tuple_size", "tuples_per_batch", "augment", "f
               "cnn_training", "standardised", "head_biases", "head_score_n", "head_batch_size", "head_learning_rate"]
 CNNS = ("balanced", "baseline")  # what trains the CNN that a head reads
 COMPARISON = [*PANEL, "one", "variant", "n", "mean", "low", "high", "seeds", "verdict"]  # `one` minus `variant`; n = 0: the mean over n
-NAMES = plots.TITLES
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ def compare_panels(table: pd.DataFrame, compare: Callable[[tuple, pd.DataFrame],
 
 def as_cases(found: pd.DataFrame, words: Callable | None = None) -> pd.DataFrame:
     """The rows of a claim (CLAIM_COLUMNS) from a comparison; `words` says of a row what is compared, by default its two variants."""
-    words = words or (lambda row: f"{NAMES[row.one]} minus {NAMES[row.variant]}")
+    words = words or (lambda row: f"{plots.TITLES[row.one]} minus {plots.TITLES[row.variant]}")
     return comparisons.claim_rows([
         {"case": f"{plots.case_title(tuple(getattr(row, name) for name in PANEL))}: {words(row)}", "n": row.n or "mean over n",
          "estimate": row.mean, "low": row.low, "high": row.high, "seeds": row.seeds, "verdict": row.verdict}

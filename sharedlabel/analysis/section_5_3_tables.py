@@ -12,7 +12,6 @@ from sharedlabel.analysis.report import format_count, format_estimate, format_su
 from sharedlabel.analysis.section_5_3_equal_cost import COSTS, spending_means
 from sharedlabel.analysis.section_5_3_pruners import orders, runs_under
 from sharedlabel.analysis.section_5_3_runs import (
-    NAMES,
     TABLE_2_N,
     Runs,
     concat,
@@ -55,11 +54,11 @@ def by_n(found: pd.DataFrame, index: dict[str, list]) -> pd.DataFrame:
 
 def comparison(found: pd.DataFrame) -> pd.DataFrame:
     """A comparison (COMPARISON) as a table, in points: a row a panel and pair; a method that is first in all pairs is in the heading."""
-    others = [NAMES.get(name, name) for name in found["variant"]]
+    others = [plots.TITLES.get(name, name) for name in found["variant"]]
     if found["one"].nunique() == 1:  # and a pair that is the only one is in the caption
-        heading = f"{NAMES[found['one'].iloc[0]]} minus"
+        heading = f"{plots.TITLES[found['one'].iloc[0]]} minus"
         return by_n(found, {"panel": titles(found)} | ({heading: others} if len(set(others)) > 1 else {}))
-    pairs = [f"{NAMES[one]} minus {other}" for one, other in zip(found["one"], others)]
+    pairs = [f"{plots.TITLES[one]} minus {other}" for one, other in zip(found["one"], others)]
     return by_n(found, {"panel": titles(found), "one minus the other": pairs})
 
 
@@ -80,7 +79,7 @@ def opponents(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
             "panel": plots.case_title(case), "run, of": f"{len(part)} of {len(section.opponents(case)) * len(TABLE_2_N)}",
             "it wins": verdicts.count("holds"), "loses": verdicts.count("fails"), "verdict": judge_all(verdicts),
             "least lead, points": format_estimate(least["mean"], least["low"], least["high"]),
-            "against": f"{NAMES[least['variant']]}, n = {least['n']}",
+            "against": f"{plots.TITLES[least['variant']]}, n = {least['n']}",
         })
     return pd.DataFrame(rows)
 
@@ -139,7 +138,7 @@ def parts_of_the_leads(leads: pd.DataFrame) -> pd.DataFrame:
     """`section.leads` as a table: the lead over averaged logits, what the head brings alone and what sharing adds, a column an n."""
     parts = {"lead": "lead over averaged logits", "head": "of which the head alone", "sharing": "of which sharing"}
     table = in_order(leads.melt([*PANEL, "one", "n"], list(parts), "part", "points").sort_values("one", kind="stable"))
-    index = {"panel": titles(table), "method": table["one"].map(NAMES), "points": table["part"].map(parts)}
+    index = {"panel": titles(table), "method": table["one"].map(plots.TITLES), "points": table["part"].map(parts)}
     table = table.assign(**index, cell=table["points"].map("{:+.1f}".format).str.replace("-", "−"))
     wide = table.pivot_table(index=list(index), columns="n", values="cell", aggfunc="first", sort=False)
     return wide.rename_axis(columns=None).fillna("-")
@@ -164,7 +163,7 @@ def sweep(table: pd.DataFrame, minus: bool = False) -> pd.DataFrame:
     """`section_5_3_heads.head_sweep` as a table, a column a rho of the head: n-accuracy in per cent, or the CNN-LSTM minus each control."""
     value = "difference" if minus else "per_cent"
     found = summary(heads.sweep_curves(table, minus), value, [*ROW, "n", "variant", "head_rho"])
-    cells = found.assign(row=titles(found, ROW), method=found["variant"].map(NAMES), cell=format_summary(found))
+    cells = found.assign(row=titles(found, ROW), method=found["variant"].map(plots.TITLES), cell=format_summary(found))
     wide = cells.pivot_table(index=["row", "n", "method"], columns="head_rho", values="cell", aggfunc="first", sort=False)
     return wide.rename(columns="{:g}".format).rename_axis(columns=None)
 
@@ -187,14 +186,14 @@ def training(runs: Runs, one: str, other: str, rows: pd.DataFrame) -> pd.DataFra
 def orders_under(runs: Runs, pruner: str) -> pd.DataFrame:
     """`section_5_3_pruners.orders` as a table: a row a pair of methods, a column a pruner and n; a star: significant at 5 % (Holm)."""
     found, frames = orders(runs, pruner), []
-    for side, name in (("synflow_", "SynFlow"), ("", NAMES[pruner])):
+    for side, name in (("synflow_", "SynFlow"), ("", plots.TITLES[pruner])):
         own = found[[*PANEL, "one", "variant", "n"]].assign(**{key: found[side + key] for key in ("mean", "low", "high")})
         stars = ["*" if significant else "" for significant in found[f"{side}significant"]]
         frames.append(own.assign(side=name, cell=[text + star for text, star in zip(format_summary(own), stars)]))
     table = pd.concat(frames, ignore_index=True)
     if table.empty:
         return table
-    minus = [f"{NAMES[one]} minus {NAMES[other]}" for one, other in zip(table["one"], table["variant"])]
+    minus = [f"{plots.TITLES[one]} minus {plots.TITLES[other]}" for one, other in zip(table["one"], table["variant"])]
     table = table.assign(panel=titles(table), points=minus, column=table["side"] + ", n = " + table["n"].astype(str))
     return table.pivot_table(index=["panel", "points"], columns="column", values="cell", aggfunc="first", sort=False).fillna("-")
 
@@ -206,16 +205,17 @@ def accuracies_under(runs: Runs, pruner: str) -> pd.DataFrame:
         own = runs_under(runs, pruner, case)
         found.append(summary(own, "per_cent", [*PANEL, "variant", "n"]) if len(own) else own)
     table = concat(found, pd.DataFrame(columns=[*PANEL, "variant", "n", "mean", "low", "high"]))
-    return by_n(table, {"panel": titles(table), "method": table["variant"].map(NAMES)})
+    return by_n(table, {"panel": titles(table), "method": table["variant"].map(plots.TITLES)})
 
 
 def printed(beside: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
     """`section_5_3_table_2.beside_printed` as a table: the paper's line of a variant where it has one, and below it ours."""
     found = in_order(pd.concat([beside[beside["variant"] == variant] for variant in variants]))
-    index = {"panel": titles(found), "method": found["variant"].map(NAMES)}
+    index = {"panel": titles(found), "method": found["variant"].map(plots.TITLES)}
     ours = by_n(found.drop(columns="paper"), {**index, "line": ["ours"] * len(found)})
     paper = found[found["paper"].notna()]
-    cells = paper.assign(panel=titles(paper), method=paper["variant"].map(NAMES), line="paper", cell=paper["paper"].map("{:.1f}".format))
+    method, cell = paper["variant"].map(plots.TITLES), paper["paper"].map("{:.1f}".format)
+    cells = paper.assign(panel=titles(paper), method=method, line="paper", cell=cell)
     theirs = cells.pivot_table(index=["panel", "method", "line"], columns="n", values="cell", aggfunc="first", sort=False)
     keys = list(dict.fromkeys(index[:2] for index in ours.index))
     both = pd.concat([theirs, ours])
@@ -263,7 +263,7 @@ def left_of_heads(runs: Runs) -> pd.DataFrame:
     """`section_5_3_heads.live_weights` of the CNN-LSTM and the head alone, per image, on the balanced CNN, as a table."""
     found = in_order(heads.live_weights(runs))
     found = found[found["variant"].isin(["lstm_balanced", "head_per_image_balanced"])]
-    method = [f"{NAMES[variant]}, n = {n}".replace(" on balanced CNN", "") for variant, n in zip(found["variant"], found["train_n"])]
+    method = [f"{plots.TITLES[variant]}, n = {n}".replace(" on balanced CNN", "") for variant, n in zip(found["variant"], found["train_n"])]
     return pd.DataFrame({"panel": titles(found), "head": method, **{name: found[name].map("{:,.0f}".format) for name in heads.PART_NAMES}})
 
 
@@ -271,7 +271,7 @@ def spending(runs: Runs) -> pd.DataFrame:
     """`section_5_3_equal_cost.spending_means` as a table: a row a method and rho, the n of TABLE_2_N as columns."""
     found = spending_means(runs)
     found = in_order(found.assign(**dict(zip(ROW, zip(*found["case"])))), ROW) if len(found) else found
-    series = [f"{NAMES.get(name, name)}, ρ = {at:g}" for name, at in zip(found["series"], found["at"])]
+    series = [f"{plots.TITLES.get(name, name)}, ρ = {at:g}" for name, at in zip(found["series"], found["at"])]
     weights, flops = (found.groupby(["case", "series", "at"])[name].transform("mean") for name in COSTS)
     costs = [f"{format_count(weight)}, {format_count(flop)}" for weight, flop in zip(weights, flops)]
     index = {"CNN": [plots.case_title(case) for case in found["case"]], "method": series, "weights, FLOPs": costs}

@@ -107,10 +107,12 @@ DECIDED_BY = ["classes", "cnn_method", "train_n", "head_rho"]  # what a default 
 
 
 def usual_values(table: pd.DataFrame, name: str):
-    """The default of a parameter for each run of a table, one value where it is the same for all."""
+    """The default of a parameter for each run of a table, one value where it is the same for all; where it is not known, what a run has."""
     value, decided_by = parameters.default(name), [column for column in DECIDED_BY if column in table]
     if name not in ("tuple_size", "tuples_per_batch", "head_score_n") or not decided_by:
         return value
     kinds = table[decided_by].drop_duplicates()
-    usual = [parameters.effective(kind | {name: value}, kind.get("classes"))[name] for kind in kinds.to_dict("records")]
-    return table[decided_by].merge(kinds.assign(usual=usual), how="left").set_axis(table.index)["usual"]
+    known = kinds.reindex(columns=["classes"]).fillna(0)["classes"]  # 0: a folder of which nothing was measured
+    usual = [parameters.effective(kind | {name: value}, int(n))[name] for kind, n in zip(kinds.to_dict("records"), known)]
+    found = table[decided_by].merge(kinds.assign(usual=usual), how="left").set_axis(table.index)["usual"]
+    return found.mask(found == 0, table[name])

@@ -113,12 +113,13 @@ def check(method: str, given: dict, where: str = ANYWHERE) -> dict:
 def effective(params: dict, classes: int | None = None) -> dict:
     """The parameters with a number for each 0 that stands for one, and those that have no effect in this run as names leave them out.
 
-    classes: those of the data set, where the parameters do not tell (records of a folder).
+    classes: of the data set; by default those of the `dataset`. A record's folder that is named by its content is not known: what
+    depends on its classes stays 0.
     """
     params, tuples = dict(params), {"tuples_per_batch", "tuple_size"} & params.keys()
     if params.get("cnn_method") == "baseline":  # tuples are the balanced CNN's
         params |= {name: TUPLES_OF_A_BASELINE[name] for name in tuples}
-    elif 0 in map(params.get, tuples):
+    elif 0 in map(params.get, tuples) and (classes or params.get("dataset") in choices.DATASETS):
         classes = classes or data_set(params).classes
         usual = {"tuples_per_batch": classes, "tuple_size": 8 if classes <= 10 else 2}  # why two: benchmarks/tuple_size.md
         params |= {name: params[name] or usual[name] for name in tuples}

@@ -148,8 +148,13 @@ def test_pairs_share_the_seed_and_the_limits_of_training():
         other = table.copy()
         other.loc[(table["method"] == "baseline") & (table["seed"] == 1), name] = 160
         assert comparisons.paired_differences(other, "balanced", "baseline", "value")["seed"].tolist() == [0]
-    with pytest.raises(pd.errors.MergeError):
+    with pytest.raises(ValueError, match="balanced and baseline: several pairs are of one"):
         comparisons.paired_differences(pd.concat([table, table]), "balanced", "baseline", "value")
+    shorter = table.assign(limit_epochs=20)
+    with pytest.raises(ValueError, match="several pairs are of one"):  # would count as two seeds
+        comparisons.paired_differences(pd.concat([table, shorter]), "balanced", "baseline", "value")
+    without_partner = pd.concat([table, shorter[shorter["method"] == "balanced"]])
+    assert len(comparisons.paired_differences(without_partner, "balanced", "baseline", "value")) == 2
 
 
 @pytest.mark.parametrize("epochs, images, alike", [

@@ -89,9 +89,8 @@ def closed_form_readout() -> tuple:
 
 
 def batches_minus_baseline() -> pd.DataFrame:
-    records, curves = tables.load_records(), tables.load_curves()
-    runs = section_5_2.select_runs(records)
-    batches = section_5_2_settings.add_fewer_classes(section_5_2_settings.load_settings("benchmarks/settings"), records, curves)
+    runs, curves = section_5_2.select_runs(tables.load_records()), tables.load_curves()
+    batches = section_5_2_settings.add_fewer_classes(*section_5_2_settings.load_settings("benchmarks/settings"), runs, curves)
     found = section_5_2_settings.batch_differences(*batches, section_5_2_training.select_curves(curves, runs), runs)
     return found[found["other"] == "baseline"]
 

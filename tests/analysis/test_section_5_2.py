@@ -308,6 +308,24 @@ def test_learning_curves_of_other_batches_stand_beside_the_methods(made):
     assert (means["baseline"][2], means["balanced"][2]) == (approx(41.1), approx(36.133, abs=1e-3))
 
 
+def test_every_training_on_other_batches_has_a_curve_of_its_own(made):
+    each = section_5_2_settings.batch_curves(made.records, made.own, made.curves)
+    copies = [each[each["training"] == "baseline"].assign(training=f"λ = 1, {k} tuples of 2") for k in (20, 30, 40, 50, 60)]
+    figure = section_5_2_plots.batches(pd.concat([each, *copies]))
+    drawn = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in figure.axes[0].get_lines()}
+    assert len(drawn) == each["training"].nunique() + 5 == len(set(drawn.values()))
+
+
+def test_balanced_training_without_every_class_in_a_batch_stands_beside_the_other_batches(made):
+    fewer = made.runs[made.runs["default_settings"]].assign(tuples_per_batch=5.0)
+    curves = pd.DataFrame({"run": [*fewer["run"].unique(), "another"], "epoch": 1})
+    records, own = section_5_2_settings.add_fewer_classes(made.records, made.own, fewer, curves)
+    added = records[len(made.records):]
+    assert set(added["method"]) == {"balanced"} and set(added["run"]) == set(own["run"][len(made.own):]) and len(set(added["run"])) == 3
+    assert "λ = 0.5, 5 tuples of 8" in set(section_5_2_settings.name_trainings(records)["training"])
+    assert len(section_5_2_settings.add_fewer_classes(made.records, made.own, made.runs, curves)[0]) == len(made.records)
+
+
 @pytest.mark.parametrize("when, one, other, means, verdicts", [
     ("after 10 epochs", "λ = 0.5, 10 tuples of 2", "baseline", [-3, 0, 4.033], ["fails", "cannot tell", "holds"]),
     ("after 10 epochs", "λ = 1, 10 tuples of 8", "balanced", [4, -1.033, -4.033], ["holds", "cannot tell", "cannot tell"]),  # Holm

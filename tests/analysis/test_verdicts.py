@@ -166,7 +166,7 @@ def batches_explain_much() -> bool:
 
 @cache
 def batch_differences() -> pd.DataFrame:
-    batches = section_5_2_settings.add_fewer_classes(settings(), tables.load_records(), tables.load_curves())
+    batches = section_5_2_settings.add_fewer_classes(*settings(), runs("section_5_2"), tables.load_curves())
     return section_5_2_settings.batch_differences(*batches, curves=curves(), runs=runs("section_5_2"))
 
 

@@ -289,6 +289,12 @@ def first_losses(folder, method: str = "balanced", **given) -> torch.Tensor:
     return torch.tensor([*curves["train_loss"], *curves["validation_loss"]], dtype=torch.float64)
 
 
+def test_retraining_has_a_limit_of_epochs_of_its_own(tmp_path):
+    run_notebook("baseline", GIVEN | {"max_epochs": 1}, tmp_path)
+    record = run_notebook("freeze_retrain", GIVEN | {"max_epochs": 1, "retrain_max_epochs": 3}, tmp_path)
+    assert len(record["epochs"]["curves"]["train_loss"]) == 3
+
+
 def test_lambda_and_tuple_size_reach_the_loss(tmp_path):
     tuples, both, images = (first_losses(tmp_path / f"{weight}", standard_weight=weight) for weight in (0.0, 0.5, 1.0))
     assert ((images - tuples) > 1e-4).all()  # the mean's loss is less than the mean loss

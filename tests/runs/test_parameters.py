@@ -475,6 +475,14 @@ def test_retraining_may_take_more_epochs_than_the_baseline_that_it_starts_from()
     assert parameters.training_limit(longer) == {"limit_epochs": 190, "images_a_step": 80}
 
 
+def test_of_a_folder_that_only_its_name_tells_of_every_class_is_no_number():
+    record = parameters.check("balanced", {"dataset": "mnist"}) | {"method": "balanced", "dataset": "folder-0123456789ab-32px"}
+    assert "-p tuples_per_batch 10" in parameters.papermill_command(record)
+    table = pd.DataFrame([record | {"classes": classes, "tuples_per_batch": tuples} for classes, tuples in ((10, 10), (10, 5), (None, 5))])
+    for part in (table, table[2:]):
+        assert list(tables.at_defaults(part, ["tuple_size", "tuples_per_batch"]).index) == [i for i in part.index if i != 1]
+
+
 @pytest.mark.parametrize("method, given, limit", [
     ("baseline", {}, (160, 64)), ("balanced", {"max_epochs": 190}, (190, 200)),
     ("graph", {"train_n": 5, "n": [5], "model": "conv"}, (160, 500)), ("cnn_lstm", {"cnn_method": "baseline"}, (160, 64)),
