@@ -25,7 +25,8 @@ def held_out_loss(outputs: torch.Tensor, labels: torch.Tensor, size: int) -> flo
 
 
 def main() -> None:
-    runs = [run for run in studies.load("settings") if run.get("tuples_per_batch") == 100]
+    runs = [run for run in studies.load("settings")
+            if (run.get("tuples_per_batch"), run.get("standard_weight"), run["seed"]) == (100, 0.5, 0)]
     records = tables.load_records(names.results_folder(runs[0]["results"])).drop_duplicates("run").set_index("run")
     sizes = sorted({run["tuple_size"] for run in runs})
     columns = ["network", "ρ", "trained on tuples of", "epochs", "limit", "minutes"]
