@@ -144,7 +144,7 @@ def batches(each: pd.DataFrame, ns: tuple[int, ...] = (1, 80)):
     trainings = [*COMPARED, *sorted(set(each["training"]) - set(COMPARED))]
     for ax, (network, n) in zip(axes, panels):
         part = plots.select_case(each[each["n"] == n], network)
-        for training, colour, dashes in zip(trainings, plots.PALETTE, ("-", "-", "--", "-.", ":", "--")):
+        for training, colour, dashes in zip(trainings, itertools.cycle(plots.PALETTE), itertools.cycle(("-", "-", "--", "-.", ":"))):
             means = part[part["training"] == training].groupby("epoch")["per_cent"].mean()
             if len(means):
                 ax.plot(means.index, means, dashes, color=colour, linewidth=1.8, label=training)

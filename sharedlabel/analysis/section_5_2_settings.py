@@ -119,9 +119,7 @@ def loss_or_batches(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
 def name_trainings(records: pd.DataFrame) -> pd.DataFrame:
     """The balanced runs of `records`, a row a run, with `training` (lambda and the tuples of a batch in words) and `images` of a batch."""
     batches = records[records["method"] == "balanced"].drop_duplicates("run")
-    values = zip(batches["standard_weight"], batches["tuples_per_batch"], batches["tuple_size"])
-    named = [f"λ = {weight:g}, {count:g} tuples of {size:g}" for weight, count, size in values]
-    return batches.assign(training=named, images=batches["tuple_size"] * batches["tuples_per_batch"])
+    return batches.assign(training=tables.name_trainings(batches), images=batches["tuple_size"] * batches["tuples_per_batch"])
 
 
 def batch_curves(records: pd.DataFrame, own: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:

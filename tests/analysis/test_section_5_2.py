@@ -316,6 +316,14 @@ def test_learning_curves_of_other_batches_stand_beside_the_methods(made):
     assert (means["baseline"][2], means["balanced"][2]) == (approx(41.1), approx(36.133, abs=1e-3))
 
 
+def test_every_training_on_other_batches_has_a_curve_of_its_own(made):
+    each = section_5_2_settings.batch_curves(made.records, made.own, made.curves)
+    copies = [each[each["training"] == "baseline"].assign(training=f"λ = 1, {k} tuples of 2") for k in (20, 30, 40, 50, 60)]
+    figure = section_5_2_plots.batches(pd.concat([each, *copies]))
+    drawn = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in figure.axes[0].get_lines()}
+    assert len(drawn) == each["training"].nunique() + 5 == len(set(drawn.values()))
+
+
 @pytest.mark.parametrize("when, one, other, means, verdicts", [
     ("after 10 epochs", "λ = 0.5, 10 tuples of 2", "baseline", [-3, 0, 4.033], ["fails", "cannot tell", "holds"]),
     ("after 10 epochs", "λ = 1, 10 tuples of 8", "balanced", [4, -1.033, -4.033], ["holds", "cannot tell", "cannot tell"]),  # Holm
@@ -347,7 +355,8 @@ def test_the_notebook_says_what_the_functions_find(folder):
     text = executed("section_5_2", folder, settings="settings")
     assert verdicts(text) == ["holds", "holds", "fails", "holds"]
     assert "Networks of Table 1 (1): 0 holds, 1 fails, 0 cannot tell" in text
-    assert f"of the study table_1 (params/table_1.yaml), 0 of {len(studies.load('table_1'))} runs are in" in text  # the made-up runs have other n
+    total = len(studies.load("table_1"))
+    assert f"of the study table_1 (params/table_1.yaml), 0 of {total} runs are in" in text  # the made-up runs have other n
     assert "nan" not in text
     written = pd.read_csv(folder / "results" / "tables" / "section_5_2_table_1.csv")
     assert len(written) == 70 and written["ours"].notna().sum() == 6
