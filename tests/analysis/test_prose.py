@@ -283,7 +283,7 @@ NO_RESULTS = {
     "notebooks/sections/section_5_1.ipynb": ["CIFAR-10 at 3 to 4.5", "$W$ is 1 where", "in 97.5 %", "log2(1 − n-accuracy)"],
     "notebooks/sections/section_5_2.ipynb": [
         "end at 100 %", "20 epochs", "of 100 images instead of 64", "in 95 of 100 cases", "by 0.1 %", "waits for 10 epochs", "start at 0",
-        "n from 1 to 80", "excludes 0", "the last 20 epochs", "up to 190 epochs",
+        "n from 1 to 80", "excludes 0", "the last 20 epochs", "up to 190 epochs", "in 60 epochs",
     ],
     "notebooks/sections/section_5_3.ipynb": [
         "a batch (0) minus",
