@@ -3,13 +3,15 @@
 A configuration is all parameters of a run but its seed. It is chosen by one half of its seeds and reported by the other half, so that the
 promise is not the luck of the choice.
 """
+import numpy as np
 import pandas as pd
 
 from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, small_dense, tables
 
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
-        "pool", "prune_iterations", "budget", "set_head", "train_n", "n"]
+        "pool", "prune_iterations", "budget", "set_head", "train_n", "training", "n"]
+TRAINING = ["standard_weight", "tuples_per_batch", "tuple_size"]  # of a balanced CNN
 
 
 def load_runs(results: str = "results") -> pd.DataFrame:
@@ -19,10 +21,11 @@ def load_runs(results: str = "results") -> pd.DataFrame:
     methods = set(tables.every_method()) - {"sanity_check"}  # whose networks are meant to be worse
     runs = tables.load_records(results, methods)
     optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool", "budget",
-                "set_head"]
+                "set_head", *TRAINING]
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
-    runs = runs.assign(variant=plots.name_variants(runs))
+    unusual = ~runs.index.isin(tables.at_defaults(runs, TRAINING).index)
+    runs = runs.assign(variant=plots.name_variants(runs), training=np.where(unusual, tables.name_trainings(runs), ""))
     return runs.assign(configuration=tables.configurations(runs), macs=runs["macs_live"] + runs["n"] * runs["additions"] / 2)
 
 
@@ -68,6 +71,7 @@ def describe(row: pd.Series) -> str:
     words += [plots.TITLES[row["pruner"]]] if row["pruner"] != "synflow" or row["prune_iterations"] == 1 else []
     words[-1] += " at once" if row["prune_iterations"] == 1 else ""
     words += ["ρ counts MACs"] if row["budget"] == "macs" else []
+    words += [row["training"]] if row["training"] else []
     return ", ".join(words)
 
 

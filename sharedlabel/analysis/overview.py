@@ -121,7 +121,8 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
         f"2. The sweet spot belongs to the measure. By n/ρ, case by case: {cases['sweet-spot']}; by FLOPs: {cases['sweet-spot-flops']}.",
         "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is "
         "lost, however many images come.",
-        f"4. Training for the tuple is worth it on most networks: {cases['balanced-large-n']}.",
+        f"4. Training for the tuple is worth it on most networks: {cases['balanced-large-n']}. Often by its batches, with equally many "
+        f"images of every class: that the loss adds to these, case by case: {cases['loss-not-batches']}.",
         f"5. Very little is enough. {choose.describe(small)} names {small['n']} digits of one class with "
         f"{100 * small['mean']:.0f} % n-accuracy for {2 * small['macs']:,.0f} FLOPs, {small['weights']:,.0f} weights in all.",
     ))

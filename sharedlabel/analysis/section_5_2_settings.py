@@ -9,7 +9,16 @@ import pandas as pd
 from sharedlabel import ROOT
 from sharedlabel.analysis import comparisons, intervals, plots, tables
 from sharedlabel.analysis.intervals import ROW
-from sharedlabel.analysis.section_5_2 import SETTINGS, judge_rows, load_paper, paper_networks, select_default, sweep
+from sharedlabel.analysis.section_5_2 import (
+    SETTINGS,
+    compare_losses,
+    judge_rows,
+    load_paper,
+    paper_networks,
+    select_default,
+    sort_networks,
+    sweep,
+)
 from sharedlabel.analysis.section_5_2_training import melt_curves
 from sharedlabel.runs import parameters
 
@@ -42,13 +51,6 @@ def retraining_controls(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 # ---- lambda and the size of tuples
-
-
-def compare_standard_loss(runs: pd.DataFrame) -> pd.DataFrame:
-    """The standard loss on balanced batches (lambda = 1) minus the baseline, where lambda was swept: `summary` by ROW and n."""
-    swept = sweep(runs, "standard_weight")
-    both = pd.concat([select_default(runs, "random").query("method == 'baseline'"), swept[swept["standard_weight"] == 1]])
-    return intervals.summary(comparisons.paired_differences(both, "balanced", "baseline", "per_cent"), "difference", [*ROW, "n"])
 
 
 def sweeps_beside_paper(runs: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -98,7 +100,20 @@ def batches_beside_paper(records: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFr
     return pd.concat(found).merge(load_paper().query("method == 'baseline'").drop(columns="method"))
 
 
-# ---- classes in a batch: the loss or the batches?
+# ---- the loss or the batches?
+
+
+def loss_or_batches(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """What the tuples' loss adds to its batches, and what these add to the baseline, in points, in pairs by seed, of random tuples.
+
+    Columns `part`, ROW, n and those of `summary`; between the two lies the standard loss (lambda = 1) on balanced batches.
+    """
+    own = pd.concat([runs, records.assign(per_cent=100 * records["n_accuracy"])])
+    standard = own[(own["method"] == "balanced") & (own["protocol"] == "random") & (own["standard_weight"] == 1)]
+    both = pd.concat([standard, select_default(runs, "random").query("method == 'baseline'")])
+    parts = {"the loss": compare_losses(own), "its batches": comparisons.paired_differences(both, "balanced", "baseline", "per_cent")}
+    found = [intervals.summary(pairs, "difference", [*ROW, "n"]).assign(part=part) for part, pairs in parts.items()]
+    return sort_networks(pd.concat(found, ignore_index=True))
 
 
 def add_fewer_classes(
@@ -114,9 +129,7 @@ def add_fewer_classes(
 def name_trainings(records: pd.DataFrame) -> pd.DataFrame:
     """The balanced runs of `records`, a row a run, with `training` (lambda and the tuples of a batch in words) and `images` of a batch."""
     batches = records[records["method"] == "balanced"].drop_duplicates("run")
-    values = zip(batches["standard_weight"], batches["tuples_per_batch"], batches["tuple_size"])
-    named = [f"λ = {weight:g}, {count:g} tuples of {size:g}" for weight, count, size in values]
-    return batches.assign(training=named, images=batches["tuple_size"] * batches["tuples_per_batch"])
+    return batches.assign(training=tables.name_trainings(batches), images=batches["tuple_size"] * batches["tuples_per_batch"])
 
 
 def batch_curves(records: pd.DataFrame, own: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:

@@ -103,6 +103,12 @@ def at_defaults(table: pd.DataFrame, columns: Iterable[str], but: Container[str]
     return table
 
 
+def name_trainings(table: pd.DataFrame) -> list[str]:
+    """Balanced training in words, of runs that have it: "λ = 0.5, 10 tuples of 8"."""
+    values = zip(table["standard_weight"], table["tuples_per_batch"], table["tuple_size"])
+    return [f"λ = {weight:g}, {count:g} tuples of {size:g}" for weight, count, size in values]
+
+
 DECIDED_BY = ["classes", "cnn_method", "train_n", "head_rho"]  # what a default stands for (`parameters.effective`)
 
 

@@ -73,6 +73,14 @@ def test_fewer_than_three_seeds_are_no_choice(tmp_path):
     assert choose.configurations(str(tmp_path)).empty
 
 
+def test_training_that_is_not_the_usual_one_is_told(tmp_path):
+    told = {"": {}, ", λ = 1, 10 tuples of 8": {"standard_weight": 1.0}, ", λ = 0.5, 10 tuples of 2": {"tuple_size": 2}}
+    for end, given in told.items():
+        write_run(tmp_path / end, {1: 90}, "balanced", dataset="mnist", model="conv", rho=3.0, seed=0, n=[1], **given)
+    words = choose.load_runs(str(tmp_path)).apply(choose.describe, axis=1)
+    assert set(words) == {f"Conv, balanced, ρ = 3{end}" for end in told}
+
+
 def test_choices_are_told_in_words(measured):
     table = choose.choices_table(choose.configurations(measured), (0.5, 0.9))
     assert table["cheapest choice"].tolist() == ["Conv, baseline, ρ = 3", "Conv, baseline, ρ = 3"]
