@@ -104,7 +104,7 @@ def behind_on_fifty_classes() -> tuple:
 
 def ahead_on_every_class() -> tuple:
     """Pairs of every class on CIFAR-100's WideResNet-20 minus the baseline at n = 80 after as many steps."""
-    found = batches_minus_baseline().query("model == 'wideresnet20' and n == 80")
+    found = batches_minus_baseline().query("model == 'wideresnet20' and rho == 2.5 and n == 80")
     return (found.loc[(found["one"] == "λ = 0.5, 100 tuples of 2") & found["when"].str.startswith("after as many"), "mean"].item(),)
 
 
