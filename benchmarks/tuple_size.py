@@ -3,7 +3,7 @@
     make grid STUDY=table_1_large; make grid STUDY=settings; .venv/bin/python benchmarks/tuple_size.py    # rewrites tuple_size.md
 
 A run stops by the held-out loss of its own tuples, and the mean of eight outputs has a lower loss than that of two. So the networks
-that were kept are compared by the loss of the same held-out tuples, of every size that was tried; the test images have no say.
+of seed 0 that were kept are compared by the loss of the same held-out tuples, of every size that was tried; the test images have no say.
 """
 from pathlib import Path
 

@@ -10,7 +10,7 @@ from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, small_dense, tables
 
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
-        "pool", "prune_iterations", "budget", "set_head", "train_n", "training", "n"]
+        "pool", "prune_iterations", "budget", "set_head", "train_n", "training", "free_layers", "n"]
 TRAINING = ["standard_weight", "tuples_per_batch", "tuple_size"]  # of a balanced CNN
 
 
@@ -21,7 +21,7 @@ def load_runs(results: str = "results") -> pd.DataFrame:
     methods = set(tables.every_method()) - {"sanity_check"}  # whose networks are meant to be worse
     runs = tables.load_records(results, methods)
     optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool", "budget",
-                "set_head", *TRAINING]
+                "set_head", "free_layers", *TRAINING]
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
     unusual = ~runs.index.isin(tables.at_defaults(runs, TRAINING).index)
@@ -72,6 +72,7 @@ def describe(row: pd.Series) -> str:
     words[-1] += " at once" if row["prune_iterations"] == 1 else ""
     words += ["ρ counts MACs"] if row["budget"] == "macs" else []
     words += [row["training"]] if row["training"] else []
+    words += [f"{row['free_layers']:g} layers retrained"] if row["free_layers"] > 1 else []
     return ", ".join(words)
 
 

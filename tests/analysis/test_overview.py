@@ -77,8 +77,9 @@ def test_training_that_is_not_the_usual_one_is_told(tmp_path):
     told = {"": {}, ", λ = 1, 10 tuples of 8": {"standard_weight": 1.0}, ", λ = 0.5, 10 tuples of 2": {"tuple_size": 2}}
     for end, given in told.items():
         write_run(tmp_path / end, {1: 90}, "balanced", dataset="mnist", model="conv", rho=3.0, seed=0, n=[1], **given)
+    write_run(tmp_path, {1: 90}, "freeze_retrain", dataset="mnist", model="conv", rho=3.0, seed=0, n=[1], free_layers=2)
     words = choose.load_runs(str(tmp_path)).apply(choose.describe, axis=1)
-    assert set(words) == {f"Conv, balanced, ρ = 3{end}" for end in told}
+    assert set(words) == {f"Conv, balanced, ρ = 3{end}" for end in told} | {"Conv, freeze and retrain, ρ = 3, 2 layers retrained"}
 
 
 def test_choices_are_told_in_words(measured):

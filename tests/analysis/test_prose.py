@@ -87,24 +87,23 @@ def closed_form_readout() -> tuple:
     return added["lda"], int(weights["averaged"]), accuracy["averaged"], accuracy["lda"], added["lstm"], accuracy["lstm"]
 
 
-def batches_minus_baseline() -> pd.DataFrame:
+@cache
+def batch_differences() -> pd.DataFrame:
     runs, curves = section_5_2.select_runs(tables.load_records()), tables.load_curves()
-    batches = section_5_2_settings.add_fewer_classes(*section_5_2_settings.load_settings("benchmarks/settings"), runs, curves)
-    found = section_5_2_settings.batch_differences(*batches, section_5_2_training.select_curves(curves, runs), runs)
-    return found[found["other"] == "baseline"]
+    records, own = section_5_2_settings.add_fewer_classes(*section_5_2_settings.load_settings("benchmarks/settings"), runs, curves)
+    return section_5_2_settings.batch_differences(records, own, section_5_2_training.select_curves(curves, runs), runs)
 
 
 def behind_on_fifty_classes() -> tuple:
     """Balanced on batches of fifty classes behind the baseline: the last n where significantly at rho = 2; at how many n at 2.5."""
-    found = batches_minus_baseline()
-    found = found[found["when"] == "trained to the end"]
+    found = batch_differences().query("other == 'baseline' and when == 'trained to the end'")
     significant = found[found["high"] < 0].groupby("rho")["n"].agg(["max", "size"])
     return significant["max"][2.0], WORDS[significant["size"][2.5]], WORDS[found["n"].nunique()]
 
 
 def ahead_on_every_class() -> tuple:
     """Pairs of every class on CIFAR-100's WideResNet-20 minus the baseline at n = 80 after as many steps."""
-    found = batches_minus_baseline().query("model == 'wideresnet20' and rho == 2.5 and n == 80")
+    found = batch_differences().query("other == 'baseline' and model == 'wideresnet20' and rho == 2.5 and n == 80")
     return (found.loc[(found["one"] == "λ = 0.5, 100 tuples of 2") & found["when"].str.startswith("after as many"), "mean"].item(),)
 
 

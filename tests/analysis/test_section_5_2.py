@@ -287,9 +287,13 @@ def test_the_loss_is_told_from_its_batches(tmp_path, made):
     assert values(at(both, part="the loss", n=80), "mean", "seeds") == approx([4.033, 3], abs=1e-3)
 
 
-def test_a_sweep_takes_the_seeds_that_have_another_value(made):
+def test_a_sweep_takes_the_seeds_that_have_every_value(made):
     assert set(section_5_2.sweep(made.runs, "standard_weight")["seed"]) == {0, 1, 2}
     assert set(section_5_2.sweep(made.runs, "tuple_size")["seed"]) == {0}
+    fewer = made.runs[(made.runs["standard_weight"] != 0) | (made.runs["seed"] != 1)]
+    more = pd.concat([fewer, fewer[fewer["standard_weight"] == 0].assign(standard_weight=0.25).query("seed == 2")])
+    assert set(section_5_2.sweep(fewer, "standard_weight")["seed"]) == {0, 2}
+    assert set(section_5_2.sweep(more, "standard_weight")["seed"]) == {2}
     found = at(section_5_2.sweep_differences(made.runs, "tuple_size"), n=80, tuple_size=25)
     assert found["difference"] == approx(90 - (80 - 1.2 + 8 - 0.4))
     beside = section_5_2_settings.sweeps_beside_paper(made.runs, "standard_weight")
