@@ -153,8 +153,7 @@ def crossover_table(found: pd.DataFrame) -> pd.DataFrame:
 
 def late_table(found: pd.DataFrame) -> pd.DataFrame:
     """`late_gains` with signed points."""
-    points = {name: found[name].map(signed) for name in ("baseline", "balanced")}
-    return with_network(found.assign(**points).rename(columns={"caught_up": "baseline had it at epoch", "epoch": "last epoch"}))
+    return with_network(found.assign(**{name: found[name].map(signed) for name in ("baseline", "balanced")}))
 
 
 def unrest_table(found: pd.DataFrame) -> pd.DataFrame:

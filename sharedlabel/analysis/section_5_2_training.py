@@ -42,23 +42,11 @@ def equally_long(curves: pd.DataFrame, one: str, other: str, n: int) -> pd.DataF
 
 
 def late_gains(curves: pd.DataFrame, n: int = 25) -> pd.DataFrame:
-    """Whether training was over: the rise of mean n-accuracy over the last ten epochs that all runs of a network trained, in points.
-
-    Columns ROW, `epoch` (the last of these), `baseline`, `balanced`, and `caught_up`: the epoch at which the baseline first had what
-    balanced has in the end, where that is behind, else nan.
-    """
-    watched = curves[curves["method"].isin(COMPARED) & (curves["n"] == n)]
-    found = watched.groupby([*ROW, "method", "epoch"])["per_cent"].agg(["mean", "count"])
-    found = found[found["count"] == found.groupby([*ROW, "method"])["count"].transform("max")]["mean"].unstack("method")
-    rows = []
-    for network, means in found.reindex(columns=COMPARED).dropna().groupby(ROW):
-        means = means.droplevel(ROW)
-        rose = means.iloc[-1] - (means.iloc[-11] if len(means) > 10 else 0)
-        level = means["balanced"].iloc[-1]
-        behind = level < means["baseline"].iloc[-1]
-        reached = means.index[means["baseline"] >= level][0] if behind else np.nan
-        rows.append(dict(zip(ROW, network)) | {"epoch": means.index[-1], **rose[COMPARED], "caught_up": reached})
-    return sort_networks(pd.DataFrame(rows, columns=[*ROW, "epoch", *COMPARED, "caught_up"]))
+    """Whether training was over: how much n-accuracy rose over a run's last ten epochs, in points, mean over runs; ROW and COMPARED."""
+    watched = curves[curves["method"].isin(COMPARED) & (curves["n"] == n)].sort_values("epoch")
+    rose = watched.groupby([*ROW, "method", "seed"])["per_cent"].agg(lambda own: own.iloc[-1] - own.iloc[-11:].iloc[0])
+    means = rose.groupby([*ROW, "method"]).mean().unstack("method").reindex(columns=COMPARED).dropna()
+    return sort_networks(means.reset_index())
 
 
 def unrest(curves: pd.DataFrame) -> pd.DataFrame:

@@ -219,12 +219,14 @@ def test_the_overview_counts_runs_at_the_limit_and_those_that_learned_nothing(tm
 # ---- the course of training
 
 
-def test_late_gains_tell_who_was_still_learning(tmp_path):
-    for seed in range(3):
-        save(tmp_path / "results", "baseline", seed, [40, 70, 80])
-        save(tmp_path / "results", "balanced", seed, [40, 60, 80])
-    row = training.late_gains(load(tmp_path).curves).iloc[0]
-    assert values(row, "epoch", "baseline", "balanced", "caught_up") == approx([30, 0, 0, 1])  # a zigzag is level after ten epochs
+def test_late_gains_are_of_each_runs_own_last_ten_epochs():
+    def course(method: str, seed: int, epochs: int, each: float) -> pd.DataFrame:
+        points = [40 + each * epoch for epoch in range(epochs)]
+        return pd.DataFrame({"method": method, "seed": seed, "epoch": range(1, epochs + 1), "n": 25, "per_cent": points})
+    curves = pd.concat([course("baseline", 0, 12, 1.0), course("balanced", 0, 30, 0.5), course("balanced", 1, 4, 1.0)])
+    curves[["dataset", "model", "rho"]] = NETWORK
+    row = training.late_gains(curves).iloc[0]
+    assert values(row, "baseline", "balanced") == approx([10, (5 + 3) / 2])  # a run of four epochs has risen by three steps
 
 
 def test_unrest_is_the_zigzag_of_an_epoch_and_the_spread_of_seeds(made):
