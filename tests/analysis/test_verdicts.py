@@ -11,6 +11,7 @@ from test_prose import DOCUMENTS, SECTIONS, batch_differences, paper, prose
 
 from sharedlabel import ROOT
 from sharedlabel.analysis import (
+    beyond_law,
     claims,
     comparisons,
     intervals,
@@ -363,6 +364,12 @@ def training_images_fail_on_cifar100() -> bool:
     return errors["held_out"] < errors["training"] and errors["finite"] >= errors["training"]
 
 
+def balanced_limits_are_no_lower() -> bool:
+    limits = beyond_law.tabulate_limits(runs("beyond_law")).pivot(index="network", columns="method", values="limit")
+    limits = limits[["balanced", "baseline"]].dropna().map(lambda cell: float(str(cell).split(" ±")[0]))
+    return len(limits) > 8 and bool((limits["balanced"] >= limits["baseline"]).all())
+
+
 def neither_explains_large_n() -> bool:
     errors = law_errors_by_prediction("cifar100", [40, 80])
     return min(errors["held_out"], errors["training"]) > 3
@@ -502,6 +509,7 @@ JUDGED = [
     (OVERVIEW, "no such maximum was found in the range measured", no_sweet_spot_by_flops),
     (LAW, "On MNIST it is the normal distribution that fails at n = 1 and 2.", normal_fails_on_mnist),
     (LAW, "for n = 2 to 25 held-out images predict better.", training_images_fail_on_cifar100),
+    (LAW, "the limit above is lower than the baseline's on no network.", balanced_limits_are_no_lower),
     (LAW, "At larger n an error of some points remains that neither explains.", neither_explains_large_n),
     (TABLE_1, "with a tuple of each of the hundred, balanced training is level with the baseline or ahead of it,",
      every_class_a_batch_is_never_behind),
