@@ -106,12 +106,17 @@ def batches_beside_paper(records: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFr
 def loss_or_batches(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """What the tuples' loss adds to its batches, and what these add to the baseline, in points, in pairs by seed, of random tuples.
 
-    Columns `part`, ROW, n and those of `summary`; between the two lies the standard loss (lambda = 1) on balanced batches.
+    Columns `part`, ROW, n and those of `summary`. Between the two lies the standard loss (lambda = 1) on balanced batches; `their size
+    alone` is the baseline in batches as large as these minus the baseline.
     """
     own = pd.concat([runs, records.assign(per_cent=100 * records["n_accuracy"])])
     standard = own[(own["method"] == "balanced") & (own["protocol"] == "random") & (own["standard_weight"] == 1)]
-    both = pd.concat([standard, select_default(runs, "random").query("method == 'baseline'")])
-    parts = {"the loss": compare_losses(own), "its batches": comparisons.paired_differences(both, "balanced", "baseline", "per_cent")}
+    sizes = standard[[*ROW, "images_a_step"]].drop_duplicates()
+    large = own[(own["method"] == "baseline") & (own["protocol"] == "random")].merge(sizes)
+    both = pd.concat([standard, large.assign(method="large"), select_default(runs, "random").query("method == 'baseline'")])
+    parts = {"the loss": compare_losses(own)}
+    for part, one in (("its batches", "balanced"), ("their size alone", "large")):
+        parts[part] = comparisons.paired_differences(both, one, "baseline", "per_cent")
     found = [intervals.summary(pairs, "difference", [*ROW, "n"]).assign(part=part) for part, pairs in parts.items()]
     return sort_networks(pd.concat(found, ignore_index=True))
 

@@ -274,15 +274,19 @@ def test_freeze_and_retrain_is_held_against_its_controls(made):
 
 def test_the_loss_is_told_from_its_batches(tmp_path, made):
     for seed, noise in enumerate(NOISE):
-        save(tmp_path, "baseline", seed, [40, 70, 80])
-        save(tmp_path, "balanced", seed, [41, 70, 80])
-        save(tmp_path, "balanced", seed, [43 + noise, 70, 80 - noise], standard_weight=1.0)
-        save(tmp_path, "balanced", seed, [90, 90, 90], tuple_size=2)  # on other batches, which no run has with the standard loss
-    runs = section_5_2.select_runs(tables.load_records(tmp_path))
-    found = section_5_2_settings.loss_or_batches(runs, made.records[:0])
+        save(tmp_path / "results", "baseline", seed, [40, 70, 80])
+        save(tmp_path / "results", "balanced", seed, [41, 70, 80])
+        save(tmp_path / "results", "balanced", seed, [43 + noise, 70, 80 - noise], standard_weight=1.0)
+        save(tmp_path / "results", "balanced", seed, [90, 90, 90], tuple_size=2)  # on batches that no run has with the standard loss
+        save(tmp_path / "settings", "baseline", seed, [40, 70, 82 + noise], batch_size=80)  # as large as ten tuples of eight
+        save(tmp_path / "settings", "baseline", seed, [10, 10, 10], batch_size=256)
+    runs, (records, _) = load(tmp_path).runs, section_5_2_settings.load_settings(str(tmp_path / "settings"))
+    found = section_5_2_settings.loss_or_batches(runs, records)
     assert values(at(found, part="its batches", n=1), "mean", "seeds") == approx([3.033, 3], abs=1e-3)
     assert values(at(found, part="the loss", n=1), "mean", "seeds") == approx([-2.033, 3], abs=1e-3)
-    assert len(found) == 6
+    assert values(at(found, part="their size alone", n=80), "mean", "seeds") == approx([2.033, 3], abs=1e-3)
+    assert len(found) == 9
+    assert len(section_5_2_settings.loss_or_batches(runs, records[:0])) == 6
     [case] = section_5_2.claim_loss_not_batches(runs).to_dict("records")
     assert (case["n"], case["seeds"], case["verdict"]) == (80, 3, "cannot tell") and case["estimate"] == approx(0.033, abs=1e-3)
     both = section_5_2_settings.loss_or_batches(made.runs, made.records)  # the settings' folder has the standard loss of the same batches
