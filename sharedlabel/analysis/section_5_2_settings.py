@@ -106,8 +106,8 @@ def batches_beside_paper(records: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFr
 def loss_or_batches(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """What the tuples' loss adds to its batches, and what these add to the baseline, in points, in pairs by seed, of random tuples.
 
-    Columns `part`, ROW, n and those of `summary`. Between the two lies the standard loss (lambda = 1) on balanced batches; `their size
-    alone` is the baseline in batches as large as these minus the baseline.
+    Columns `part`, ROW, n and those of `summary`. Between the two lies the standard loss (lambda = 1) on balanced batches; `their equal
+    classes` is that minus the baseline in batches as large.
     """
     own = pd.concat([runs, records.assign(per_cent=100 * records["n_accuracy"])])
     standard = own[(own["method"] == "balanced") & (own["protocol"] == "random") & (own["standard_weight"] == 1)]
@@ -115,8 +115,8 @@ def loss_or_batches(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     large = own[(own["method"] == "baseline") & (own["protocol"] == "random")].merge(sizes)
     both = pd.concat([standard, large.assign(method="large"), select_default(runs, "random").query("method == 'baseline'")])
     parts = {"the loss": compare_losses(own)}
-    for part, one in (("its batches", "balanced"), ("their size alone", "large")):
-        parts[part] = comparisons.paired_differences(both, one, "baseline", "per_cent")
+    for part, other in (("its batches", "baseline"), ("their equal classes", "large")):
+        parts[part] = comparisons.paired_differences(both, "balanced", other, "per_cent")
     found = [intervals.summary(pairs, "difference", [*ROW, "n"]).assign(part=part) for part, pairs in parts.items()]
     return sort_networks(pd.concat(found, ignore_index=True))
 

@@ -284,7 +284,7 @@ def test_the_loss_is_told_from_its_batches(tmp_path, made):
     found = section_5_2_settings.loss_or_batches(runs, records)
     assert values(at(found, part="its batches", n=1), "mean", "seeds") == approx([3.033, 3], abs=1e-3)
     assert values(at(found, part="the loss", n=1), "mean", "seeds") == approx([-2.033, 3], abs=1e-3)
-    assert values(at(found, part="their size alone", n=80), "mean", "seeds") == approx([2.033, 3], abs=1e-3)
+    assert values(at(found, part="their equal classes", n=80), "mean", "seeds") == approx([-2.067, 3], abs=1e-3)
     assert len(found) == 9
     assert len(section_5_2_settings.loss_or_batches(runs, records[:0])) == 6
     [case] = section_5_2.claim_loss_not_batches(runs).to_dict("records")
