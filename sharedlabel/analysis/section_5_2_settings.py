@@ -85,7 +85,8 @@ def batches_beside_paper(records: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFr
     for network in plots.cases(changed, ROW):
         default = plots.select_case(select_default(runs, "disjoint").query("method == 'baseline'"), network)
         own = plots.select_case(changed, network)
-        if default.empty:
+        own = own[own["limit_epochs"].isin(default["limit_epochs"])]
+        if default.empty or own.empty:
             continue
         both = pd.concat([default, own.assign(per_cent=100 * own["n_accuracy"])])
         both = both[both["n"].isin(load_paper()["n"]) & both["seed"].isin(own["seed"])].astype({"n": int, "batch_size": int})
@@ -115,8 +116,9 @@ def loss_or_batches(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     large = own[(own["method"] == "baseline") & (own["protocol"] == "random")].merge(sizes)
     both = pd.concat([standard, large.assign(method="large"), select_default(runs, "random").query("method == 'baseline'")])
     parts = {"the loss": compare_losses(own)}
-    for part, other in (("its batches", "baseline"), ("their equal classes", "large")):
-        parts[part] = comparisons.paired_differences(both, "balanced", other, "per_cent")
+    parts["its batches"] = comparisons.paired_differences(both, "balanced", "baseline", "per_cent")
+    both, matched = both.assign(images=both["images_a_step"]), [*intervals.MATCHED, "images"]
+    parts["their equal classes"] = comparisons.paired_differences(both, "balanced", "large", "per_cent", matched=matched)
     found = [intervals.summary(pairs, "difference", [*ROW, "n"]).assign(part=part) for part, pairs in parts.items()]
     return sort_networks(pd.concat(found, ignore_index=True))
 
@@ -153,7 +155,7 @@ def batch_differences(records: pd.DataFrame, own: pd.DataFrame, curves: pd.DataF
 
     Columns ROW, `when`, `one`, `other`, n and those of `summary`, `verdict` on it being positive. When: after the epochs that all
     trainings of the network have, after as many training steps as the baseline (both of the learning curves), and of the
-    weights that were kept in the end, where both had the same limits.
+    weights that were kept in the end, where both had the same limit of epochs or of steps.
     """
     each, batches = batch_curves(records, own, curves), name_trainings(records)
     images = {"baseline": parameters.defaults("baseline")["batch_size"]} | dict(zip(batches["training"], batches["images"]))

@@ -156,10 +156,42 @@ def random_is_cheaper_than_synflow() -> bool:
     return failed.str.startswith("MNIST, Conv, random").any()
 
 
-def every_class_a_batch_is_never_behind() -> bool:
-    """On CIFAR-100 at n = 80: on two networks by more than ten points ahead, on the third within a point."""
-    found = section_5_2.compare(runs("section_5_2"), "balanced", "baseline").query("dataset == 'cifar100'")["mean"]
-    return len(found) == 3 and (found > 10).sum() == 2 and bool((found > -1).all())
+@cache
+def balanced_minus_baseline() -> pd.DataFrame:
+    """At n = 80, a row a network."""
+    return section_5_2.compare(runs("section_5_2"), "balanced", "baseline").set_index(intervals.ROW).sort_index()
+
+
+def every_class_is_level_or_ahead() -> bool:
+    """WideResNet-20 at n = 80: at rho 2 within a point, of one seed, at 2.5 surely ahead."""
+    found = balanced_minus_baseline().loc["cifar100", "wideresnet20"]
+    return found.loc[2.0, "seeds"] == 1 and abs(found.loc[2.0, "mean"]) < 1 and found.loc[2.5, "low"] > 0
+
+
+def leads_at_equal_epochs() -> bool:
+    found = section_5_2_training.equally_long(curves(), "balanced", "baseline", 80).set_index(intervals.ROW).loc["cifar100"]
+    conv, wide = found.loc[("conv", 2.5)], found.loc[("wideresnet20", 2.5)]
+    return conv["low"] > 0 and conv["mean"] > 0.8 * balanced_minus_baseline().loc[("cifar100", "conv", 2.5), "mean"] and wide["low"] < 0
+
+
+def all_stopped_at_their_limits() -> bool:
+    found = section_5_2.overview(runs("section_5_2")).query("method in ('baseline', 'balanced')").set_index([*intervals.ROW, "method"])
+    found = (found["at limit"] == found["seeds"]).sort_index()
+    wide = found.loc["cifar100", "wideresnet20"]
+    all_of_wide = wide.xs("baseline", level="method").all() and wide[2.5, "balanced"] and not wide[2.0, "balanced"]
+    return bool(found["cifar10"].all() and all_of_wide)
+
+
+def fifty_classes_are_level_at_equal_steps() -> bool:
+    found = batch_differences().query("other == 'baseline' and one == 'λ = 0.5, 50 tuples of 2'")
+    found = found[found["when"].str.startswith("after as many steps")]
+    return len(found) == 8 and set(found["verdict"]) == {"cannot tell"} and not (found["high"] < 0).any()
+
+
+def ten_classes_have_most_of_the_gain_on_conv() -> bool:
+    found = batch_differences().query("n == 80 and other == 'baseline' and model == 'conv' and when == 'trained to the end'")
+    ten = found.set_index("one").loc["λ = 0.5, 10 tuples of 8"]
+    return ten["low"] > 0 and ten["mean"] > 0.5 * balanced_minus_baseline().loc[("cifar100", "conv", 2.5), "mean"]
 
 
 def on_ten_or_fifty_classes(classes: int) -> pd.Series:
@@ -199,8 +231,7 @@ def standard_loss_on_every_class_is_as_far_ahead() -> bool:
     """Pairs of every class on WideResNet-20 at 2.5, one seed: within some points as far ahead of the baseline as balanced training is."""
     found = batch_differences().query("n == 80 and other == 'baseline' and rho == 2.5 and one == 'λ = 1, 100 tuples of 2'")
     own = found[found["when"] == "trained to the end"].set_index("model").loc["wideresnet20"]
-    balanced = section_5_2.compare(runs("section_5_2"), "balanced", "baseline").set_index(intervals.ROW)["mean"]
-    return own["seeds"] == 1 and abs(own["mean"] - balanced["cifar100", "wideresnet20", 2.5]) < 5
+    return own["seeds"] == 1 and abs(own["mean"] - balanced_minus_baseline().loc[("cifar100", "wideresnet20", 2.5), "mean"]) < 5
 
 
 def either_loss_learns_alike_on_every_class() -> bool:
@@ -305,17 +336,11 @@ def larger_tuples_gain_nothing() -> bool:
     return bool((larger[1] < means.loc[8, 1]).all() and (larger[80] < means.loc[8, 80] + 1).all())
 
 
-def table_1_off(*at: str) -> float:
-    """Ours less the paper's Table 1 at n of 60 and more, mean in points, of a data set, network and method."""
-    cells = section_5_2.table_1(runs("section_5_2")).query("n >= 60")
-    return cells.groupby(["dataset", "model", "method"])["difference"].mean()[at]
-
-
 def roughly_as_printed() -> bool:
-    near = [("mnist", model, method) for model in ("fc", "conv") for method in ("baseline", "balanced")]
-    near += [("cifar100", "wideresnet20", method) for method in ("baseline", "balanced")]
-    above = [("cifar10", model, "baseline") for model in ("conv", "resnet18")] + [("cifar100", "conv", "balanced")]
-    return max(abs(table_1_off(*at)) for at in near) < 10 and min(table_1_off(*at) for at in above) > 5
+    """Ours less the paper's Table 1 in the mean over n of 60 and more."""
+    off = section_5_2.table_1(runs("section_5_2")).query("n >= 60").groupby([*intervals.ROW, "method"])["difference"].mean()
+    above = [("cifar10", "resnet18", 4.5, method) for method in ("baseline", "balanced")] + [("cifar100", "conv", 2.5, "balanced")]
+    return len(off) == 14 and bool((off[above] > 8).all() and (off.drop(above).abs() < 8).all())
 
 
 def wideresnet_is_near_the_papers_on_every_class() -> bool:
@@ -519,9 +544,9 @@ JUDGED = [
     (LAW, "for n = 2 to 25 held-out images predict better.", training_images_fail_on_cifar100),
     (LAW, "the limit above is lower than the baseline's on no network.", balanced_limits_are_no_lower),
     (LAW, "At larger n an error of some points remains that neither explains.", neither_explains_large_n),
-    (TABLE_1, "with a tuple of each of the hundred, balanced training is level with the baseline or ahead of it,",
-     every_class_a_batch_is_never_behind),
-    (TABLE_1, "with ten of them far behind on WideResNet-20.", ten_classes_are_far_behind),
+    (TABLE_1, "with ten of the hundred, balanced training is far behind the baseline;", ten_classes_are_far_behind),
+    (TABLE_1, "it is level at $\\rho = 2$ (one seed) and ahead at $\\rho = 2.5$.", every_class_is_level_or_ahead),
+    (TABLE_1, "Conv's lead stays, WideResNet-20's at $\\rho = 2.5$ is gone.", leads_at_equal_epochs),
     (TABLE_1, "The paper's balanced networks lose clearly at $n = 1$; ours mostly do not,", ours_mostly_lose_nothing_at_1),
     (TABLE_1, "less weight on the standard loss would explain that better", more_pull_is_nearer),
     (TABLE_1, "there balanced is ahead at $n = 80$ on all seven networks.", papers_balanced_is_ahead_on_all_seven),
@@ -529,25 +554,31 @@ JUDGED = [
      differences_rise_but_on_wideresnet),
     (TABLE_1, "On ten classes a batch WideResNet-20 learns most slowly, with the baseline's own loss as slowly.",
      ten_classes_learn_most_slowly),
-    (TABLE_1, "Fifty bring back more than half of what ten are behind the baseline at $n = 80$, at both $\\rho$;",
+    (TABLE_1, "all on CIFAR-10, and on CIFAR-100's WideResNet-20 every baseline and, at $\\rho = 2.5$, every balanced run.",
+     all_stopped_at_their_limits),
+    (TABLE_1, "After as many steps as the baseline fifty are level with it.", fifty_classes_are_level_at_equal_steps),
+    (TABLE_1, "On Conv ten classes have most of the gain at $n = 80$.", ten_classes_have_most_of_the_gain_on_conv),
+    (TABLE_1, "After 60 epochs fifty bring back more than half of what ten are behind the baseline at $n = 80$, at both $\\rho$;",
      fifty_classes_bring_much_back),
     (TABLE_1, "Pairs of every class are better than eights by the held-out loss of the same tuples (Conv, one seed,",
      pairs_are_better_than_eights),
-    (TABLE_1, "so is, on one seed, the baseline's own loss on the same batches.", standard_loss_on_every_class_is_as_far_ahead),
+    (TABLE_1, "and so is, on one seed, the baseline's own loss on the same batches.", standard_loss_on_every_class_is_as_far_ahead),
     (TABLE_1, "On all hundred (balanced, the usual) both losses learn alike.", either_loss_learns_alike_on_every_class),
-    (TABLE_1, "Where it is furthest ahead on ten classes, on FC and ResNet-18, the baseline's loss on the same batches gains as much",
+    (TABLE_1, "On data of ten classes it is furthest ahead on FC and ResNet-18, and there the baseline's loss on the same batches gains as "
+     "much",
      batches_gain_most_where_balanced_does),
     (TABLE_1, "At $n = 80$ the loss helps on MNIST's Conv at $\\rho = 3.5$.", loss_helps_on_conv),
     (TABLE_1, "On MNIST's FC and CIFAR-10's ResNet-18, where balanced training gains more, its batches alone gain as much,",
      batches_gain_most_where_balanced_does),
-    (TABLE_1, "and on CIFAR-100 most of the gain is theirs (one seed).", batches_gain_most_on_cifar100),
-    (TABLE_1, "over batches as large they gain as much on FC, and on ResNet-18 surely at $n = 5$.", equal_classes_are_why),
+    (TABLE_1, "and on CIFAR-100, where they see three times the images, most of the gain is theirs (one seed).",
+     batches_gain_most_on_cifar100),
+    (TABLE_1, "Over batches as large they gain as much on FC, and on ResNet-18 surely at $n = 5$;", equal_classes_are_why),
     (TABLE_1, "At $n = 5$ the loss adds one or two points to them on FC and on Conv at $\\rho = 3.5$.", loss_adds_at_5),
     (TABLE_1, "Neither difference is significant at any of these $n$.", retraining_controls_are_level),
     (TABLE_1, "Less weight on the standard loss lowers accuracy at n = 1 and does not at n = 80;", less_standard_loss_costs_at_1),
     (TABLE_1, "very large tuples lower both.", large_tuples_lower_both),
-    (TABLE_1, "Ours agree roughly on MNIST and CIFAR-100's WideResNet-20; at large n the paper's baselines on CIFAR-10 and its balanced "
-     "Conv on CIFAR-100 are far below ours.", roughly_as_printed),
+    (TABLE_1, "From n = 60 on ours are within eight points of the paper's, but for ResNet-18 on CIFAR-10 and balanced Conv on CIFAR-100, "
+     "which are above.", roughly_as_printed),
     (TABLE_1, "is near the paper's with every class in a batch (one seed) and far from it with ten.",
      wideresnet_is_near_the_papers_on_every_class),
     (TABLE_1, "`he` He's normal one with biases that start at 0. No difference is significant.", other_settings_are_level),
@@ -625,7 +656,7 @@ NO_VERDICTS = {  # headings that name a claim, questions, rules, and what the pa
         "in pairs by seed, lies above zero, and *fails* where it is below zero and significant among all networks",
         "*Never ahead*: the share of draws in which the method is not ahead at the largest $n$.",
         "From which n on a method is ahead of the baseline", "Claim: freeze-and-retrain beats both for large n",
-        "what is left is significant at $n$ up to", "points ahead of it;",  # numbers, and so in test_prose.py
+        "what is left is significant at $n$ up to", "points ahead of it, on three times its images",  # numbers, and so in test_prose.py
     ],
     TABLE_2: [
         "does sharing beat averaging, or does the head?", "one case refutes it if it is significantly the other way round",
