@@ -463,15 +463,16 @@ def no_lstm_is_ahead_in_the_mean() -> bool:
     return not (over_all_n()["verdict"] == "holds").any()
 
 
-def head_per_image_is_ahead(*names: str) -> bool:
-    """The LSTM on the balanced CNN, not pruned, is significantly behind the head trained on single images."""
-    found = [over_all_n(name, UNPRUNED, "CNN-LSTM on balanced CNN minus head alone, per image") for name in names]
-    return all(set(each["verdict"]) == {"fails"} for each in found)
+def head_per_image_is_ahead() -> bool:
+    """The LSTM on the balanced CNN, not pruned, is behind the head trained on single images, on MNIST also among many."""
+    difference = "CNN-LSTM on balanced CNN minus head alone, per image"
+    mnist, cifar100 = (over_all_n(name, UNPRUNED, difference) for name in ("MNIST", "CIFAR-100"))
+    return set(mnist["verdict"]) == {"fails"} and len(cifar100) == 1 and bool((cifar100["high"] < 0).all())
 
 
 def tuple_loss_is_what_costs_on_cifar100() -> bool:
     found = over_all_n("CIFAR-100", UNPRUNED, "CNN-LSTM on balanced CNN minus head alone, tuple's mean")
-    return head_per_image_is_ahead("CIFAR-100") and set(found["verdict"]) == {"cannot tell"}
+    return head_per_image_is_ahead() and set(found["verdict"]) == {"cannot tell"}
 
 
 def unpruned_lstm_against_averaging() -> bool:
@@ -595,15 +596,15 @@ JUDGED = [
      unpruned_lstm_is_ahead_of_its_cnn),
     (TABLE_2, "but in the mean over $n$ nowhere significantly ahead of the same head that reads each image alone.",
      unpruned_lstm_is_nowhere_ahead_of_its_controls),
-    (TABLE_2, "Trained on single images, that head is significantly ahead of the LSTM on MNIST and CIFAR-100.",
-     lambda: head_per_image_is_ahead("MNIST", "CIFAR-100")),
+    (TABLE_2, "Trained on single images, that head is significantly ahead of the LSTM on MNIST, and on CIFAR-100 by its own interval.",
+     head_per_image_is_ahead),
     (TABLE_2, "Where the head is pruned, both CNN-LSTMs lie below the averaged logits of the less pruned CNN.",
      pruned_head_is_behind_the_less_pruned_cnn),
     (TABLE_2, "Where it is not, they lie above those on MNIST and CIFAR-100, and below them on CIFAR-10's CNN at ρ = 4.5.",
      unpruned_lstm_against_averaging),
     (TABLE_2, "nowhere does it do so significantly in the mean over $n$.", no_lstm_is_ahead_in_the_mean),
-    (TABLE_2, "On CIFAR-100 with an unpruned head the CNN-LSTM is significantly behind the head trained per image and not significantly "
-     "different from the one trained on the tuple's mean:", tuple_loss_is_what_costs_on_cifar100),
+    (TABLE_2, "On CIFAR-100 with an unpruned head the CNN-LSTM is behind the head trained per image, by its own interval, and no "
+     "difference from the one trained on the tuple's mean can be told:", tuple_loss_is_what_costs_on_cifar100),
     (TABLE_2, "an unpruned LSTM that was trained for few images falls behind where it reads many.",
      unpruned_lstms_for_few_images_fall_behind),
     (READOUT, "On CIFAR-10 a set head gains by reading the images together,", sets_gain_on_cifar10),
