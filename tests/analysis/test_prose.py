@@ -88,10 +88,16 @@ def closed_form_readout() -> tuple:
 
 
 @cache
+def other_batches() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records and learning curves of balanced training on other batches, those with fewer classes among them."""
+    runs, settings = section_5_2.select_runs(tables.load_records()), section_5_2_settings.load_settings("benchmarks/settings")
+    return section_5_2_settings.add_fewer_classes(*settings, runs, tables.load_curves())
+
+
+@cache
 def batch_differences() -> pd.DataFrame:
-    runs, curves = section_5_2.select_runs(tables.load_records()), tables.load_curves()
-    records, own = section_5_2_settings.add_fewer_classes(*section_5_2_settings.load_settings("benchmarks/settings"), runs, curves)
-    return section_5_2_settings.batch_differences(records, own, section_5_2_training.select_curves(curves, runs), runs)
+    runs = section_5_2.select_runs(tables.load_records())
+    return section_5_2_settings.batch_differences(*other_batches(), section_5_2_training.select_curves(tables.load_curves(), runs), runs)
 
 
 def behind_on_fifty_classes() -> tuple:
