@@ -1,12 +1,15 @@
 """What a person types, from any path: the Makefile, the set-up of its environment, folders that nobody may write to."""
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from conftest import make_environment
 
 from sharedlabel import ROOT
@@ -78,6 +81,20 @@ def test_make_study_ends_with_a_page_to_open(checkout):
     page = done.stdout.strip().rpartition("\n")[2].removeprefix("Open ")
     assert page == str(checkout / "runs" / "digits-study" / "section_5_1.html") and Path(page).stat().st_size > 10_000
     assert len(list((checkout / "runs" / "digits-study").rglob("*-seed*.json"))) == 8
+
+
+def test_the_page_has_each_figures_text(tmp_path):
+    recipe = (ROOT / "Makefile").read_text()
+    (options,) = re.findall(r"nbconvert (.*--to html.*) \$\(DIGITS\)", recipe)
+    texts = [{"image/png": {"alt": 'n > 1, "rho" 2'}}, {}]
+    figures = [nbformat.v4.new_output("display_data", {"image/png": "aGVsbG8="}, metadata=text) for text in texts]
+    cell = nbformat.v4.new_code_cell(outputs=figures)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "figures.ipynb")
+    command = [sys.executable, "-m", "nbconvert", *options.split(), tmp_path / "figures.ipynb"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    with_text, without = BeautifulSoup((tmp_path / "figures.html").read_text(), "html.parser").find_all("img")
+    assert with_text["alt"] == 'n > 1, "rho" 2' and with_text["src"].endswith("aGVsbG8=")
+    assert without["alt"].startswith("No description") and "missing on 1 image" in done.stderr  # a lack is still told
 
 
 def test_make_lab_works_on_copies_in_any_path(checkout):
