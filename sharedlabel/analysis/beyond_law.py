@@ -11,6 +11,7 @@ import pandas as pd
 from sharedlabel.analysis import intervals, law, plots, report, sweet_spots, tables
 from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge_each, judge_each_negligible
 from sharedlabel.analysis.intervals import CASE, ROW
+from sharedlabel.runs import parameters
 
 LARGE_N = 5  # the claims on the law are about n from here on
 POINTS, BITS = 2.0, 0.1  # within which a prediction counts as right
@@ -196,6 +197,25 @@ def tabulate_limits(runs: pd.DataFrame, n: int = 80) -> pd.DataFrame:
     found = found.iloc[sorted(range(len(found)), key=place.__getitem__)]
     found.insert(0, "network", [plots.case_title(case) for case in zip(*(found[name] for name in ROW))])
     return found.assign(method=found["method"].map(METHOD_TITLES)).drop(columns=ROW).reset_index(drop=True)
+
+
+def tabulate_limit_parts(runs: pd.DataFrame) -> pd.DataFrame:
+    """By how many points balanced training's batches raise the baseline's limit (with its loss, λ = 1), and its loss the limit of these.
+
+    In pairs by seed, of the networks that have all three trainings.
+    """
+    chosen = usual(tables.at_defaults(runs, ["tuple_size", "tuples_per_batch", "free_layers", "initialisation"]))
+    chosen = chosen[(chosen["n"] == 1) & chosen["method"].isin(["baseline", "balanced"])]
+    names = {1: "batches", parameters.default("standard_weight"): "balanced"}
+    chosen = chosen.assign(training=chosen["standard_weight"].map(names).where(chosen["method"] == "balanced", "baseline"))
+    wide = chosen.dropna(subset="training").pivot(index=[*ROW, "seed"], columns="training", values="limit")
+    wide = wide.reindex(columns=["baseline", *names.values()]).dropna().reset_index()
+    columns = {}
+    for title, one, other in (("its batches", "batches", "baseline"), ("its loss", "balanced", "batches")):
+        found = intervals.summary(wide.assign(gain=wide[one] - wide[other]), "gain", ROW)
+        columns[title] = pd.Series(report.format_summary(found), pd.MultiIndex.from_frame(found[ROW]))
+    table = pd.DataFrame(columns | {"seeds": wide.groupby(ROW)["seed"].nunique()}).loc[plots.cases(wide, ROW)]
+    return table.set_axis([plots.case_title(case) for case in table.index]).rename_axis("network").reset_index()
 
 
 def tabulate_sweet_spots(runs: pd.DataFrame) -> pd.DataFrame:

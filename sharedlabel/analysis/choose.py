@@ -11,6 +11,7 @@ from sharedlabel.analysis import intervals, plots, report, small_dense, tables
 
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
         "pool", "prune_iterations", "budget", "set_head", "train_n", "training", "free_layers", "n"]
+LEAST_SEEDS = 3  # that an interval needs: of two it tells nothing
 TRAINING = ["standard_weight", "tuples_per_batch", "tuple_size"]  # of a balanced CNN
 
 
@@ -83,21 +84,25 @@ def choices_table(found: pd.DataFrame, accuracies: tuple[float, ...] = (0.5, 0.9
         for accuracy in accuracies:
             row = cheapest(found, dataset, accuracy)
             if row is not None:
-                half = (100 * row["low"], 100 * row["high"]) if row["seeds"] > 2 else ()  # of two seeds an interval tells nothing
-                reached = report.format_estimate(100 * row["mean"], *half)
                 rows.append({
                     "data": plots.TITLES[dataset], "wanted (%)": f"{100 * accuracy:g}", "cheapest choice": describe(row),
-                    "n": row["n"], "reached (%)": reached, "seeds": row["seeds"],
+                    "n": row["n"], "reached (%)": reached(row), "seeds": row["seeds"],
                     "FLOPs a tuple": f"{2 * row['macs']:,.0f}", "weights": f"{row['weights']:,.0f}",
                 })
     return pd.DataFrame(rows)
 
 
-def cheapest(found: pd.DataFrame, dataset: str, accuracy: float, n: int | None = None) -> pd.Series | None:
-    """The row of `configurations` with the fewest MACs a tuple whose choosing seeds reach `accuracy` (a fraction), at n or at any n.
+def reached(row: pd.Series, scale: float = 100, most: float = 1) -> str:
+    """What the seeds that did not choose reached, with an interval where they are LEAST_SEEDS, cut off at zero and at what is possible."""
+    ends = (max(row["low"], 0), min(row["high"], most)) if row["seeds"] >= LEAST_SEEDS else ()
+    return report.format_estimate(*(scale * value for value in (row["mean"], *ends)))
 
-    None where nothing measured reaches it.
+
+def cheapest(found: pd.DataFrame, dataset: str, accuracy: float, n: int | None = None) -> pd.Series | None:
+    """The row of `configurations` with the fewest MACs a tuple, of at most n images, whose choosing seeds reach `accuracy` (a fraction).
+
+    n None: of any number. None where nothing measured reaches it.
     """
     fits = found[(found["dataset"] == dataset) & (found["chosen_by"] >= accuracy)]
-    fits = fits if n is None else fits[fits["n"] == n]
+    fits = fits if n is None else fits[fits["n"] <= n]
     return None if fits.empty else fits.loc[fits["macs"].idxmin()]

@@ -3,14 +3,12 @@
     python -m sharedlabel.analysis.claims                 prints it
     python -m sharedlabel.analysis.claims README.md       writes its short form between the markers in a Markdown file
 """
-import html
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from IPython.display import display
 
 from sharedlabel.analysis import (
     appendix_a_3,
@@ -77,7 +75,8 @@ def count_verdicts(board: pd.DataFrame) -> str:
     holds, fails = (int((verdicts == word).sum()) for word in ("holds", "fails"))
     return (
         f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, and {len(verdicts) - holds - fails} cannot be decided yet. "
-        "A claim holds if every case (a network, n or comparison) does; one that surely does not, also among many, fails it."
+        "A claim holds if every case (a network, n or comparison; counted beside it) does; one that surely does not, also among many, "
+        "fails it."
     )
 
 
@@ -87,11 +86,13 @@ def capitalise(words: str) -> str:
 
 
 def short_form(board: pd.DataFrame, folder: str = "notebooks/sections") -> str:
-    """The paper's claims as a Markdown table: claim, and its verdict, which links to the notebook in `folder` that decides it."""
-    lines = [count_verdicts(board), "", "|the paper's claim|verdict|", "|---|---|"]
+    """The paper's claims as a Markdown table: claim, verdict, which links to the notebook in `folder` that decides it, and its cases."""
+    lines = [count_verdicts(board), "", "|the paper's claim|verdict|hold|fail|open|", "|---|---|---|---|---|"]
     for row in board[~board["ours"]].itertuples():
         words = capitalise(row.claim).replace("|", "\\|")
-        lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb#{report.anchor(row.id)})|")
+        cases = dict(part.rsplit(" ", 1) for part in row.cases.split(", ") if part != comparisons.NO_RUNS)
+        counts = "|".join(cases.get(verdict, "") for verdict in ("holds", "fails", "cannot tell"))
+        lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb#{report.anchor(row.id)})|{counts}|")
     return "\n".join(lines)
 
 
@@ -101,29 +102,6 @@ def between_markers(text: str, block: str) -> str:
         raise ValueError(f"the text needs the lines {BEGIN!r} and {END!r}, once each")
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}"
-
-
-def show_scoreboard(board: pd.DataFrame, folder: str = "sections") -> None:
-    """Display the paper's claims, and ours folded away, with verdict, cases, numbers, and links to the notebooks in `folder`."""
-    paper, ours = scoreboard_table(board[~board["ours"]], folder), scoreboard_table(board[board["ours"]], folder)
-    plain = board[["claim", "verdict", "cases", "estimate", "section"]].to_string(index=False)
-    folded = f"<details><summary>{int(board['ours'].sum())} claims that the paper does not make</summary>{ours}</details>"
-    display({"text/html": paper + folded, "text/plain": plain}, raw=True)
-
-
-def scoreboard_table(board: pd.DataFrame, folder: str) -> str:
-    """The claims as an HTML table, a row each."""
-    rows = []
-    for row in board.itertuples():
-        title = SECTIONS[row.section].title
-        verdict = f'<b style="color: {report.verdict_colour(row.verdict)}; white-space: nowrap">{row.verdict}</b>'
-        told = [html.escape(text) for text in (row.cases, row.paper or "-", row.estimate)]
-        link = f'<a href="{folder}/{row.section}.ipynb#{report.anchor(row.id)}">{title}</a>'
-        cells = [html.escape(capitalise(row.claim)), verdict, *told, link]
-        rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
-    names = ("claim", "verdict", "case by case", "the paper's number", "ours, of the cases that fail, else of all", "decided in")
-    head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)
-    return f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def main(arguments: list[str]) -> None:

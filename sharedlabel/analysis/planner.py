@@ -1,7 +1,8 @@
 """What `notebooks/planner.ipynb` does: of everything in a folder of records the cheapest choice that reaches what is wanted.
 
-Chosen on one half of the seeds, reported on the other (`choose`); of a folder of one's own images one short run is enough. Sizes of
-tuples that nobody measured are filled in by the law of large tuples, and marked. Milliseconds are those of benchmarks/latency.csv.
+Chosen on one half of the seeds, reported on the other (`choose`); of a folder of one's own images one short run is enough. Who has n
+images may use fewer. Sizes of tuples that nobody measured are filled in by the law of large tuples, and marked. Milliseconds are those of
+benchmarks/latency.csv.
 """
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,8 +20,10 @@ from sharedlabel.runs import checkpoints, names, parameters
 from sharedlabel.runs.errors import ParameterError, show
 
 VALUES = {"n_accuracy": "training_accuracy", "information_gain": "training_information"}  # and what the law's table calls them
-# Of configurations, in a figure; others are variants.
-KINDS = {"readout": "readout", "small_dense": "small dense", "set_head": "set head", "head_control": "head alone", "cnn_lstm": "CNN-LSTM"}
+KINDS = {  # of configurations in a figure, by method: title, place of the colour in the palette, marker; others are variants
+    "readout": ("readout", 8, "s"), "small_dense": ("small dense", 9, "^"), "set_head": ("set head", 10, "D"),
+    "head_control": ("head alone", 7, "v"), "cnn_lstm": ("CNN-LSTM", 3, "P"),
+}
 COSTS = {"flops": "FLOPs a tuple", "weights": "weights", "ms": "milliseconds a tuple"}
 MOST_N = 10**6
 LATENCY = ROOT / "benchmarks" / "latency.csv"
@@ -30,8 +33,9 @@ LATENCY = ROOT / "benchmarks" / "latency.csv"
 class Wish:
     """What is wanted of a prediction. None: anything.
 
-    n: images that share a label. accuracy: a fraction of tuples. information: bits. cost: what is to be small, one of COSTS.
-    flops, weights, ms: the most that a tuple may cost. Without accuracy and information the best that fits is chosen.
+    n: images at hand that share a label; fewer may be used, at None as many as were measured. accuracy: a fraction of tuples.
+    information: bits. cost: what is to be small, one of COSTS. flops, weights, ms: the most that a tuple may cost. Without accuracy
+    and information the best that fits is chosen.
     """
 
     dataset: str
@@ -93,7 +97,7 @@ def load(results: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def options(wish: Wish, results: str = "results") -> pd.DataFrame:
-    """Every configuration of the wish's data set, a row each n: `choose.summarise` with `flops`, `ms`, and `predicted`.
+    """Every configuration of the wish's data set with up to its n images, a row each n: `choose.summarise` with `flops`, `ms`, `predicted`.
 
     At a size that a configuration did not measure the law fills it in, where it has that configuration. ParameterError where
     nothing is known of the data set.
@@ -104,42 +108,55 @@ def options(wish: Wish, results: str = "results") -> pd.DataFrame:
         own = f" (runs by hand are in {parameters.default('results')})"
         raise ParameterError(f"dataset: {show(wish.dataset)} has no records in {results}; there are some of {', '.join(known)}{own}")
     runs, few = runs[runs["dataset"] == wish.dataset], wish.dataset.startswith("folder-")
-    measured = choose.summarise(runs, wish.value, few).assign(predicted=False)
-    found = measured
-    if wish.n is not None:
-        filled = fill_in(runs, laws, wish.n)
-        found = measured[measured["n"] == wish.n]
-        if len(filled):
-            predicted = choose.summarise(filled, wish.value, few).assign(predicted=True)
-            found = pd.concat([found, predicted[~predicted["configuration"].isin(found["configuration"])]])
+    most = wish.n or int(runs["n"].max())
+    found = choose.summarise(runs[runs["n"] <= most], wish.value, few).assign(predicted=False)
+    filled = fill_in(runs, laws, sizes(most))
+    if len(filled):
+        predicted = choose.summarise(filled, wish.value, few).assign(predicted=True)
+        found = pd.concat([found, predicted], ignore_index=True).drop_duplicates(["configuration", "n"])  # what was measured comes first
     return found.assign(flops=2 * found["macs"], ms=milliseconds(found, runs))
 
 
-def fill_in(runs: pd.DataFrame, laws: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Rows at n of the runs that have none, but smaller ones: the law's value, less how far off it was where the run was measured.
+def sizes(most: int) -> list[int]:
+    """The n to try: every one up to 100, then in steps of two percent, which is as much as a choice may cost too much, and `most`."""
+    return sorted({n for n in [*range(1, 101), *np.geomspace(100, MOST_N, 466).astype(int).tolist()] if n < most} | {most})
+
+
+def fill_in(runs: pd.DataFrame, laws: pd.DataFrame, ns: list[int]) -> pd.DataFrame:
+    """Rows at these n of the runs that have none, but smaller ones: the law's value, less how far off it was where the run was measured.
 
     Both are taken at the nearest smaller and larger n, linear in 1 / sqrt(n); the law's largest n is infinity, an error beyond the last
     measured n is that at the last. No share is above 1 then, and no information above that of the label.
     """
-    missing = runs[~runs["run"].isin(runs[runs["n"] == n]["run"])]
-    missing = missing.assign(digest=missing["run"].map(law.digest))
-    measured = missing[["digest", "n", *VALUES]].astype({"n": float}).rename(columns={"digest": "run"})
+    wanted, runs = np.array(ns, float), runs.assign(digest=runs["run"].map(law.digest))
+    measured = runs[["digest", "n", *VALUES]].astype({"n": float}).rename(columns={"digest": "run"})
     both = laws.merge(measured, how="left", on=["run", "n"]).sort_values(["run", "n"], ascending=[True, False])
-    found, numbers = {}, both[["n", *VALUES, *VALUES.values()]].to_numpy(float)
+    found, numbers = [], both[["n", *VALUES, *VALUES.values()]].to_numpy(float)
     for own in np.split(np.arange(len(both)), np.flatnonzero(both["run"].to_numpy()[1:] != both["run"].to_numpy()[:-1]) + 1):
         x, (measures, laws_own) = numbers[own, 0] ** -0.5, np.split(numbers[own, 1:].T, 2)
         at = ~np.isnan(measures[0])
-        if at.any() and x[at].max() > n**-0.5 and not np.isnan(laws_own).any():
-            found[both["run"].iloc[own[0]]] = [
-                np.interp(n**-0.5, x, predicted) + np.interp(n**-0.5, x[at], (value - predicted)[at])
-                for value, predicted in zip(measures, laws_own)
-            ]
-    filled = missing.drop_duplicates("run").set_index("digest").loc[list(found)].reset_index(drop=True)
-    values = pd.DataFrame(list(found.values()), columns=list(VALUES)).clip(lower=0)
-    classes = filled["dataset"].map(lambda name: choices.DATASETS[name].classes if name in choices.DATASETS else np.inf)
-    values["n_accuracy"] = values["n_accuracy"].clip(upper=1)
-    values["information_gain"] = values["information_gain"].clip(upper=np.log2(classes.astype(float)))
-    return filled.assign(n=n, macs=filled["macs"] / filled["n"] * n, **{name: values[name] for name in VALUES})
+        if at.any() and not np.isnan(laws_own).any():
+            new = wanted[(wanted > numbers[own, 0][at].min()) & ~np.isin(wanted, numbers[own, 0][at])]
+            values = {
+                name: np.interp(new**-0.5, x, predicted) + np.interp(new**-0.5, x[at], (value - predicted)[at])
+                for name, value, predicted in zip(VALUES, measures, laws_own)
+            }
+            found.append(pd.DataFrame({"digest": both["run"].iloc[own[0]], "n": new.astype(int), **values}))
+    if not found:
+        return runs.head(0)
+    first = runs.drop_duplicates("run").assign(of_one=lambda table: table["macs"] / table["n"]).drop(columns=["n", *VALUES])
+    filled = first.merge(pd.concat(found), on="digest").drop(columns="digest")
+    most = filled["dataset"].map(lambda name: most_of("information_gain", name)).astype(float)
+    return filled.assign(
+        macs=filled["of_one"] * filled["n"], n_accuracy=filled["n_accuracy"].clip(0, 1),
+        information_gain=filled["information_gain"].clip(0, most),
+    )
+
+
+def most_of(value: str, dataset: str) -> float:
+    """The largest n-accuracy or information gain that there is; of a folder's labels nobody knows the information."""
+    bits = np.log2(choices.DATASETS[dataset].classes) if dataset in choices.DATASETS else np.inf
+    return 1 if value == "n_accuracy" else bits
 
 
 def milliseconds(found: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
@@ -164,8 +181,8 @@ def milliseconds(found: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
 def plan(found: pd.DataFrame, wish: Wish) -> pd.DataFrame:
     """The choice and its runner-up, another configuration; rows of `options`, fewer where fewer fit.
 
-    With a target the cheapest whose choosing seeds reach it; without one the best that fits, the cheaper of equals. ParameterError
-    where milliseconds matter and none were measured.
+    With a target the cheapest whose choosing seeds reach it; without one the best that fits, the cheaper of equals; of equal cost, as
+    weights are at every n, the one with fewer FLOPs. ParameterError where milliseconds matter and none were measured.
     """
     if (wish.cost == "ms" or wish.ms is not None) and len(found) and found["ms"].isna().all():
         raise ParameterError(f"ms: nobody has timed a network of {wish.dataset}; python benchmarks/latency.py RECORD does; or take flops")
@@ -174,9 +191,9 @@ def plan(found: pd.DataFrame, wish: Wish) -> pd.DataFrame:
         found = found if most is None else found[found[cost] <= most]
     found = found[found[wish.cost].notna()]
     if wish.target is None:
-        found = found.sort_values(["chosen_by", wish.cost], ascending=[False, True], kind="stable")
+        found = found.sort_values(["chosen_by", wish.cost, "macs"], ascending=[False, True, True], kind="stable")
     else:
-        found = found[found["chosen_by"] >= wish.target].sort_values(wish.cost, kind="stable")
+        found = found[found["chosen_by"] >= wish.target].sort_values([wish.cost, "macs"], kind="stable")
     return found.drop_duplicates("configuration").head(2)
 
 
@@ -185,8 +202,8 @@ def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
     scale = 100 if wish.value == "n_accuracy" else 1
     reached = "n-accuracy (%)" if scale == 100 else "information (bits)"
     return pd.DataFrame([{
-        "": place, "network": choose.describe(row), "n": row["n"],
-        reached: report.format_estimate(*(scale * row[name] for name in ("mean", "low", "high"))), "seeds": row["seeds"],
+        "": place, "network": choose.describe(row), "images used": row["n"],
+        reached: choose.reached(row, scale, most_of(wish.value, wish.dataset)), "seeds": row["seeds"],
         "known by": "the law" if row["predicted"] else "measuring", "FLOPs a tuple": f"{row['flops']:,.0f}",
         "weights": f"{row['weights']:,.0f}", "ms a tuple": "-" if np.isnan(row["ms"]) else f"{row['ms']:.2g}",
     } for place, (_, row) in zip(("choice", "runner-up"), chosen.iterrows())])
@@ -196,14 +213,15 @@ def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[F
     """Every option by its cost and by what the reporting seeds reached; the front, of what nothing cheaper surpasses, as a line."""
     figure, ax = plt.subplots(figsize=(6.8, 5), dpi=120, layout="constrained")
     shown, scale = found[found[wish.cost].notna()], 100 if wish.value == "n_accuracy" else 1
-    kinds = shown["method"].map(KINDS).fillna(shown["variant"].map(lambda name: plots.TITLES.get(name, name)))
-    for kind, rows in shown.groupby(kinds):
-        colour = plots.PALETTE[8] if kind == KINDS["readout"] else plots.COLOURS.get(rows["variant"].iloc[0], "0.2")
-        marker = {KINDS["readout"]: "s", KINDS["small_dense"]: "^"}.get(kind, "o")
+    for (method, variant), rows in shown.groupby([shown["method"], shown["variant"].where(~shown["method"].isin(KINDS), "")]):
+        title, place, marker = KINDS.get(method, (plots.TITLES.get(variant, variant), None, "o"))
+        colour = plots.COLOURS.get(variant, "0.2") if place is None else plots.PALETTE[place]
+        ax.plot([], [], marker, color=colour, markersize=4, label=title)
         for predicted, own in rows.groupby("predicted"):
-            label = f"{kind}, by the law" if predicted else kind
-            ax.plot(own[wish.cost], scale * own["mean"], marker, color=colour, markersize=4, alpha=0.7, label=label,
-                    markerfacecolor="none" if predicted else colour)
+            ax.plot(own[wish.cost], scale * own["mean"], marker, color=colour, markersize=3, alpha=0.5, linestyle="none",
+                    markerfacecolor="none" if predicted else colour, markeredgewidth=0.5)
+    if shown["predicted"].any():
+        ax.plot([], [], "o", color="0.4", markersize=4, markerfacecolor="none", label="hollow: interpolated")
     front = shown.sort_values([wish.cost, "mean"], ascending=[True, False])
     front = front[front["mean"] > front["mean"].cummax().shift(fill_value=-1)]
     ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=0, label="nothing cheaper is better")
@@ -214,15 +232,25 @@ def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[F
     for (_, row), word, side in zip(chosen.iterrows(), ("choice", "runner-up"), (-1, 1)):
         ax.annotate(word, (row[wish.cost], scale * row["mean"]), (35 * side, 28), textcoords="offset points", ha="center", color="crimson",
                     fontweight="bold" if side < 0 else None, arrowprops={"arrowstyle": "->", "color": "crimson", "shrinkB": 4})
-    size = "any n" if wish.n is None else f"n = {wish.n}"
+    size = told_size(wish)
     ax.set(xscale="log", xlabel=COSTS[wish.cost], ylabel=plots.LABELS["per_cent" if scale == 100 else "information_gain"],
            title=f"{plots.TITLES.get(wish.dataset, wish.dataset)}, {size}")
     if len(shown):
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        figure.legend(loc="outside lower center", ncols=3, fontsize="small", frameon=False)
     return figure, (
-        f"{len(shown)} options for {wish.dataset} at {size}, by {COSTS[wish.cost]} on a logarithmic axis, and what they reach; a line is "
-        f"the front of {len(front)} that nothing cheaper surpasses."
+        f"{count_options(shown)} for {wish.dataset} with {size}, by {COSTS[wish.cost]} on a logarithmic axis, and what they reach; a line "
+        f"is the front of {len(front)} that nothing cheaper surpasses."
     )
+
+
+def told_size(wish: Wish) -> str:
+    """How many images there are, in words."""
+    return "any number of images" if wish.n is None else "one image" if wish.n == 1 else f"up to {wish.n} images"
+
+
+def count_options(found: pd.DataFrame) -> str:
+    """How many rows of `options` there are, and of how many configurations."""
+    return f"{len(found):,} options ({found['configuration'].nunique()} networks, each with several numbers of images)"
 
 
 def commands(chosen: pd.DataFrame, results: str = "results", path: str = "") -> str:
@@ -252,7 +280,7 @@ def errors_of_the_law(results: str | Path, dataset: str) -> pd.DataFrame:
     runs = runs[runs["dataset"] == dataset]
     for n in sorted(set(runs["n"])):
         own = runs[runs["n"] == n].set_index("run")["n_accuracy"]
-        filled = fill_in(runs[runs["n"] != n], laws[laws["n"] != n], n).set_index("run")["n_accuracy"]
+        filled = fill_in(runs[runs["n"] != n], laws[laws["n"] != n], [n]).set_index("run")["n_accuracy"]
         error = 100 * (filled - own).dropna()
         if len(error):
             rows.append({"n": n, "runs": len(error), "mean error": error.mean(), "mean absolute error": error.abs().mean(),

@@ -85,6 +85,14 @@ def table_2_runs(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.merge(with_head, on=ROW)[lambda table: table["n"].isin(TABLE_2_N)]
 
 
+def select_ladder(runs: pd.DataFrame, case: tuple) -> pd.DataFrame:
+    """`table_2_runs` on one CNN (ROW and cnn_method), of the seeds that LDA has: averaged logits of more would stand beside other CNNs."""
+    part = table_2_runs(runs)
+    for name, value in zip([*ROW, "cnn_method"], case):
+        part = part[part[name] == value]
+    return part[part["seed"].isin(part.loc[part["rung"] == "lda", "seed"])]
+
+
 def rung_differences(runs: pd.DataFrame, one: str, other: str, ns: list[int]) -> pd.DataFrame:
     """How far one rung lies above another in points, in pairs by seed: `intervals.summary`'s columns by ROW, cnn_method and n."""
     keys = [*ROW, "cnn_method", "n"]
@@ -223,7 +231,8 @@ CLAIMS = [
     Claim("sets-head", "ours", "DeepSets and attention pooling recognise more than the LSTM's unpruned head on each image alone", "points",
           "the paired 95 % interval of the difference lies above 0", claim_sets_head),
     Claim("images-needed", "ours", f"the law predicts the images needed for {TARGET:g} % with LDA within a factor of {FACTOR:g}", "factor",
-          f"the 95 % interval of predicted over measured lies in 1/{FACTOR:g} to {FACTOR:g}", claim_needed),
+          f"the 95 % interval of predicted over measured, over the seeds that reach it by n = 80, lies in 1/{FACTOR:g} to {FACTOR:g}",
+          claim_needed),
 ]
 
 
@@ -237,9 +246,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 
 def tabulate_ladder(runs: pd.DataFrame, case: tuple) -> pd.DataFrame:
     """The ladder on one CNN (ROW and cnn_method), cheapest first as RUNGS are: weights, MACs at n = 5, n-accuracy at TABLE_2_N, seeds."""
-    part = table_2_runs(runs)
-    for name, value in zip([*ROW, "cnn_method"], case):
-        part = part[part[name] == value]
+    part = select_ladder(runs, case)
     if part.empty:
         return pd.DataFrame()
     found = intervals.summary(part, "accuracy", ["rung", "n"])

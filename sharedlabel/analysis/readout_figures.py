@@ -15,18 +15,22 @@ def rung_styles() -> dict[str, tuple]:
     return {rung: (colour, marker) for rung, colour, marker in zip(drawn, plots.PALETTE, plots.MARKERS, strict=True)}
 
 
+def spread(costs: pd.Series) -> pd.Series:
+    """Costs of which those that are nearly the same lie beside each other on a logarithmic axis, so that no mark covers another."""
+    alike = costs.groupby(np.log10(costs).round(1))
+    return costs * 1.5 ** (alike.cumcount() - (alike.transform("size") - 1) / 2)
+
+
 def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
     """n-accuracy of every rung on one CNN (ROW and cnn_method) against its `cost`, a panel an n; hollow: the paper's rows."""
-    part = readout.table_2_runs(runs)
-    for name, value in zip([*intervals.ROW, "cnn_method"], case):
-        part = part[part[name] == value]
+    part = readout.select_ladder(runs, case)
     if part.empty:
         return None, ""
     figure, axes = plots.panel_row([f"n = {n}" for n in LADDER_N], 5)
     paper = readout.paper_rows()[lambda table: (table["dataset"] == case[0]) & (table["model"] == case[1])]
     for ax, n in zip(axes, LADDER_N):
         found = intervals.summary(part[part["n"] == n], "accuracy", ["rung"]).set_index("rung")
-        costs = part[part["n"] == n].groupby("rung")[cost].mean()
+        costs = spread(part[part["n"] == n].groupby("rung")[cost].mean().reindex(list(rung_styles())).dropna())
         for rung, (colour, marker) in rung_styles().items():
             if rung in found.index:
                 row = found.loc[rung]
@@ -40,7 +44,8 @@ def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
         ax.set(xscale="log", xlabel="weights" if cost == "weights" else "MACs of an image", ylim=(0, 103))
     axes[0].set_ylabel("n-accuracy (%)")
     plots.legend_below(figure, columns=2)
-    means = part[part["n"].isin(LADDER_N)].groupby(["rung", "n"])["accuracy"].mean().unstack().reindex(readout.RUNGS).dropna(how="all")
+    means = part[part["n"].isin(LADDER_N)].groupby(["rung", "n"])["accuracy"].mean().unstack()
+    means = means.reindex(list(rung_styles())).dropna(how="all")
     each = [f"{readout.RUNGS[rung]} {', '.join(f'{value:.0f}' for value in row)}" for rung, row in zip(means.index, means.to_numpy())]
     sizes = " and ".join(map(str, means.columns))
     return figure, f"n-accuracy against {cost} on {plots.case_title(case[:3])}, per cent at n = {sizes}: {'; '.join(each)}."

@@ -57,7 +57,7 @@ def claim_reinitialised(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_magnitude(runs: pd.DataFrame) -> pd.DataFrame:
-    """Magnitude pruning after training minus pruning before it."""
+    """Magnitude pruning after training, all weights at once, minus SynFlow's before it."""
     return claim_difference(runs, "trained_first_magnitude", judge_each)
 
 
@@ -72,8 +72,8 @@ CLAIMS = [
     Claim("reinitialised-weights", "ours", f"a mask does not need its weights: drawn anew they change less than {LITTLE:g} points",
           "points",
           f"the paired 95 % interval of the difference lies within ±{LITTLE:g}", claim_reinitialised),
-    Claim("magnitude-after-training", "ours", "magnitude pruning after training to the same ρ recognises more than pruning before it",
-          "points",
+    Claim("magnitude-after-training", "ours",
+          "magnitude pruning after training, all weights at once, recognises more than SynFlow before it", "points",
           "the paired 95 % interval of the difference lies above 0", claim_magnitude),
     Claim("synflow-after-training", "ours", "SynFlow's score after training recognises more than before it", "points",
           "the paired 95 % interval of the difference lies above 0", claim_synflow),

@@ -14,6 +14,7 @@ from sharedlabel.analysis.comparisons import Claim, claim_rows
 from sharedlabel.runs import studies
 
 FEWEST = 3  # rho that a curve and a verdict rest on at least
+MARGIN = 5  # points above chance: a network with less at its largest n has learned too little for a conclusion
 SURE = 0.975  # the share of plausible means from which on something counts as decided
 TARGETS = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99]  # n-accuracies, and shares of the most information measured
 SHOWN_N = [1, 2, 5, 10, 25, 80]  # of the n that were measured
@@ -28,7 +29,7 @@ PAPER_FIGURES = {("cifar10", "conv"): "1 to 7", ("tinyimagenet", "wideresnet20")
 def select_runs(results: str | Path = "results", protocol: str = "random") -> pd.DataFrame:
     """Runs of the methods that average logits, pruned by SynFlow: a row a run and n under `protocol`, one with n = nan for a collapse.
 
-    Adds `flops`, `gain_per_mflop` and `log_error`. ValueError for an unknown protocol.
+    Adds `flops`, `gain_per_mflop`, `per_cent` and `log_error`. ValueError for an unknown protocol.
     """
     if protocol not in choices.PROTOCOLS:
         raise ValueError(f"protocol: {protocol!r} is unknown; allowed: {', '.join(choices.PROTOCOLS)}")
@@ -38,7 +39,7 @@ def select_runs(results: str | Path = "results", protocol: str = "random") -> pd
     runs = tables.at_defaults(runs[runs["n"].isna() | (runs["protocol"] == protocol)], ABLATIONS)
     return runs.assign(
         flops=2 * runs["macs_live"], gain_per_mflop=metrics.gain_per_mflop(runs["information_gain"], runs["macs_live"]),
-        log_error=metrics.log_error(runs["n_accuracy"], runs["tuples"]),
+        log_error=metrics.log_error(runs["n_accuracy"], runs["tuples"]), per_cent=100 * runs["n_accuracy"],
     )
 
 
@@ -62,6 +63,32 @@ def networks(runs: pd.DataFrame, method: str = "baseline") -> dict[str, pd.DataF
     """The `curve_runs` of every network by its title."""
     found = curve_runs(runs, method)
     return {plots.case_title(case): plots.select_case(found, case) for case in plots.cases(found)}
+
+
+def chance(part: pd.DataFrame) -> float:
+    """What guessing names of one network's tuples, in per cent."""
+    return 100 / part["classes"].iloc[0]
+
+
+def inconclusive(runs: pd.DataFrame, method: str = "baseline") -> dict[str, str]:
+    """Those of the `networks` from which nothing is concluded, and why: no rho has two seeds, so that nobody can tell what another
+    seed would change, or n-accuracy at the largest n is nowhere MARGIN above chance.
+    """
+    found = {}
+    for network, part in networks(runs, method).items():
+        best = part[part["n"] == part["n"].max()].groupby("rho")["per_cent"].mean().max()
+        doubts = {"one seed": part.groupby("rho")["seed"].nunique().max() < 2, "near chance": best < chance(part) + MARGIN}
+        if any(doubts.values()):
+            found[network] = ", ".join(doubt for doubt, true in doubts.items() if true)
+    return found
+
+
+def describe_inconclusive(runs: pd.DataFrame) -> str:
+    """The networks from which nothing is concluded, in a sentence; empty if there is none."""
+    parts = networks(runs)
+    each = [f"{network} ({why}: n-accuracy is at most {parts[network]['per_cent'].max():.2g} %, guessing {chance(parts[network]):.2g} %)"
+            for network, why in inconclusive(runs).items()]
+    return f"No conclusion, and so no ring and no case: {'; '.join(each)}." if each else ""
 
 
 def count_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -123,12 +150,19 @@ def tabulate_measure(runs: pd.DataFrame, value: str, ns: list[int] = SHOWN_N) ->
 
 def tabulate_cheapest(runs: pd.DataFrame, value: str = "n_accuracy") -> pd.DataFrame:
     """The cheapest rho and n that reach each target, and the FLOPs of the tuple: a row a network and target."""
-    rows = []
+    rows, named = [], name_doubts(runs)
     for network, part in networks(runs).items():
         found, _ = sweet_spots.cheapest(part, targets(part, value), value)
         for target, row in zip(TARGETS, found.itertuples()):
-            rows.append({"network": network, "target": target, "ρ": row.rho, "n": row.n, "FLOPs": report.format_count(2 * row.macs_live)})
+            rows.append({"network": named[network], "target": f"{100 * target:g} %", "ρ": row.rho, "n": row.n,
+                         "FLOPs": report.format_count(2 * row.macs_live)})
     return pd.DataFrame(rows)
+
+
+def name_doubts(runs: pd.DataFrame) -> dict[str, str]:
+    """What a table calls each network: with the reason where nothing is concluded from it."""
+    doubts = inconclusive(runs)
+    return {network: f"{network} ({doubts[network]})" if network in doubts else network for network in networks(runs)}
 
 
 def describe_bias(runs: pd.DataFrame) -> str:
@@ -158,8 +192,9 @@ def tabulate_sweet_spots(runs: pd.DataFrame, value: str) -> pd.DataFrame:
 
     A star: the best rho lies at an end of the rho measured in more than 2.5 % of the plausible means.
     """
+    named = name_doubts(runs)
     rows = [
-        {"network": network, **sweet_spots.describe_each(found[found["n"].isin(SHOWN_N)]),
+        {"network": named[network], **sweet_spots.describe_each(found[found["n"].isin(SHOWN_N)]),
          "inside": f"{(found['inside'] >= SURE).sum()} of {len(found)} n"}
         for network, found in summarise_sweet_spots(runs, value).groupby("network", sort=False)
     ]
@@ -170,8 +205,9 @@ def tabulate_sweet_spots(runs: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def judged_networks(runs: pd.DataFrame, method: str = "baseline") -> dict[str, pd.DataFrame]:
-    """Those of the `networks` that have two seeds or more of a rho; of a single one nobody can tell what another seed would change."""
-    return {network: part for network, part in networks(runs, method).items() if part.groupby("rho")["seed"].nunique().max() > 1}
+    """The `networks` from which something can be concluded."""
+    doubts = inconclusive(runs, method)
+    return {network: part for network, part in networks(runs, method).items() if network not in doubts}
 
 
 def span(part: pd.DataFrame) -> dict:
@@ -203,17 +239,30 @@ def claim_sweet_spot_flops(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_sweet_spot_methods(runs: pd.DataFrame) -> pd.DataFrame:
-    """`claim_sweet_spot` of the other methods that average logits, on the baseline's networks; one row where there are too few rho."""
+    """`claim_sweet_spot` of the other methods that average logits, on the baseline's networks; one row a method for what was not tested."""
     rows = []
     for method in plots.METHODS[1:]:
-        found = judged_networks(runs, method)
-        for network in judged_networks(runs):
-            case = f"{network}, {plots.TITLES[method]}"
-            if network in found:
-                rows += judge_sweet_spots(case, found[network], "relative_information", "cannot tell")
+        found, untested = judged_networks(runs, method), []
+        for network, baseline in judged_networks(runs).items():
+            if network in found and surrounds_best(found[network], baseline):
+                rows += judge_sweet_spots(f"{network}, {plots.TITLES[method]}", found[network], "relative_information", "cannot tell")
             else:
-                rows.append({"case": f"{case}: fewer than {FEWEST} ρ", "verdict": "cannot tell"})
+                untested.append(f"{network} ({list_rhos(runs, method, baseline)})")
+        if untested:
+            rows.append({"case": f"not tested: {plots.TITLES[method]} on {'; '.join(untested)}", "verdict": "cannot tell"})
     return claim_rows(rows)
+
+
+def surrounds_best(part: pd.DataFrame, baseline: pd.DataFrame) -> bool:
+    """Whether a method was run below and above the baseline's best rho of some n; else a maximum at an end of its rho says nothing."""
+    best = sweet_spots.find(baseline, "relative_information")["best"]
+    return bool(((part["rho"].min() < best) & (best < part["rho"].max())).any())
+
+
+def list_rhos(runs: pd.DataFrame, method: str, baseline: pd.DataFrame) -> str:
+    """At which rho a method was run on the baseline's network."""
+    own = plots.select_case(runs[runs["method"] == method], plots.cases(baseline)[0])
+    return ", ".join(f"ρ = {rho:g}" for rho in sorted(own["rho"].unique())).replace(", ρ =", ",") or "not run"
 
 
 def claim_cheapest(runs: pd.DataFrame) -> pd.DataFrame:
@@ -276,7 +325,7 @@ CLAIMS = [
     Claim("sweet-spot-flops", "ours", "information per FLOP, too, has its maximum inside the measured range of ρ, for every n", "best ρ",
           "holds at an n where it lies inside in 97.5 % of the plausible means, fails where at an end in as many", claim_sweet_spot_flops),
     Claim("sweet-spot-methods", "sections 2 and 5.1", "the other methods have a best ρ* for every n as well", "ρ*",
-          "as for the baseline; of the methods that average logits", claim_sweet_spot_methods),
+          "as for the baseline; tested where a method was run below and above the baseline's ρ*", claim_sweet_spot_methods),
     Claim("cheapest-rho", "Figures 1 and 4", "which ρ costs the fewest FLOPs depends on the accuracy and the information wanted",
           "different ρ", "holds where eight targets do not all have the same cheapest ρ in 95 % of the plausible means", claim_cheapest),
     Claim("rho-order", "Figure 3", "relative information puts the ρ in the same order for every n", "Kendall's W",

@@ -22,6 +22,12 @@ def draw_curves(ax, part: pd.DataFrame, styles: list[tuple], x: str, y: str, by:
     plots.fit_y_axis(ax)
 
 
+def add_doubt(ax, doubt: str | None) -> None:
+    """Below a panel's title, why nothing is concluded from its network."""
+    if doubt:
+        ax.set_title(f"{ax.get_title()}\n({doubt}: no conclusion)", fontsize="small")
+
+
 def few_rhos(found: pd.DataFrame) -> pd.DataFrame:
     """The runs at few enough rho to be told apart: at all, if these are CURVES at most; else at whole ones and each network's largest."""
     largest = found.groupby(intervals.CASE)["rho"].transform("max")
@@ -34,13 +40,14 @@ def draw_networks(runs: pd.DataFrame, x: str, y: str, by: str = "rho", along: st
     found = found[found["n"].isin(section_5_1.SHOWN_N)] if by == "n" else few_rhos(found)
     if found.empty:
         return None, ""
-    cases, long = plots.cases(found), LABELS | plots.LABELS
+    cases, long, doubts = plots.cases(found), LABELS | plots.LABELS, section_5_1.inconclusive(runs)
     text = [f"{long[y]} against {long[x]}, a panel a network, a curve a {long[by]}"]
     figure, axes = plots.compact_grid(cases)
     for ax, case in zip(axes, cases):
         part = plots.select_case(found, case)
         ax.set_xscale("log")
         draw_curves(ax, part, plots.curve_styles(found, by), x, y, by, along)
+        add_doubt(ax, doubts.get(plots.case_title(case)))
         if x == "n":
             ax.set_xticks(section_5_1.SHOWN_N, section_5_1.SHOWN_N)
             ax.minorticks_off()
@@ -62,8 +69,10 @@ def paper_network_first(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
 def draw_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> tuple[Figure | None, str]:
     """A row of two panels a network of `titles`: relative information and information per FLOP against rho, a curve for some n.
 
-    A ring marks the best rho of an n where it lies inside the measured range. Both values are on logarithmic axes.
+    A ring marks the best rho of an n where it lies inside the measured range, but not on networks from which nothing is concluded. Both
+    values are on logarithmic axes.
     """
+    doubts = section_5_1.inconclusive(runs)
     parts = [part[part["n"].isin(section_5_1.SHOWN_N)] for title, part in section_5_1.networks(runs).items() if title in titles]
     if not parts:
         return None, ""
@@ -71,9 +80,12 @@ def draw_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> tuple[Figure | No
     figure, axes = plots.compact_grid([plots.cases(part)[0] for part, _ in panels], size=(3.4, 3.3), apart=2)
     styles = plots.curve_styles(pd.concat(parts), "n")
     for ax, (part, value) in zip(axes, panels):
+        doubt = doubts.get(ax.get_title())
         ax.set(yscale="log", title=f"{ax.get_title()}\n{COSTS[value]}")
         draw_curves(ax, part, styles, "rho", value, "n", "rho")
-        plots.mark_sweet_spots(ax, part, value)
+        add_doubt(ax, doubt)
+        if not doubt:
+            plots.mark_sweet_spots(ax, part, value)
     plots.legend_below(figure, "n")
     return figure, describe_sweet_spots(runs, titles)
 
@@ -81,9 +93,13 @@ def draw_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> tuple[Figure | No
 def describe_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> str:
     """The alternative text of `draw_sweet_spots`: where each network's curves have their maxima."""
     text = ["Relative information and bits per million FLOPs against ρ, on logarithmic axes, a curve for each n"]
+    doubts = section_5_1.inconclusive(runs)
     for value, cost in COSTS.items():
         spots = section_5_1.summarise_sweet_spots(runs, value)
         for title in titles:
+            if title in doubts:
+                text.append(f"{title}, {cost}: no conclusion ({doubts[title]})")
+                continue
             own = spots[spots["network"] == title]
             (first, *_, last), inside = list(own.itertuples()), (own["inside"] >= section_5_1.SURE).sum()
             text.append(f"{title}, {cost}: the maximum is at ρ = {first.best:g} for n = {first.n}, at ρ = {last.best:g} for n = {last.n}, "
@@ -99,9 +115,9 @@ def draw_correlation(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     figure, axes = plots.compact_grid([plots.cases(half)[0] for *_, half in panels], apart=2)
     for ax, (network, name, half) in zip(axes, panels):
         for (rho, own), colour, marker in zip(half.groupby("rho"), plots.PALETTE, plots.MARKERS):
-            points = own["n_accuracy"], own["information_gain"]
+            points = own["per_cent"], own["information_gain"]
             ax.scatter(*points, s=22, color=colour, marker=marker, alpha=0.6, linewidth=0, label=f"ρ = {rho:g}")
-        ax.set(title=f"{network}, {name.partition(' (')[0]}", xlabel=LABELS["n_accuracy"], ylabel=LABELS["information_gain"])
+        ax.set(title=f"{network}, {name.partition(' (')[0]}", xlabel=LABELS["per_cent"], ylabel=LABELS["information_gain"])
         ax.legend(loc="lower right", markerscale=1.4, handletextpad=0.1)
     rows = section_5_1.claim_accuracy_information(runs).dropna(subset="estimate")
     text = "Information gain against n-accuracy, a point a run and n; the lesser of Pearson's and Spearman's correlation is "

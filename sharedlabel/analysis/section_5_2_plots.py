@@ -155,20 +155,29 @@ def batches(each: pd.DataFrame, ns: tuple[int, ...] = (1, 80)):
 
 
 def restless(curves: pd.DataFrame, seeds: int = 3):
-    """n-accuracy epoch by epoch of single runs, on the network whose baseline is the most restless, at the least and the largest n."""
+    """n-accuracy epoch by epoch of single runs, `seeds` a method at most, on one network (`find_most_restless`), at the least and the
+    largest n; with its alternative text.
+    """
     if curves.empty:
-        return None
-    network, ns = find_most_restless(curves), sorted({curves["n"].min(), curves["n"].max()})
+        return None, ""
+    network, ns = find_most_restless(curves, seeds), sorted({curves["n"].min(), curves["n"].max()})
     figure, axes = plt.subplots(1, len(ns), figsize=(WIDTH, 3.2), squeeze=False, layout="constrained")
-    part = plots.select_case(curves[curves["method"].isin(COMPARED) & (curves["seed"] < seeds)], network)
+    part = plots.select_case(curves[curves["method"].isin(COMPARED)], network)
+    part = part[part.groupby("method")["seed"].rank("dense") <= seeds]
+    first, counts = part.groupby("method")["seed"].min(), part.groupby("method")["seed"].nunique()
     for ax, n in zip(axes[0], ns):
         for (method, seed), run in part[part["n"] == n].groupby(["method", "seed"]):
             colour, kept = plots.COLOURS[method], run[run["epoch"] == run["best"]]
-            ax.plot(run["epoch"], run["per_cent"], color=colour, linewidth=1.1, label=None if seed else method)
+            label = f"{method} (runs: {counts[method]})" if seed == first[method] else None
+            ax.plot(run["epoch"], run["per_cent"], color=colour, linewidth=1.1, label=label)
             ax.plot(kept["epoch"], kept["per_cent"], "o", markersize=9, markerfacecolor="none", markeredgewidth=1.6, color=colour)
         ax.set(xlabel="epoch", ylabel=plots.LABELS["per_cent"] if n == ns[0] else "", title=f"{plots.case_title(network)}\nn = {n}")
         ax.legend(frameon=False)
-    return figure
+    part = part.sort_values("epoch")
+    jumps = part.assign(jump=part.groupby(["method", "seed", "n"])["per_cent"].diff().abs()).groupby("n")["jump"].quantile(0.9)
+    told = f"single runs ({', '.join(f'{method}: {count}' for method, count in counts.items())}) of {plots.case_title(network)}"
+    moves = "; ".join(f"at n = {n} one step in ten is by more than {jumps[n]:.1f} points" for n in ns)
+    return figure, f"Test n-accuracy epoch by epoch of {told}. From epoch to epoch, {moves}."
 
 
 def progress(compared: pd.DataFrame):

@@ -65,13 +65,13 @@ def unrest(curves: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(epochs_sd=("epochs_sd", "mean"), range=("range", "mean"), seeds_sd=("kept", "std")).reset_index()
 
 
-def find_most_restless(curves: pd.DataFrame) -> tuple:
-    """The network, if it can be one with both methods, whose baseline varies most from epoch to epoch at the largest n."""
+def find_most_restless(curves: pd.DataFrame, seeds: int = 3) -> tuple:
+    """The network, of those with most runs of both methods up to `seeds`, whose baseline varies most by epoch at the largest n."""
+    counts = curves.groupby([*ROW, "method"])["seed"].nunique().unstack("method").reindex(columns=COMPARED).fillna(0)
     moves = unrest(curves)
     moves = moves[(moves["n"] == moves["n"].max()) & moves["method"].isin(COMPARED)]
-    both = moves[moves.groupby(ROW)["method"].transform("nunique") == 2]
-    own = (both if len(both) else moves).sort_values(["method", "epochs_sd"], ascending=[False, False])  # baseline is last by name
-    return tuple(own.iloc[0][ROW])
+    moves = moves.merge(counts.min(axis=1).clip(upper=seeds).rename("fewest").reset_index())
+    return tuple(moves.sort_values(["fewest", "method", "epochs_sd"], ascending=False).iloc[0][ROW])  # baseline is last by name
 
 
 def compare_gaps(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:

@@ -34,7 +34,8 @@ def other_settings(table: pd.DataFrame) -> list[str]:
     """What of each run's settings is not the default, and its pruner where that is not SynFlow."""
     usual = {name: tables.usual_values(table, name) for name in AT_DEFAULT} | {"pruner": "synflow", "head_pruner": table["pruner"]}
     odd = {name: table[name].notna() & (table[name] != value) for name, value in usual.items()}
-    return [", ".join(f"{name} = {run[name]}" for name in odd if odd[name][i]) for i, run in table.iterrows()]
+    shown = {name: table[name].map(lambda value: f"{value:g}" if isinstance(value, float) else value) for name in odd}
+    return [", ".join(f"{name} = {shown[name][i]}" for name in odd if odd[name][i]) for i in table.index]
 
 
 def missing(runs: Runs) -> pd.DataFrame:

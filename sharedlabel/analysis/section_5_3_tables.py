@@ -24,6 +24,7 @@ from sharedlabel.runs import parameters
 
 MARKS = {"holds": " ✓", "fails": " ✗", "cannot tell": ""}
 HEADS = {"head_per_image": "head, per image", "head_tuple_mean": "head, tuple's mean"}
+TRAININGS = {"frozen": "CNN frozen", "fine_tune": "CNN fine-tuned", "end_to_end": "end to end"}
 LEGEND = "✓ holds, ✗ fails, no mark: cannot tell"
 
 
@@ -178,7 +179,7 @@ def training(runs: Runs, one: str, other: str, rows: pd.DataFrame) -> pd.DataFra
     found = section.by_training(runs, one, other)
     return pd.DataFrame({
         "panel": titles(found), "n": found["n"], "difference, points": format_summary(found), "pairs": found["seeds"],
-        f"epochs, {one}".replace("_", " "): found["epochs"], f"epochs, {other}".replace("_", " "): found["other_epochs"],
+        f"epochs, {TRAININGS[one]}": found["epochs"], f"epochs, {TRAININGS[other]}": found["other_epochs"],
         "verdict": list(rows["verdict"]),
     })
 
@@ -188,6 +189,7 @@ def orders_under(runs: Runs, pruner: str) -> pd.DataFrame:
     found, frames = orders(runs, pruner), []
     for side, name in (("synflow_", "SynFlow"), ("", plots.TITLES[pruner])):
         own = found[[*PANEL, "one", "variant", "n"]].assign(**{key: found[side + key] for key in ("mean", "low", "high")})
+        own[["low", "high"]] = own[["low", "high"]].where(found[f"{side}seeds"] > 2, axis=0)  # of two pairs it would say nothing
         stars = ["*" if significant else "" for significant in found[f"{side}significant"]]
         frames.append(own.assign(side=name, cell=[text + star for text, star in zip(format_summary(own), stars)]))
     table = pd.concat(frames, ignore_index=True)
@@ -204,7 +206,8 @@ def accuracies_under(runs: Runs, pruner: str) -> pd.DataFrame:
     for case, _ in each_panel(random_tuples(runs)):
         own = runs_under(runs, pruner, case)
         found.append(summary(own, "per_cent", [*PANEL, "variant", "n"]) if len(own) else own)
-    table = concat(found, pd.DataFrame(columns=[*PANEL, "variant", "n", "mean", "low", "high"]))
+    table = concat(found, pd.DataFrame(columns=[*PANEL, "variant", "n", "mean", "low", "high", "seeds"]))
+    table[["low", "high"]] = table[["low", "high"]].where(table["seeds"] > 2, axis=0)
     return by_n(table, {"panel": titles(table), "method": table["variant"].map(plots.TITLES)})
 
 
@@ -299,4 +302,4 @@ def other_minus_usual(runs: Runs, setting: str) -> pd.DataFrame:
     found = in_order(heads.other_minus_usual(runs, setting))
     cnns = list(found["variant"].str.removeprefix("lstm_"))
     values = ["n" if value == n else f"{value:.0f}" for value, n in zip(found["value"], found["n"])]
-    return by_n(found, {"panel": titles(found), "CNN": cnns, setting: values})
+    return by_n(found, {"panel": titles(found), "CNN": cnns} | ({setting: values} if len(set(values)) > 1 else {}))

@@ -30,12 +30,13 @@ def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
             ax.step(costs, heights, where="post", color=colour, linewidth=2)
             ax.plot(lines[kind][cost], lines[kind]["mean"], marker, color=colour, markersize=6, linestyle="", label=label)
         told += [f"at n = {n} {words}" for words in draw_factor(ax, part, cost)]
-        ax.set(title=f"n = {n}", xscale="log", ylim=(0, 103))
+        ax.set_title(f"n = {n}", pad=20)
+        ax.set(xscale="log", ylim=(0, 103))
     figure.supxlabel(small_dense.COSTS[cost], fontsize=12)
     figure.supylabel("n-accuracy (%)", fontsize=12)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     handles += [Patch(color=colour, alpha=0.25, linewidth=0) for _, colour, _ in KINDS.values()]
-    labels += [f"{label} names more" for label in ("small dense", "pruned")]
+    labels += [f"{label} is more accurate" for label in ("small dense", "pruned")]
     title = f"{plots.TITLES[dataset]}: lines are the best for the cost"
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, title=title, title_fontsize="medium")
     return figure, (
@@ -58,18 +59,18 @@ def draw_area(ax, lines: dict[bool, pd.DataFrame], cost: str) -> None:
 
 
 def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
-    """An arrow between the fronts at one accuracy that both reach, and in a corner which is cheaper by what factor; it in words."""
+    """An arrow between the fronts at one accuracy that both reach, and above the panel which is cheaper by what factor; it in words."""
     for accuracy in ARROW_AT:
         pruned, dense = (small_dense.cheapest(part[part["dense"] == kind], cost, accuracy) for kind in (False, True))
         if pruned is not None and dense is not None:
             factor = pruned[cost] / dense[cost]
             cheaper, times = ("small dense", factor) if factor >= 1 else ("pruned", 1 / factor)
-            words = f"at {accuracy} %: {cheaper}\n{times:.2g} × cheaper" if times >= 1.05 else f"at {accuracy} %:\nequally dear"
+            how_much = f"{cheaper} {times:{'.0f' if times >= 10 else '.2g'}} × cheaper" if times >= 1.05 else "equally dear"
+            words = f"at {accuracy} %: {how_much}"
             arrow = {"arrowstyle": "<->", "color": "0.15", "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
             ax.annotate("", (dense[cost], accuracy), (pruned[cost], accuracy), arrowprops=arrow)
-            ax.text(0.97, 0.05, words, transform=ax.transAxes, ha="right", va="bottom", color=DENSE if factor >= 1 else BROWN,
-                    bbox={"color": "white", "alpha": 0.85})
-            return [words.replace("\n", " ")]
+            ax.text(0.5, 1.02, words, transform=ax.transAxes, ha="center", va="bottom", color=DENSE if factor >= 1 else BROWN)
+            return [words]
     return []
 
 

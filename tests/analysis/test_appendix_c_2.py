@@ -83,7 +83,7 @@ def test_pairs_in_which_both_were_trained_have_no_collapse(runs):
 def test_figures_say_what_they_show(runs):
     figure, text = figures.draw_accuracy(runs)
     assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["random", "SNIP", "SynFlow"]
-    assert "MNIST, FC, n = 1, SNIP: 0.95 at ρ = 1.5. MNIST, FC, n = 1, SynFlow: 0.90 at ρ = 1.5." in text
+    assert "MNIST, FC, n = 1, SNIP: 95 % at ρ = 1.5. MNIST, FC, n = 1, SynFlow: 90 % at ρ = 1.5." in text
     assert figures.draw_differences(runs)[1].endswith("in points; surely negative: MNIST, FC, ρ = 1.5, SNIP at n = 1 by 5.0.")
     assert "MNIST, FC: SynFlow is surely worse and dearer than SNIP at ρ = 1.5." in figures.draw_prices(runs)[1]
 

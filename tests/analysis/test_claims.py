@@ -41,8 +41,8 @@ def test_verdicts_are_counted_of_the_papers_claims_alone():
 
 def test_the_short_form_has_a_row_a_claim_of_the_paper():
     lines = claims.short_form(small_board(("holds", False), ("fails", True), ("fails", False))).split("\n")
-    assert lines[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb#claim-c0)|",
-                          "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb#claim-c2)|"]
+    assert lines[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb#claim-c0)|1|||",
+                          "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb#claim-c2)||1||"]
 
 
 def test_a_block_goes_between_the_markers_and_nowhere_else():
@@ -56,12 +56,3 @@ def test_a_block_goes_between_the_markers_and_nowhere_else():
 def test_without_records_the_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         claims.scoreboard(tmp_path)
-
-
-def test_the_scoreboard_is_shown_with_links_and_plain_text(capsys, monkeypatch):
-    shown = []
-    monkeypatch.setattr(claims, "display", lambda content, raw: shown.append(content))
-    claims.show_scoreboard(small_board(("fails", False)))
-    assert "0 claims that the paper does not make" in shown[0]["text/html"] and "fails 1" in shown[0]["text/html"]
-    assert '<a href="sections/section_5_1.ipynb#claim-c0">5.1</a>' in shown[0]["text/html"] and "claim 0" in shown[0]["text/plain"]
-    assert f'color: {report.VERDICT_COLOURS["fails"]}' in shown[0]["text/html"]

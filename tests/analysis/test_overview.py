@@ -1,12 +1,14 @@
 """The overview's example is real, and what it recommends is the cheapest of what was measured, judged by seeds that did not choose it."""
 import json
 
+import pandas as pd
 import pytest
+import test_verdicts
 import torch
 from made_records import write_run
 
 from sharedlabel import choices, models
-from sharedlabel.analysis import choose, overview
+from sharedlabel.analysis import choose, overview, report
 from sharedlabel.runs import checkpoints, names, parameters
 from sharedlabel.runtime import random_stream
 
@@ -61,9 +63,9 @@ def test_a_choice_is_reported_by_the_seeds_that_did_not_make_it(measured):
     assert (row["mean"], row["seeds"]) == (pytest.approx(0.7), 2)  # the promise is not the luck of the choice
 
 
-def test_the_cheapest_at_one_n_and_nothing_that_reaches_it(measured):
+def test_the_cheapest_with_so_many_images_and_nothing_that_reaches_it(measured):
     found = choose.configurations(measured)
-    assert choose.cheapest(found, "mnist", 0.9, n=1)["rho"] == 2.0
+    assert choose.cheapest(found, "mnist", 0.9, n=4)["rho"] == 2.0 and choose.cheapest(found, "mnist", 0.5, n=5)["n"] == 1
     assert choose.cheapest(found, "mnist", 0.995) is None and choose.cheapest(found, "cifar10", 0.1) is None
 
 
@@ -86,3 +88,32 @@ def test_choices_are_told_in_words(measured):
     table = choose.choices_table(choose.configurations(measured), (0.5, 0.9))
     assert table["cheapest choice"].tolist() == ["Conv, baseline, ρ = 3", "Conv, baseline, ρ = 3"]
     assert table["data"].tolist() == [choices.DATASETS["mnist"].title] * 2 and table["n"].tolist() == [1, 5]
+
+
+def board() -> pd.DataFrame:
+    names = ("sharing-adds", "sweet-spot", "sweet-spot-flops", "balanced-large-n", "loss-not-batches")
+    rows = [{"id": name, "claim": f"claim {name} | <x>", "verdict": "fails", "cases": "holds 2, fails 9, cannot tell 165", "ours": i > 0,
+             "estimate": "1 ± 2 (points)", "section": "section_5_1"} for i, name in enumerate(names)]
+    return pd.DataFrame(rows)
+
+
+def test_surprises_are_what_the_records_say():
+    """Their numbers are computed; which words go with them is decided here."""
+    found = choose.configurations()
+    text = overview.surprises(board(), found)
+    assert "head on each image alone (better in 2 of 176 cases, worse in 9, undecided in 165)." in text
+    assert "By n/ρ there is one in 2 of 176 cases, none in 9, undecided in 165; by FLOPs one in 2" in text
+    assert "A linear classifier (LDA) on means of 4 × 4 pixels, 490 weights, names 3 digits of one class with 98 % n-accuracy" in text
+    decided = ("lstm_is_rarely_ahead_of_its_control", "sets_gain_on_cifar10", "reading_together_is_hardly_ever_ahead",
+               "no_sweet_spot_by_flops", "balanced_helps_in_most_rows", "batches_gain_as_much")
+    assert all(getattr(test_verdicts, name)() for name in decided)
+
+
+def test_the_scoreboard_is_shown_with_links_and_plain_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr(overview, "display", lambda content, raw: shown.append(content))
+    overview.show_scoreboard(board())
+    text, plain = shown[0]["text/html"], shown[0]["text/plain"]
+    assert "4 claims that the paper does not make" in text and "holds 2, fails 9" in text and "Claim sharing-adds | &lt;x&gt;" in text
+    assert '<a href="sections/section_5_1.ipynb#claim-sharing-adds">5.1</a>' in text and "claim sweet-spot" in plain
+    assert f'color: {report.VERDICT_COLOURS["fails"]}' in text and "the paper's number" not in text

@@ -47,28 +47,45 @@ def test_without_a_target_the_best_that_a_budget_allows(results):
     assert rhos(Wish("mnist", 5), results) == [2.0, 3.0]
 
 
+def test_no_more_images_are_used_than_are_needed(results):
+    for wish, macs, images in ((Wish("mnist", 25, 0.7), [500, 1000], [5, 1]), (Wish("mnist", 24, 0.83), [1000 * 5], [5]),
+                               (Wish("mnist", 25, 0.7, cost="weights"), [500, 1000], [5, 1]), (Wish("mnist", 24), [1000 * 5, 500], [5, 5])):
+        chosen = planner.plan(planner.options(wish, results), wish)
+        assert chosen["macs"].tolist() == macs and chosen["n"].tolist() == images
+    sizes = planner.sizes(1000)
+    assert sizes[:100] == list(range(1, 101)) and sizes[-1] == 1000 and max(b / a for a, b in zip(sizes[99:], sizes[100:])) < 1.03
+
+
+def test_an_interval_needs_three_seeds_and_ends_at_what_is_possible():
+    row = pd.Series({"mean": 0.99, "low": 0.97, "high": 1.01, "seeds": 3})
+    assert choose.reached(row) == "99 (97 to 100)" and choose.reached(row.replace(3, 2)) == "99"
+    bits = pd.Series({"mean": 3.0, "low": 2.5, "high": 3.5, "seeds": 5})
+    assert choose.reached(bits, 1, planner.most_of("information_gain", "mnist")) == "3 (2.5 to 3.32)"
+
+
 def test_a_choice_is_reported_by_the_other_seeds_and_told_in_words(results):
-    wish = Wish("mnist", 25, 0.8)
+    wish = Wish("mnist", 25, 0.84)
     table = planner.plan_table(planner.plan(planner.options(wish, results), wish), wish)
     assert table["network"].tolist() == ["Conv, baseline, ρ = 3", "Conv, baseline, ρ = 2"] and table["seeds"].tolist() == [2, 2]
-    assert table["n-accuracy (%)"][0].startswith("84.2 ±")  # seeds 1 and 3: 84.1, 84.3
+    assert table["n-accuracy (%)"][0] == "84.2" and table["images used"].tolist() == [25, 5]  # seeds 1 and 3: 84.1, 84.3
     assert table["FLOPs a tuple"][0] == "5,000" and table["known by"][0] == "measuring"
 
 
 def test_a_size_that_nobody_measured_is_filled_in_by_the_law_and_marked(results):
     found = planner.options(Wish("mnist", 100, 0.5), results)
-    assert found["predicted"].all() and set(found["rho"]) == {4.0}  # the others have no law
-    row, = (row for _, row in found.iterrows())
+    assert set(found[found["predicted"]]["rho"]) == {4.0} and set(found[~found["predicted"]]["n"]) == {1, 5, 25}  # the others have no law
+    assert sorted(found[found["rho"] == 4.0]["n"]) == list(range(1, 101))
+    row, = (row for _, row in found[found["n"] == 100].iterrows())
     between = np.interp(0.1, [0, 0.2], [0.55, 0.53])  # 100 ** -0.5 is halfway from infinity to 25
     assert row["mean"] == pytest.approx(between + np.mean([0.541, 0.543]) - 0.53) and row["flops"] == 2 * 100 * 10
-    measured = planner.options(Wish("mnist", 5, 0.5), results)
-    assert not measured["predicted"].any() and len(measured) == 3
+    least = planner.options(Wish("mnist", 1, 0.5), results)
+    assert not least["predicted"].any() and len(least) == 3
 
 
 def test_nothing_is_filled_in_above_what_is_possible(results):
     runs, laws = planner.load(results)
     much = 9.0 * laws["n"].eq(np.inf)
-    filled = planner.fill_in(runs, laws.assign(training_accuracy=laws["training_accuracy"] + much, training_information=much), 10_000)
+    filled = planner.fill_in(runs, laws.assign(training_accuracy=laws["training_accuracy"] + much, training_information=much), [10_000])
     assert filled["n_accuracy"].tolist() == [1] * 4 and filled["information_gain"].tolist() == pytest.approx([np.log2(10)] * 4)
 
 
@@ -84,9 +101,9 @@ def test_milliseconds_are_those_that_were_measured_or_on_their_line(results, mon
     run = next(file.stem for file in tmp_path.rglob("*rho3-*.json"))
     pd.DataFrame({"network": [run] * 2, "n": [1, 10], "torch": [1.0, 2.8]}).to_csv(tmp_path / "latency.csv")
     monkeypatch.setattr(planner, "LATENCY", tmp_path / "latency.csv")
-    found = planner.options(Wish("mnist", 5, 0.5), results).set_index("rho")["ms"]
+    found = planner.options(Wish("mnist", 5, 0.5), results).query("n == 5").set_index("rho")["ms"]
     assert found[3.0] == pytest.approx(1.8) and np.isnan(found[4.0])
-    assert rhos(Wish("mnist", 5, 0.3, cost="ms"), results) == [3.0] and rhos(Wish("mnist", 5, 0.3, ms=1.7), results) == []
+    assert rhos(Wish("mnist", 5, 0.3, cost="ms"), results) == [3.0] and rhos(Wish("mnist", 5, 0.7, ms=1.7), results) == []
 
 
 @pytest.mark.parametrize("wrong, message", [
@@ -135,7 +152,7 @@ def test_what_nothing_reaches_is_an_empty_plan_beside_the_front(results, wish):
     chosen = planner.plan(found, wish)
     assert len(found) and chosen.empty and planner.plan_table(chosen, wish).empty
     assert "ask for less, or for more images" in planner.commands(chosen, results)
-    assert planner.draw_front(found, chosen, wish)[1].startswith(f"{len(found)} options")
+    assert planner.draw_front(found, chosen, wish)[1].startswith(f"{len(found)} options (")
 
 
 def test_runs_of_one_seed_count_for_a_folder_of_ones_own_alone(tmp_path):
@@ -145,7 +162,7 @@ def test_runs_of_one_seed_count_for_a_folder_of_ones_own_alone(tmp_path):
     own["params"]["dataset"] = "folder-1f24bf7a15e2-8px"
     (tmp_path / "own.json").write_text(json.dumps(own))
     assert planner.options(Wish("mnist", 5), str(tmp_path)).empty
-    row, = planner.options(Wish("folder-1f24bf7a15e2-8px", 5), str(tmp_path)).to_dict("records")
+    _, row = planner.options(Wish("folder-1f24bf7a15e2-8px", 5), str(tmp_path)).to_dict("records")
     assert row["mean"] == row["chosen_by"] == 0.8 and np.isnan(row["low"]) and row["seeds"] == 1
 
 
@@ -163,7 +180,7 @@ def test_the_front_is_drawn_and_told(results):
     found = planner.options(wish, results)
     figure, text = planner.draw_front(found, planner.plan(found, wish), wish)
     assert {"choice", "runner-up"} <= {text.get_text() for text in figure.axes[0].texts}
-    assert len(figure.axes) == 1 and "3 options for mnist at n = 5" in text and "front of 3" in text
+    assert len(figure.axes) == 1 and "(3 networks, each with several numbers of images) for mnist with up to 5 images" in text
 
 
 def test_sliders_plan_anew_and_are_not_needed(results, monkeypatch):

@@ -52,12 +52,42 @@ def test_a_best_rho_inside_the_range_holds(runs):
     assert rows[["low", "high", "seeds"]].to_numpy().tolist() == [[2, 2, 3], [3, 3, 3], [3, 3, 3]]
 
 
-def test_a_best_rho_at_an_end_fails_by_flops_and_decides_nothing_of_other_methods(runs):
+def test_a_best_rho_at_an_end_fails_by_flops(runs):
     by_flops = section_5_1.claim_sweet_spot_flops(runs)
     assert verdicts(by_flops) == {("MNIST, Conv", n): (4.0, "fails") for n in SIZES}
-    others = section_5_1.claim_sweet_spot_methods(runs)
-    assert others["case"].tolist() == ["MNIST, Conv, balanced"] * 3 + ["MNIST, Conv, freeze and retrain: fewer than 3 ρ"]
-    assert others["estimate"].tolist()[:3] == [4.0] * 3 and set(others["verdict"]) == {"cannot tell"}
+
+
+def test_other_methods_are_tested_where_their_rho_surround_the_baselines_best(runs, tmp_path):
+    rows = section_5_1.claim_sweet_spot_methods(runs)  # the baseline's best are 2 and 3
+    assert rows["case"].tolist() == ["not tested: balanced on MNIST, Conv (ρ = 3, 3.5, 4)",
+                                     "not tested: freeze and retrain on MNIST, Conv (ρ = 3, 3.5)"]
+    assert rows["estimate"].isna().all() and set(rows["verdict"]) == {"cannot tell"}
+    for method in ("baseline", "balanced"):
+        write_runs(tmp_path, {1.0: {1: 3.0, 25: 3.2}, 2.0: {1: 2.0, 25: 3.0}, 3.0: {1: 1.0, 25: 2.8}}, method=method)
+    *tested, left = section_5_1.claim_sweet_spot_methods(section_5_1.select_runs(tmp_path)).to_dict("records")
+    assert [(row["case"], row["n"], row["estimate"], row["verdict"]) for row in tested] == [
+        ("MNIST, Conv, balanced", 1, 2.0, "holds"), ("MNIST, Conv, balanced", 25, 3.0, "cannot tell")]
+    assert left["case"] == "not tested: freeze and retrain on MNIST, Conv (not run)"
+
+
+@pytest.mark.parametrize("seeds, accuracy, doubt", [
+    (3, 40.0, None), (1, 40.0, "one seed"), (3, 14.0, "near chance"), (1, 14.0, "one seed, near chance")])
+def test_of_one_seed_or_near_chance_nothing_is_concluded(tmp_path, seeds, accuracy, doubt):
+    for rho, bits in ((1.0, 1.0), (2.0, 2.0), (3.0, 1.0)):
+        for seed in range(seeds):
+            write_run(tmp_path, dict.fromkeys(SIZES, accuracy), bits=dict.fromkeys(SIZES, bits), rho=rho, seed=seed, **NETWORK)
+    runs = section_5_1.select_runs(tmp_path)
+    assert section_5_1.inconclusive(runs) == ({"MNIST, Conv": doubt} if doubt else {})
+    assert list(section_5_1.judged_networks(runs)) == ([] if doubt else ["MNIST, Conv"])
+    figure, text = figures.draw_sweet_spots(runs, ["MNIST, Conv"])
+    rings = [line for line in figure.axes[0].get_lines() if line.get_markeredgecolor() == "crimson"]
+    assert len(rings) == (0 if doubt else 3) and ("no conclusion" in text) == bool(doubt)
+    said = f"No conclusion, and so no ring and no case: MNIST, Conv ({doubt}: n-accuracy is at most {accuracy:g} %, guessing 10 %)."
+    assert section_5_1.describe_inconclusive(runs) == (said if doubt else "")
+    named = f"MNIST, Conv ({doubt})" if doubt else "MNIST, Conv"
+    assert section_5_1.tabulate_sweet_spots(runs, "relative_information")["network"].tolist() == [named]
+    figure, _ = figures.draw_networks(runs, "flops", "per_cent")
+    assert figure.axes[0].get_title() == "MNIST, Conv" + (f"\n({doubt}: no conclusion)" if doubt else "")
 
 
 def test_the_cheapest_rho_is_counted_over_the_targets(runs):

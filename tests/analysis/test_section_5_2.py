@@ -233,7 +233,17 @@ def test_unrest_is_the_zigzag_of_an_epoch_and_the_spread_of_seeds(made):
     row = at(training.unrest(made.curves), method="baseline", n=80)
     assert values(row, "range", "seeds_sd") == approx([2.0, 3 * np.std(NOISE, ddof=1)])
     assert row["epochs_sd"] == approx(1.05, abs=0.03)  # of a zigzag by one about its trend, with two degrees of freedom less
-    assert training.find_most_restless(made.curves) == NETWORK
+
+
+def test_single_runs_are_drawn_of_the_most_restless_network_that_has_enough_of_both_methods(made):
+    other = made.curves.assign(dataset="cifar10", per_cent=made.curves["per_cent"] * 2)  # twice as restless
+    curves = pd.concat([made.curves, other[(other["method"] == "baseline") | (other["seed"] == 1)]])
+    assert training.find_most_restless(pd.concat([made.curves, other])) == ("cifar10", *NETWORK[1:])
+    assert training.find_most_restless(curves) == NETWORK and training.find_most_restless(curves, seeds=1) == ("cifar10", *NETWORK[1:])
+    figure, text = section_5_2_plots.restless(other[(other["method"] == "baseline") | (other["seed"] == 1)])
+    assert [entry.get_text() for entry in figure.axes[0].get_legend().get_texts()] == ["balanced (runs: 1)", "baseline (runs: 3)"]
+    assert "(balanced: 1, baseline: 3) of CIFAR-10, Conv, ρ = 3.5." in text
+    assert section_5_2_plots.restless(made.curves[:0]) == (None, "")
 
 
 def test_the_papers_gap_is_read_against_our_pairs_and_the_zigzag_of_training(made):

@@ -189,7 +189,8 @@ def test_one_short_run_is_planned_for(records, digits):
     name = planner.data_set_name("folder", str(digits), 8, results)
     measured, filled = (planner.options(planner.Wish(name, n), results) for n in (5, 12))  # no class has 12 test images
     assert set(measured["method"]) == set(filled["method"]) == {"baseline", "readout"} and not measured["predicted"].any()
-    assert filled["predicted"].all() and filled["mean"].between(0.5, 1).all() and filled["low"].isna().all() and set(filled["seeds"]) == {1}
+    assert (filled["predicted"] == (filled["n"] > 5)).all() and set(filled["n"]) == set(range(1, 13))  # five measured
+    assert filled["mean"].between(0.5, 1).all() and filled["low"].isna().all() and set(filled["seeds"]) == {1}
     wish = planner.Wish(name, 12, 0.5)
     chosen = planner.plan(planner.options(wish, results), wish)
     load, *commands = planner.commands(chosen, results, str(digits)).splitlines()
