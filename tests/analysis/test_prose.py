@@ -97,6 +97,14 @@ def weights_per_mac() -> tuple:
     return round(min(factors)), round(max(factors))
 
 
+def conv_initialisation() -> tuple:
+    """n-accuracy at n = 1 of CIFAR-10's Conv: from He's weights, from the default, and the paper's."""
+    runs = section_5_2.select_runs(tables.load_records())
+    found = section_5_2_settings.batches_beside_paper(section_5_2_settings.load_settings("benchmarks/settings")[0], runs)
+    found = found[(found["dataset"] == "cifar10") & (found["model"] == "conv") & (found["n"] == 1)].set_index("setting")
+    return found["mean"]["batches of 64, he"], found["mean"]["batches of 64, pytorch"], found["paper"].iloc[0]
+
+
 def dense_factors() -> tuple:
     """By FLOPs: how many times cheaper a dense network is on CIFAR-100 at least, what one costs on CIFAR-10 at least, how many times
     cheaper a pruned one is there at most, and what either costs at most on MNIST, in the other's cost."""
@@ -267,6 +275,8 @@ CHECKED = [
     ("notebooks/overview.ipynb", "it gains for sure in {} of {} cases, in the mean up to {} points, and surely loses in none; at n = 1 it "
      "costs up to {:.1f} points in the mean.", gain_of_lda),
     ("notebooks/overview.ipynb", "25 views shifted by up to a pixel are worth {:.1f} to {:.1f} different images.", worth_of_near_views),
+    (f"{SECTIONS}/section_5_2.ipynb", "networks of He's weights name {:.1f} %, of the default {:.1f}, the paper's {:.1f};",
+     conv_initialisation),
     (f"{SECTIONS}/beyond_pruning.ipynb", "But it keeps {} to {} times as many weights", weights_per_mac),
     (f"{SECTIONS}/beyond_small_dense.ipynb", "is at least {} times cheaper than a pruned one as accurate on CIFAR-100, and on CIFAR-10 "
      "where n-accuracy is high. But no dense one here costs less than pooling, about {:,.0f} FLOPs an image on CIFAR-10; pruned ones do, "
