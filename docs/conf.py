@@ -118,7 +118,7 @@ benchmarks/*
 
 def adapt_source(app: Sphinx, name: str, source: list[str]) -> None:
     """The few things that a host and JupyterLab do in another way than Sphinx: contents, anchors in capitals, links to folders."""
-    source[0] = re.sub(r"(\]\()(#[\w-]+)", lambda link: link[1] + link[2].lower(), source[0])
+    source[0] = re.sub(r"(\]\((?!https?:)[^)#\s]*)(#[\w-]+)", lambda link: link[1] + link[2].lower(), source[0])
     if name == root_doc:
         source[0] = re.sub(r"\]\((sharedlabel/\w+)\)", link_of_room, source[0]) + CONTENTS
 
