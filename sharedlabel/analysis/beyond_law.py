@@ -206,10 +206,14 @@ def tabulate_limit_parts(runs: pd.DataFrame) -> pd.DataFrame:
     """
     chosen = usual(tables.at_defaults(runs, ["tuple_size", "tuples_per_batch", "free_layers", "initialisation"]))
     chosen = chosen[(chosen["n"] == 1) & chosen["method"].isin(["baseline", "balanced"])]
+    if "standard_weight" not in chosen:  # no run is balanced
+        return pd.DataFrame()
     names = {1: "batches", parameters.default("standard_weight"): "balanced"}
     chosen = chosen.assign(training=chosen["standard_weight"].map(names).where(chosen["method"] == "balanced", "baseline"))
     wide = chosen.dropna(subset="training").pivot(index=[*ROW, "seed"], columns="training", values="limit")
     wide = wide.reindex(columns=["baseline", *names.values()]).dropna().reset_index()
+    if wide.empty:
+        return pd.DataFrame()
     columns = {}
     for title, one, other in (("its batches", "batches", "baseline"), ("its loss", "balanced", "batches")):
         found = intervals.summary(wide.assign(gain=wide[one] - wide[other]), "gain", ROW)

@@ -96,7 +96,7 @@ def test_figures_say_the_factor(runs):
     for drawn, alt in (figures.draw_fronts(found, "mnist", "flops"), figures.draw_factors(found, "flops")):
         assert drawn is not None and len(alt) > 100
         assert "MNIST" in " ".join(text.get_text() for text in drawn.findobj(Text))
-    assert "at n = 1 at 70 %: small dense 2e+02 × cheaper" in figures.draw_fronts(found, "mnist", "flops")[1]
+    assert "at n = 1 at 70 %: small dense 204 × cheaper" in figures.draw_fronts(found, "mnist", "flops")[1]
     assert figures.draw_fronts(found[~found["dense"]], "mnist", "flops") == (None, "")
     assert figures.draw_factors(found[~found["dense"]], "flops") == (None, "")
 

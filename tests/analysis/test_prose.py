@@ -395,7 +395,7 @@ NO_RESULTS = {
     "notebooks/sections/section_5_1.ipynb": ["CIFAR-10 at 3 to 4.5", "$W$ is 1 where", "in 97.5 %", "log2(1 − n-accuracy)"],
     "notebooks/sections/section_5_2.ipynb": [
         "end at 100 %", "20 epochs", "in 95 of 100 cases", "by 0.1 %", "waits for 10 epochs", "start at 0",
-        "n from 1 to 80", "excludes 0", "the last 20 epochs", "60 epochs against 190", "After 60 epochs",
+        "n from 1 to 80", "excludes 0", "the last 20 epochs", "with batches of 256", "60 epochs against 190", "After 60 epochs",
     ],
     "notebooks/sections/section_5_3.ipynb": [
         "(at 5 % after", "200 units", "64 images of 64 labels", "512 pooled features", "pooled to 512 values", "100 a class",
