@@ -184,12 +184,17 @@ def training(runs: Runs, one: str, other: str, rows: pd.DataFrame) -> pd.DataFra
     })
 
 
+def hide_intervals_of_two(found: pd.DataFrame, seeds: pd.Series) -> pd.DataFrame:
+    """`found` with nan for `low` and `high` where there are fewer than three seeds: of two an interval tells nothing."""
+    return found.assign(**{end: found[end].where(seeds > 2) for end in ("low", "high")})
+
+
 def orders_under(runs: Runs, pruner: str) -> pd.DataFrame:
     """`section_5_3_pruners.orders` as a table: a row a pair of methods, a column a pruner and n; a star: significant at 5 % (Holm)."""
     found, frames = orders(runs, pruner), []
     for side, name in (("synflow_", "SynFlow"), ("", plots.TITLES[pruner])):
         own = found[[*PANEL, "one", "variant", "n"]].assign(**{key: found[side + key] for key in ("mean", "low", "high")})
-        own[["low", "high"]] = own[["low", "high"]].where(found[f"{side}seeds"] > 2, axis=0)  # of two pairs it would say nothing
+        own = hide_intervals_of_two(own, found[f"{side}seeds"])
         stars = ["*" if significant else "" for significant in found[f"{side}significant"]]
         frames.append(own.assign(side=name, cell=[text + star for text, star in zip(format_summary(own), stars)]))
     table = pd.concat(frames, ignore_index=True)
@@ -207,7 +212,7 @@ def accuracies_under(runs: Runs, pruner: str) -> pd.DataFrame:
         own = runs_under(runs, pruner, case)
         found.append(summary(own, "per_cent", [*PANEL, "variant", "n"]) if len(own) else own)
     table = concat(found, pd.DataFrame(columns=[*PANEL, "variant", "n", "mean", "low", "high", "seeds"]))
-    table[["low", "high"]] = table[["low", "high"]].where(table["seeds"] > 2, axis=0)
+    table = hide_intervals_of_two(table, table["seeds"])
     return by_n(table, {"panel": titles(table), "method": table["variant"].map(plots.TITLES)})
 
 

@@ -53,6 +53,16 @@ def test_balanced_training_raises_the_limit_in_pairs_by_seed():
     assert verdicts(beyond_law.claim_balanced_limit(both)) == ["holds"]
 
 
+def test_what_raises_a_limit_is_told_apart_in_pairs_by_seed():
+    only_loss = law_runs({1: 0}, method="balanced", limit=91, standard_weight=1.0)
+    usual = law_runs({1: 0}, method="balanced", limit=97, standard_weight=0.5, seeds=4)  # the fourth has no partner
+    other = law_runs({1: 0}, method="balanced", limit=50, standard_weight=0.25)
+    table = beyond_law.tabulate_limit_parts(pd.concat([law_runs({1: 0}), only_loss, usual, other], ignore_index=True))
+    assert table.to_dict("records") == [{"network": "MNIST, Conv, ρ = 3.5", "its batches": "1 ± 0", "its loss": "6 ± 0", "seeds": 3}]
+    assert beyond_law.tabulate_limit_parts(law_runs({1: 0})).empty
+    assert beyond_law.tabulate_limit_parts(pd.concat([law_runs({1: 0}), usual], ignore_index=True)).empty
+
+
 def test_the_sweet_spot_of_the_law_is_compared_with_the_measured_range():
     def swept(peak: float) -> pd.DataFrame:
         parts = []
@@ -148,6 +158,18 @@ def test_the_ladder_is_in_its_order_and_has_costs():
     table = readout.tabulate_ladder(rungs(lstm=[96.0, 97.0], averaged=[40.0, 41.0], lda=[90.0, 91.0]), ("mnist", "conv", 3.75, "balanced"))
     assert table["readout"].tolist() == ["averaged logits", "LDA", "CNN-LSTM"] and table["weights"].tolist() == [47] * 3
     assert readout.tabulate_ladder(rungs(lda=[1.0]), ("cifar10", "conv", 2.0, "baseline")).empty
+
+
+def test_the_ladder_has_the_seeds_of_lda_alone():
+    runs = rungs(lstm=[96.0, 97.0], averaged=[40.0, 42.0, 90.0], lda=[90.0, 91.0])
+    table = readout.tabulate_ladder(runs, ("mnist", "conv", 3.75, "balanced"))
+    assert table.set_index("readout")["n = 5"]["averaged logits"].startswith("41")
+
+
+def test_marks_of_equal_cost_lie_side_by_side_about_it():
+    spread = figures_of_readouts.spread(pd.Series({"a": 100.0, "b": 101.0, "c": 1000.0}))
+    assert spread["c"] == 1000 and spread["a"] < 100 < 101 < spread["b"]
+    assert spread["a"] * spread["b"] == pytest.approx(100 * 101)
 
 
 def test_committed_averaged_readouts_are_what_the_cnns_say():

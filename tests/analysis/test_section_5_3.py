@@ -1,4 +1,5 @@
 """Section 5.3's comparisons, claims and tables, on made-up records whose verdicts are known."""
+import dataclasses
 import json
 import re
 
@@ -179,6 +180,15 @@ def test_the_order_under_another_pruner_is_compared_pair_by_pair(runs):
     assert found.loc[found["synflow_significant"].astype(bool), "agree"].tolist() == [-1] * 4
     cells = tables.orders_under(runs, "magnitude").loc[(UNPRUNED, "CNN-LSTM on balanced CNN minus head alone, per image")]
     assert cells["SynFlow, n = 2"] == "30.1 ± 1.4*" and cells["magnitude, n = 2"] == "−9.9 ± 1.4*"
+
+
+def test_of_two_pairs_there_is_no_interval(runs):
+    own = {name: table for name, table in vars(runs).items() if isinstance(table, pd.DataFrame)}
+    few = dataclasses.replace(runs, **{name: table[table["seed"] < 2] for name, table in own.items()})
+    cells = tables.orders_under(few, "magnitude").loc[(UNPRUNED, "CNN-LSTM on balanced CNN minus head alone, per image")]
+    assert not cells.str.contains("±").any() and cells["SynFlow, n = 2"] == "29.8*"
+    assert not tables.accuracies_under(few, "magnitude").stack().str.contains("±").any()
+    assert tables.accuracies_under(runs, "magnitude").stack().str.contains("±").all()
 
 
 def test_reversed_orders_fail_and_no_runs_cannot_tell(runs):
