@@ -1,6 +1,6 @@
 """How fast is a training step on a GPU, by which means, and how many runs does it bear at once?
 
-    .venv/bin/python benchmarks/gpu.py            # a minute and a half; prints the table (benchmarks/gpu.md is what an H200 printed)
+    .venv/bin/python benchmarks/gpu.py            # a minute and a half; prints the table (benchmarks/gpu.md has what two GPUs printed)
 
 Milliseconds of one step on 64 images, the median of seven times thirty, by the clock; images are noise. `recorded` is what
 training does (`training.GraphedStep`); `eager` launches every kernel from Python, as it would without. Beside them the recorded step in

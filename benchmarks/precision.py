@@ -18,14 +18,15 @@ from sharedlabel.runs import names, parameters, studies
 SIZES = [1, 5, 25, 80]  # the n that are shown
 
 
-def main() -> None:
+def report() -> str:
+    """The page, from the records."""
     runs = studies.load("precision")
-    names = {names.run_name(parameters.identity(run["method"], run | {"precision": precision}))
-             for run in runs for precision in ("float32", "bfloat16")}
+    wanted = {names.run_name(parameters.identity(run["method"], run | {"precision": precision}))
+              for run in runs for precision in ("float32", "bfloat16")}
     table = pd.concat([tables.load_records(ROOT / "results"), tables.load_records(runs[0]["results"])])
-    table = table[table["run"].isin(names) & (table["protocol"] == "random") & table["n"].isin(SIZES)].astype({"n": int})
-    if table["run"].nunique() < len(names):
-        raise SystemExit(f"{table['run'].nunique()} of {len(names)} runs are there; make grid STUDY=precision, make grid STUDY=section_5_1")
+    table = table[table["run"].isin(wanted) & (table["protocol"] == "random") & table["n"].isin(SIZES)].astype({"n": int})
+    if table["run"].nunique() < len(wanted):
+        raise SystemExit(f"{table['run'].nunique()} of {len(wanted)} runs are there; make grid STUDY='precision section_5_1'")
     table["per_cent"] = 100 * table["n_accuracy"]
 
     level = intervals.summary(table, "per_cent", ["rho", "n", "precision"]).set_index(["rho", "n", "precision"])
@@ -48,9 +49,9 @@ def main() -> None:
         lines.append(f"| {rho:g} | {n} | {' | '.join(cells)} |")
     lines.append("\nMean minutes of a run, float32 / bfloat16: " + ", ".join(
         f"{row.float32:.1f} / {row.bfloat16:.1f} at rho {row.Index:g}" for row in minutes.itertuples()) + ".")
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    print(page := report())
+    Path(__file__).with_suffix(".md").write_text(page)

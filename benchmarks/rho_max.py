@@ -154,7 +154,8 @@ def table(found: dict[str, float]) -> str:
         "real images and other seeds, may lie a step to either side.\n",
         "SynFlow reaches the theoretical maximum (\"any mask\") on FC and Conv, whose layers follow one another. Past residual blocks "
         "and in the LSTM head it does not, by a few weights: the docstring says why, and what GraSP empties in 100 rounds.\n",
-        "The head is scored on sequences of five. On the longest of Table 2, 40, SynFlow loses the paths of 3 heads of 20 already at "
+        "The head is scored on sequences of five here, by the study's usual runs on two. On the longest of Table 2, 40, SynFlow loses the "
+        "paths of 3 heads of 20 already at "
         "3.75 (`pruning.scores.synflow`).\n",
         f"| network | weights | any mask | {' | '.join(WAYS)} |", "|---" * (3 + len(WAYS)) + "|",
     ]

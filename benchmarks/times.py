@@ -215,6 +215,7 @@ def main() -> None:
             "|---|---|---|---|---|",
             *filter(None, map(taken, known)),
             "\n## What is missing: training alone, at most, in hours\n",
+            "A row counts what was missing when it was last measured.\n",
             "| study | runs | device | processes at once | all of them | a run: median, longest |", "|---|---|---|---|---|---|",
             *(rows[each] for each in sorted(rows)),
         ]) + "\n")

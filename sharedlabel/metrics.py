@@ -52,9 +52,9 @@ def relative_information(gain: float, n: int, rho: float) -> float:
     return gain * rho / n
 
 
-def log_error(accuracy, tuples):
-    """log2 of the share of tuples missed, of numbers or of columns; none missed of T is taken at half a miss, 1 / 2T."""
-    return np.log2(np.maximum(1 - accuracy, 1 / (2 * tuples)))
+def log_error(accuracy, count):
+    """log2 of the share of tuples missed, of numbers or of columns; none missed of `count` is taken at half a miss."""
+    return np.log2(np.maximum(1 - accuracy, 1 / (2 * count)))
 
 
 def gain_per_mflop(gain, macs):

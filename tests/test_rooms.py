@@ -1,6 +1,7 @@
 """The package's layout: a room stands only on those above it, no import runs in a circle, and no file is long."""
 import ast
 import subprocess
+import symtable
 import sys
 from pathlib import Path
 
@@ -65,6 +66,21 @@ def test_no_import_runs_in_a_circle():
         free = {name for name, others in needs.items() if not others & needs.keys()}
         assert free, f"a circle among {', '.join(sorted(needs))}"
         needs = {name: others for name, others in needs.items() if name not in free}
+
+
+def scopes_in(table: symtable.SymbolTable) -> list[symtable.SymbolTable]:
+    """Functions, classes and what is in them."""
+    return [scope for child in table.get_children() for scope in (child, *scopes_in(child))]
+
+
+@pytest.mark.parametrize("file", [*FILES, *sorted((ROOT / "benchmarks").glob("*.py"))], ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_function_calls_something_else_by_the_name_of_an_import(file):
+    """A comprehension that still means the import fails then, and only when it is run."""
+    module = symtable.symtable(file.read_text(), str(file), "exec")
+    imported = {symbol.get_name() for symbol in module.get_symbols() if symbol.is_imported()}
+    for scope in scopes_in(module):
+        own = {symbol.get_name() for symbol in scope.get_symbols() if symbol.is_local() and not symbol.is_imported()}
+        assert not own & imported, f"{scope.get_name()}: {own & imported}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))

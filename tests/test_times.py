@@ -1,4 +1,4 @@
-"""benchmarks/times.py: what a run's training takes at most."""
+"""benchmarks/times.py: what a run's training takes at most; and the pages that benchmarks write from records alone."""
 import importlib
 
 import pytest
@@ -11,6 +11,11 @@ from sharedlabel.runs import parameters
 def times(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     return importlib.import_module("times")
+
+
+def test_what_bfloat16_costs_is_what_the_records_say(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    assert importlib.import_module("precision").report() == (ROOT / "benchmarks" / "precision.md").read_text()
 
 
 def run(method: str = "baseline", **given) -> dict:

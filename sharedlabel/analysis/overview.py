@@ -130,8 +130,8 @@ def scoreboard_table(board: pd.DataFrame, folder: str) -> str:
         link = f'<a href="{folder}/{row.section}.ipynb#{report.anchor(row.id)}">{claims.SECTIONS[row.section].title}</a>'
         cells = [html.escape(claims.capitalise(row.claim)), verdict, html.escape(row.cases), html.escape(row.estimate), link]
         rows.append("<tr>" + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells) + "</tr>")
-    names = ("claim", "verdict", "case by case", "range of our estimates (of the failing cases, if any)", "decided in")
-    head = "".join(f'<th style="text-align: left">{name}</th>' for name in names)
+    columns = ("claim", "verdict", "case by case", "range of our estimates (of the failing cases, if any)", "decided in")
+    head = "".join(f'<th style="text-align: left">{column}</th>' for column in columns)
     return f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 

@@ -281,8 +281,8 @@ def spending(runs: Runs) -> pd.DataFrame:
     found = in_order(found.assign(**dict(zip(ROW, zip(*found["case"])))), ROW) if len(found) else found
     series = [f"{plots.TITLES.get(name, name)}, ρ = {at:g}" for name, at in zip(found["series"], found["at"])]
     weights, flops = (found.groupby(["case", "series", "at"])[name].transform("mean") for name in COSTS)
-    costs = [f"{format_count(weight)}, {format_count(flop)}" for weight, flop in zip(weights, flops)]
-    index = {"CNN": [plots.case_title(case) for case in found["case"]], "method": series, "weights, FLOPs": costs}
+    price = [f"{format_count(weight)}, {format_count(flop)}" for weight, flop in zip(weights, flops)]
+    index = {"CNN": [plots.case_title(case) for case in found["case"]], "method": series, "weights, FLOPs": price}
     return by_n(found, index)
 
 

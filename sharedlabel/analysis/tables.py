@@ -28,8 +28,8 @@ def every_method() -> list[str]:
 
 def configurations(table: pd.DataFrame) -> pd.Series:
     """A number for each combination of all parameters but n and seed, which the rows of one combination share."""
-    names = {name for method in every_method() for name in parameters.defaults(method)} - {"n", "seed"}
-    return table.groupby(sorted((names | {"method"}) & set(table.columns)), dropna=False).ngroup()
+    chosen = {name for method in every_method() for name in parameters.defaults(method)} - {"n", "seed"}
+    return table.groupby(sorted((chosen | {"method"}) & set(table.columns)), dropna=False).ngroup()
 
 
 def check_distinct(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

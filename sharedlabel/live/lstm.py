@@ -129,16 +129,16 @@ class LiveHead(LiveModule):
         return {name: self.tensors.get_submodule(name).place(values) for name, values in self.values().items()}
 
     def forward_by_matrices(self, x: Tensor) -> Tensor:
-        dense = self.matrices()
-        x = F.linear(x, dense["embed.weight"])
-        inputs, recurrent, *biases = (dense[f"lstm.{name}"] for name in TENSORS["lstm"])
+        matrices = self.matrices()
+        x = F.linear(x, matrices["embed.weight"])
+        inputs, recurrent, *biases = (matrices[f"lstm.{name}"] for name in TENSORS["lstm"])
         if x.shape[1] == 1:  # nothing to remember or forget: most of an LSTM's work is for nothing
             i, _, g, o = F.linear(x, inputs, sum(biases)).chunk(4, -1)
             hidden = o.sigmoid() * (i.sigmoid() * g.tanh()).tanh()
         else:
             start = x.new_zeros(1, len(x), recurrent.shape[1])
             hidden, _, _ = torch.lstm(x, (start, start), [inputs, recurrent, *biases], True, 1, 0.0, self.training, False, True)
-        return F.linear(hidden, dense["classify.weight"], dense["classify.bias"]).mean(1)
+        return F.linear(hidden, matrices["classify.weight"], matrices["classify.bias"]).mean(1)
 
     def sparse_state(self) -> dict[str, Tensor]:
         """By tensor, `values` at `index` of it flattened. All are views."""
