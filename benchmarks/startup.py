@@ -47,7 +47,7 @@ step(train_rows.batch(torch.arange(64)), train_rows.labels[:64])
 part("first step: load the compiled code")
 logits = training.outputs(small, test_rows)
 metrics.measure(lambda chosen: predictors.mean_of_logits(logits, chosen), test_set.labels, n, 3.5, lambda size: size, 0)
-part("measure, with 200 resamples")
+part("measure")
 print(json.dumps(parts))
 '''
 

@@ -92,7 +92,6 @@ MODELS = registered(Network, PACKAGE / "models.py")
 SMALL_MODELS = {"linear": Network("logistic regression"), "lda": Network("LDA"), "mlp": Network("one hidden layer")}
 SANITY_CHECKS = {"shuffled": "masks shuffled in layers", "reinitialised": "weights drawn anew", "trained_first": "pruned after training"}
 PRUNERS = registered(Pruner, *sorted((PACKAGE / "pruning").glob("*.py")))
-PAPER_PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")  # what appendix C.2 compares
 BUDGETS = ("weights", "macs")  # what rho says how many are left of
 INITIALISATIONS = ("pytorch", "he")
 AUGMENTATIONS = ("none", "crop_flip")

@@ -42,9 +42,9 @@ def quarters_overlap(network: nn.Module, shape: tuple[int, int, int]) -> bool:
 
 
 def deviation_and_mean(embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    """What standardises embeddings [N, d]: the deviation, at least 1e-6, and the mean of each column, [d] each."""
+    """What standardises embeddings [N, d]: the deviation, 1 where a column is constant, and the mean of each column, [d] each."""
     std, mean = torch.std_mean(embeddings, 0)
-    return std.clamp(min=1e-6), mean
+    return std.masked_fill(std < 1e-6, 1), mean
 
 
 @torch.no_grad()

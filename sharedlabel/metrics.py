@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sharedlabel import choices, data, runtime, tuples
+from sharedlabel import choices, runtime, tuples
 
 
 def confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
@@ -64,51 +64,29 @@ def gain_per_mflop(gain, macs):
 
 def measure(
     predict: Callable[[Tensor], Tensor], labels: Tensor, ns: list[int], rho: float, macs_live: Callable[[int], int],
-    seed: int, per_class: int = 100, resamples: int = 200,
+    seed: int, per_class: int = 100,
 ) -> list[dict]:
     """The record's `measures`: every n under both protocols.
 
     predict: tuples [T, n] -> predicted labels [T]. labels: of all test images. macs_live: the cost of an
     n-tuple. The tuples come from `seed`'s own stream, so every method meets the same ones.
-    `n_accuracy_low`, `n_accuracy_high` are a 95 % interval for *this* network over test images alone
-    (resampled within their classes, tuples with them); seeds are a further, usually larger source.
-    Resampling puts duplicates into the tuples, which then carry less information: near n = class size the interval
-    lies low and may miss the value itself.
     """
     rows, classes = [], int(labels.max()) + 1
-    again = [resample(labels, runtime.random_stream(i, "resamples")) for i in range(resamples)]
     for protocol in choices.PROTOCOLS:
         for n in ns:
             chosen = tuples.draw(protocol, labels, n, runtime.random_stream(seed, f"{protocol} tuples of {n}"), per_class)
-            truth, places = labels[chosen[:, 0]], chosen.flatten()
-            counts = confusion(truth, predict(chosen), classes)
-            row = {
+            counts = confusion(labels[chosen[:, 0]], predict(chosen), classes)
+            rows.append({
                 "n": n, "protocol": protocol, "tuples": len(chosen), "n_accuracy": n_accuracy(counts),
                 "information_gain": information_gain(counts),
                 "information_gain_corrected": information_gain_corrected(counts),
                 "relative_information": relative_information(information_gain(counts), n, rho),
                 "macs_live": macs_live(n),
-            }
-            if resamples:
-                redrawn = (replacement.index_select(0, places).view_as(chosen) for replacement in again)  # faster than replacement[chosen]
-                hits = [(predict(each) == truth).double().mean() for each in redrawn]
-                low, high = torch.stack(hits).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-                row |= {"n_accuracy_low": float(low), "n_accuracy_high": float(high)}
-            rows.append(row)
+            })
     return rows
 
 
 def format_measures(rows: list[dict]) -> str:
     """A record's `measures` as text, one line a row."""
-    line = "{protocol:>9} n={n:<3} tuples {tuples:<5} n-accuracy {n_accuracy:.4f}"
-    interval = " [{n_accuracy_low:.3f}, {n_accuracy_high:.3f}]"
-    rest = "  IG {information_gain:.3f} bits  RI {relative_information:.4f}"
-    return "\n".join((line + (interval if "n_accuracy_low" in row else "") + rest).format(**row) for row in rows)
-
-
-def resample(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """A bootstrap of the test set: for every image, one drawn with replacement from its class; [N]."""
-    replacement = torch.empty_like(labels)
-    for members in data.by_class(labels):
-        replacement[members] = members[torch.randint(len(members), (len(members),), generator=generator)]
-    return replacement
+    line = "{protocol:>9} n={n:<3} tuples {tuples:<5} n-accuracy {n_accuracy:.4f}  IG {information_gain:.3f} bits  "
+    return "\n".join((line + "RI {relative_information:.4f}").format(**row) for row in rows)

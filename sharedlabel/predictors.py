@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from sharedlabel import choices, live
 
+REPEATED = 64  # tuples of an evaluation after which permutations begin again
+
 
 def mean_of_logits(logits: Tensor, tuples: Tensor) -> Tensor:
     """Baseline and balanced method (section 4.1): argmax of the mean logit vector; [N, l], [T, n] -> [T], computed where the logits lie."""
@@ -62,12 +64,19 @@ class UnifiedCNNLSTM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         embeddings, confidence = (each.unflatten(0, x.shape[:2]) for each in self.cnn(x.flatten(0, 1)))
-        # evaluated on the same orders every time, or the best epoch would be the luckiest
-        generator = self.generator if self.training else torch.Generator().manual_seed(self.generator.initial_seed())
-        places = reading_orders(self.order, confidence, self.permutations, generator)
+        places = self.places(confidence)
         tuple_of = torch.arange(len(x), device=x.device)[:, None, None]
         read = (embeddings if self.columns is None else embeddings[..., self.columns])[tuple_of, places]  # [T, K, n, d]
         return self.head(read.flatten(0, 1)).unflatten(0, places.shape[:2]).mean(1)
+
+    def places(self, confidence: Tensor) -> Tensor:
+        """`reading_orders`. Evaluation meets the same permutations every time, or the best epoch would be the luckiest; they begin again
+        after `REPEATED` tuples, so that it does not matter how many are evaluated at once."""
+        if self.training or self.order != "permutations":
+            return reading_orders(self.order, confidence, self.permutations, self.generator)
+        seed = self.generator.initial_seed()
+        parts = confidence.split(REPEATED)
+        return torch.cat([reading_orders(self.order, part, self.permutations, torch.Generator().manual_seed(seed)) for part in parts])
 
 
 class IndependentHead(nn.Module):

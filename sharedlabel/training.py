@@ -267,7 +267,7 @@ def train(
         if not (math.isfinite(train_loss) and math.isfinite(held_out)):
             raise FloatingPointError(
                 f"epoch {len(losses) + 1}: the training loss is {train_loss}, the held-out loss {held_out}; "
-                f"lower learning_rate, which is {learning_rate}"
+                f"lower the learning rate, which is {learning_rate}"
             )
         if held_out < min(losses, default=math.inf):
             kept = copy_state(network)

@@ -108,6 +108,12 @@ def test_permutations_are_drawn_anew_in_training_and_stay_in_evaluation():
     assert torch.equal(network(x), network(x))
 
 
+def test_permutations_of_an_evaluation_are_the_same_however_many_tuples_come_at_once():
+    network, many = unified("permutations").eval(), torch.randn(3 * predictors.REPEATED, N, 6, generator=generator(1))
+    parts = [network(part) for part in many.split(predictors.REPEATED)]
+    torch.testing.assert_close(network(many), torch.cat(parts))
+
+
 def test_a_cnn_that_learns_on_gets_the_heads_gradient():
     cnn = nn.Linear(7, 5)
     network = predictors.UnifiedCNNLSTM(predictors.LogitEmbeddings(cnn), head(), torch.arange(5), "confidence", 1, generator())
@@ -162,6 +168,13 @@ def test_standardised_embeddings_have_mean_0_and_variance_1_over_the_first_set()
     std, mean = torch.std_mean(rows.pixels[:, :-1], 0)
     torch.testing.assert_close(std, torch.ones_like(std))
     torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-5)
+
+
+def test_a_feature_that_no_training_image_has_does_not_drown_the_others():
+    rows = torch.randn(20, 3, generator=generator(2))
+    rows[:, 1] = 0.25
+    std, mean = embeddings.deviation_and_mean(rows)
+    assert std[1] == 1 and mean[1] == 0.25 and (std[[0, 2]] != 1).all()
 
 
 def test_an_epoch_in_tuples_is_one_pass_over_the_images_in_tuples_of_one_label():

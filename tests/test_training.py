@@ -95,13 +95,14 @@ def test_the_best_epochs_weights_are_kept():
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_held_out_loss_that_is_not_finite_is_an_error_that_names_its_epoch(bad):
-    told_so = f"^epoch 2: .*, the held-out loss {bad}; lower learning_rate, which is 0.01$"
+    told_so = f"^epoch 2: .*, the held-out loss {bad}; lower the learning rate, which is 0.01$"
     with pytest.raises(FloatingPointError, match=told_so):
         train(linear(), validate=told(0.7, bad))
 
 
 def test_a_training_loss_that_is_not_finite_is_an_error_that_names_what_to_lower():
-    with pytest.raises(FloatingPointError, match="^epoch 1: the training loss is (nan|inf), .*; lower learning_rate, which is 1e[+]38$"):
+    told_so = "^epoch 1: the training loss is (nan|inf), .*; lower the learning rate, which is 1e[+]38$"
+    with pytest.raises(FloatingPointError, match=told_so):
         train(linear(), learning_rate=1e38, validate=told(0.7))
 
 

@@ -4,11 +4,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
-from sharedlabel import choices, live, models, runtime
-from sharedlabel.analysis import appendix_c_2, diagrams, plots
+from sharedlabel import choices, costs, live, models, runtime
+from sharedlabel.analysis import appendix_c_2, diagrams, intervals, plots
+from sharedlabel.pruning import masks
 from sharedlabel.runs import checkpoints, names, parameters
 
 
@@ -90,9 +91,13 @@ def restore_network(results: str | Path, run: dict, shape: tuple[int, int, int])
     FileNotFoundError where the run has no checkpoint.
     """
     given = parameters.check("baseline", run)
-    tensors = checkpoints.load(names.record_path(parameters.identity("baseline", given), results))
-    classes = choices.DATASETS[given["dataset"]].classes
-    network = models.build(given["model"], shape, classes, runtime.random_stream(given["seed"], "initialisation"))
+    return read_network(names.record_path(parameters.identity("baseline", given), results), given, shape)
+
+
+def read_network(record: Path, params: dict, shape: tuple[int, int, int]) -> nn.Module:
+    """`restore_network` of a record and its parameters."""
+    tensors, classes = checkpoints.load(record), choices.DATASETS[params["dataset"]].classes
+    network = models.build(params["model"], shape, classes, runtime.random_stream(params["seed"], "initialisation"))
     for name, module in network.named_modules():
         if f"{name}.values" in tensors:
             values, index = tensors[f"{name}.values"], tensors[f"{name}.index"].long()
@@ -117,6 +122,47 @@ def count_survivors(network: nn.Module, shape: tuple[int, int, int]) -> pd.DataF
                 row["positions"] = f"{int(out.any(0).sum())} of {out[0].numel()}"
             rows.append(row)
     return pd.DataFrame(rows, columns=["layer", "weights", "channels", "positions", "outputs"])
+
+
+def constant_share(network: nn.Module, shape: tuple[int, int, int]) -> float:
+    """The share of a pruned network's MACs that multiply constants: what units and channels say that no pixel reaches.
+
+    With weights 1 where alive, no biases and an image of ones every activation counts the paths from the image to it.
+    """
+    alive, need, silent = masks(network), live.live_activations(network, shape), {}
+    counted = {name: module for name, module in network.named_modules() if f"{name}.weight" in alive}
+    ones = {name: torch.full_like(parameter, not name.endswith("bias")) for name, parameter in network.named_parameters()}
+
+    def note(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        silent[module] = (inputs[0][0] == 0).reshape(inputs[0].shape[1], -1).all(1)
+
+    hooks = [module.register_forward_pre_hook(note) for module in counted.values()]
+    torch.func.functional_call(network.eval(), ones, torch.ones(1, *shape))
+    for hook in hooks:
+        hook.remove()
+    constant = {}
+    for name, module in counted.items():
+        mask = alive[f"{name}.weight"]
+        constant[f"{name}.weight"] = mask & silent[module].view(1, -1, *[1] * (mask.dim() - 2))
+    return costs.macs_live(constant, need) / costs.macs_live(alive, need)
+
+
+def constant_shares(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
+    """`constant_share` of every run with a committed checkpoint, in per cent, as the column `constant`: a row a run."""
+    rows = []
+    for row in runs[runs["n"] == min(appendix_c_2.SIZES)].to_dict("records"):
+        record = names.results_folder(results) / row["dataset"] / row["model"] / f"{row['run']}.json"
+        if record.with_suffix(".safetensors").exists():
+            data = choices.DATASETS[row["dataset"]]
+            shape = data.channels, data.side, data.side
+            rows.append(row | {"constant": 100 * constant_share(read_network(record, row, shape), shape)})
+    return pd.DataFrame(rows, columns=[*runs, "constant"])
+
+
+def tabulate_constants(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
+    """The means of `constant_shares`: a row a network and rho, a column a pruning."""
+    means = constant_shares(runs, results).groupby([*intervals.ROW, "pruning"])["constant"].mean()
+    return appendix_c_2.tabulate(means.map("{:.1f}".format))
 
 
 def draw_survivors(network: nn.Module, shape: tuple[int, int, int]) -> tuple[Figure, str]:

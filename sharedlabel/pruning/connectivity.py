@@ -33,8 +33,8 @@ def check_enough_weights(network: nn.Module, total: int, rho: float, unit: str =
     if left < needed:
         most = math.floor(1e4 * math.log10(total / needed)) / 1e4
         raise LayerCollapse(
-            f"rho: {rho} leaves {left} of {total} {unit}, and this network needs at least {needed} to connect "
-            f"its input to an output; it bears rho <= {most}"
+            f"{'head_rho' if isinstance(network, LSTMHead) else 'rho'}: {rho} leaves {left} of {total} {unit}, and this network needs at "
+            f"least {needed} to connect its input to an output; it bears at most {most}"
         )
 
 
@@ -45,7 +45,7 @@ def connected(network: nn.Module, alive: dict[str, Tensor], shape: tuple[int, ..
     reach it, whatever the layers are; a layer that keeps a weight nobody reaches does not help. `network` is not pruned itself.
     """
     if isinstance(network, LSTMHead):
-        return head_connected(alive)
+        return head_connected(alive, n=shape[0])
     stored = [value for module in network.modules() for value in vars(module).values() if isinstance(value, Tensor) and not value.is_leaf]
     plain = copy.deepcopy(network, {id(tensor): tensor.detach() for tensor in stored})  # activations that a network keeps cannot be copied
     for module in plain.modules():
@@ -55,16 +55,16 @@ def connected(network: nn.Module, alive: dict[str, Tensor], shape: tuple[int, ..
     return any(bool(score.any()) for score in scores.values())
 
 
-def head_connected(alive: dict[str, Tensor]) -> bool:
-    """`connected` of an LSTM head, whose gates multiply: h = o tanh(c), c = f c + i g.
+def head_connected(alive: dict[str, Tensor], n: int) -> bool:
+    """`connected` of an LSTM head that reads n images, whose gates multiply: h = o tanh(c), c = f c + i g.
 
-    A unit whose row of g has nothing alive stays 0, whatever reaches its other gates; one that speaks tells of the
-    input if an input, or a unit that does, reaches any of its gates.
+    A unit whose row of g has nothing alive stays 0, whatever reaches its other gates; one that speaks tells of the input if an input
+    reaches any of its gates, or a unit that did an image before.
     """
     embedded = alive["embed.weight"].any(1)
     inputs, recurrent, *biases = (alive[f"lstm.{name}"].unflatten(0, (4, -1)) for name in LSTM_TENSORS)  # [gates i, f, g, o; units; ...]
     speaks = tells = torch.zeros(inputs.shape[1], dtype=torch.bool)
-    for _ in range(2 * len(speaks)):  # long enough for both to settle, one unit at a time
+    for _ in range(min(n, 2 * len(speaks))):  # after so many images both have settled
         speaks = biases[0][2] | biases[1][2] | (inputs[2] & embedded).any(1) | (recurrent[2] & speaks).any(1)
         tells = speaks & ((inputs & embedded).any((0, 2)) | (recurrent & tells).any((0, 2)))
     return bool((alive["classify.weight"] & tells).any())

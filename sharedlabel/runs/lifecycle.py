@@ -50,7 +50,10 @@ def seconds_of_similar_runs(method: str, params: dict, device: torch.device) -> 
     """How long the committed runs of the same data set, network and method took on a device of this kind."""
     dataset, model = parameters.identity(method, params)["dataset"], params["model"]
     files = (ROOT / "results" / dataset / model).glob(f"{dataset}-{model}-{method}-*.json")
-    found = [json.loads(file.read_text())["provenance"] for file in files]
+    found = []
+    for file in files:
+        with contextlib.suppress(ValueError, KeyError):  # a damaged record is the business of who reads its results
+            found.append(json.loads(file.read_text())["provenance"])
     return [provenance["seconds"] for provenance in found if provenance["device"].startswith(device.type)]
 
 

@@ -77,7 +77,9 @@ def commit() -> str:
 def provenance(device, seconds: float) -> dict:
     """Where a record came from: versions, device, seconds of the run, commit, time.
 
-    `engine`: how live networks are computed (`sharedlabel.live`); records without one are of older code, whose sums have another order.
+    `engine`: how live networks are computed on this device (`sharedlabel.live`): `terms` by the compiled program, in float32 whatever the
+    run's precision, or, where so much is live that it would be slower, as `maps`; records without one are of older code, whose sums have
+    another order.
     `dirty`: whether the package or a method notebook had changes that are not in the commit.
     """
     found = commit()

@@ -22,7 +22,7 @@ def write(
     """
     bits, rho = bits or dict.fromkeys(accuracies, 1.0), given["rho"]
     measures = [
-        {"n": n, "protocol": protocol, "tuples": 10_000 // n, "n_accuracy": accuracy / 100, "n_accuracy_low": 0.0, "n_accuracy_high": 1.0,
+        {"n": n, "protocol": protocol, "tuples": 10_000 // n, "n_accuracy": accuracy / 100,
          "macs_live": (macs + head) * n,
          "information_gain": bits[n], "information_gain_corrected": bits[n], "relative_information": bits[n] * rho / n}
         for protocol in ("disjoint", "random") for n, accuracy in accuracies.items()

@@ -3,7 +3,10 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from made_records import collapse, copy_run, executed, write_run
+from torch import nn
+from torch.nn.utils import prune as torch_prune
 
 from sharedlabel.analysis import appendix_c_2, comparisons
 from sharedlabel.analysis import appendix_c_2_figures as figures
@@ -122,6 +125,27 @@ def test_the_survivors_of_a_real_run_are_counted(results):
     assert rows.loc["Conv2d 0", ["channels", "positions", "outputs"]].tolist() == ["5 of 32", "226 of 784", "687 of 25088"]
     with pytest.raises(FileNotFoundError, match="has lost its checkpoint"):
         figures.restore_network(results, DRAWN | {"seed": 1}, shape)
+
+
+def test_what_multiplies_constants_is_told_by_hand():
+    """Of 3 pixels to 2 units to 2 classes: the second unit has lost its pixels, and is its bias; one class reads both, one that alone."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2))
+    for layer, mask in ((network[1], [[1, 1, 0], [0, 0, 0]]), (network[3], [[1, 1], [0, 1]])):
+        torch_prune.custom_from_mask(layer, "weight", torch.tensor(mask))
+    assert figures.constant_share(network, (1, 1, 3)) == 2 / 5
+
+
+def test_constants_of_a_channel_are_read_at_every_position():
+    """The second of two channels reads nothing, and a kernel of one weight reads it at all 4 x 4 positions, as one of the first does."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 1, 1), nn.Flatten(), nn.Linear(16, 1))
+    for layer, mask in ((network[0], [1, 0]), (network[2], [1, 1]), (network[4], [1] * 16)):
+        torch_prune.custom_from_mask(layer, "weight", torch.tensor(mask).view(layer.weight.shape))
+    assert figures.constant_share(network, (1, 4, 4)) == 16 / (16 + 32 + 16)
+
+
+def test_the_constants_of_a_real_run_are_few(runs, results):
+    found = figures.constant_shares(runs, results)
+    assert found["run"].nunique() == 1 and 0 <= found["constant"].item() < 3
 
 
 def test_the_notebook_goes_on_where_pruners_collapse_and_networks_are_missing(results):

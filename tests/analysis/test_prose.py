@@ -14,6 +14,8 @@ import torch
 
 from sharedlabel import ROOT, models
 from sharedlabel.analysis import (
+    appendix_c_2,
+    appendix_c_2_figures,
     beyond_dependent,
     beyond_law,
     beyond_law_figures,
@@ -54,6 +56,11 @@ def phrases(code: str) -> list[str]:
 
 
 # ---- what was measured
+
+
+def flops_of_constants() -> tuple:
+    found = appendix_c_2_figures.constant_shares(appendix_c_2.select_runs()).groupby(["model", "pruning", "rho"])["constant"].mean()
+    return found["fc", "snip", 2.0], found["conv", "random", 2.0], math.ceil(found.xs("synflow", level="pruning").max())
 
 
 def example_network() -> tuple:
@@ -281,6 +288,8 @@ CHECKED = [
     (f"{SECTIONS}/beyond_small_dense.ipynb", "is at least {} times cheaper than a pruned one as accurate on CIFAR-100, and on CIFAR-10 "
      "where n-accuracy is high. But no dense one here costs less than pooling, about {:,.0f} FLOPs an image on CIFAR-10; pruned ones do, "
      "and where these suffice they are up to {} times cheaper. On MNIST neither costs more than {} times the other.", dense_factors),
+    (f"{SECTIONS}/appendix_c_2.ipynb", "on FC at $\\rho = 2$ {:.0f} % of SNIP's FLOPs, on Conv at $\\rho = 2$ {:.0f} % of random "
+     "pruning's, of SynFlow's up to {} %", flops_of_constants),
     (f"{SECTIONS}/beyond_law.ipynb", "makes more of them win, surely on {} of {} networks.",
      lambda: count_holds(beyond_law, "balanced-limit", beyond_law.select_runs())),
     (f"{SECTIONS}/beyond_law.ipynb", "goes {}, {}, {}, {} % from n = 25 to n = 80 (Table 1), as if {} classes of ten won",
@@ -341,9 +350,10 @@ NAMES = re.compile(r"""
     | CIFAR-100? | (?:Wide)?ResNet-\d+ | 95\ % | Python\ 3\.11 | bfloat16 | float32 | md5 | sha256 | MIT
 """, re.VERBOSE | re.DOTALL)
 NO_RESULTS = {
-    "README.md": ["(5 GB of downloads)", "10^ρ times fewer weights"],
+    "README.md": ["(Debian: python3-venv)", "(5 GB of downloads)", "10^ρ times fewer weights"],
     "docs/choices.md": [
-        "a learning rate of 10⁻⁴", "⌈total / 10^ρ⌉", "exact in all 19 rows", "in 100 rounds", "for 100 iterations", "64 images",
+        "GraSP at temperature 200", "a learning rate of 10⁻⁴", "⌈total / 10^ρ⌉", "exact in all 19 rows", "in 100 rounds",
+        "for 100 iterations", "64 images",
         "by 0.1 % for 10 epochs", "160 epochs on MNIST, 60 elsewhere, 160 for heads", "balanced pairs on CIFAR-100 have 190",
         "as many steps as the baseline's 60",
         "100 tuples a class", "512 pooled features", "pooled to 2×2", "FLOPs are 2 MACs",
@@ -363,7 +373,7 @@ NO_RESULTS = {
         "within 0.2 points where", "(opset 17)", "uint8 [n, C, H, W]", "[1, l]", "to 10⁻⁵", "to 10⁻⁴",  # bounds that tests check
     ],
     "docs/running.md": [
-        "0.5 to 1 GB on MNIST, 1 to 2 on CIFAR, 3 to 4 on Tiny ImageNet", "CUDA's libraries, 4 GB", "(2.11 or later)",
+        "0.5 to 1 GB on MNIST, 1 to 2 on CIFAR, 3 to 4 on Tiny ImageNet", "CUDA's libraries, 4 GB", "(2.11 or later)", "built for CUDA 13",
         "4 GB (MNIST, digits) or 8", "waits (0.3 GB)",
     ],
     "docs/security.md": ["127.0.0.1", "67 million pixels"],

@@ -12,6 +12,7 @@ from test_prose import DOCUMENTS, SECTIONS, batch_differences, other_batches, pa
 from sharedlabel import ROOT
 from sharedlabel.analysis import (
     appendix_c_2,
+    appendix_c_2_figures,
     beyond_law,
     claims,
     comparisons,
@@ -203,6 +204,15 @@ def random_is_cheaper_than_synflow() -> bool:
     failed = judged("appendix_c_2")["synflow-price"].query("verdict == 'fails' and n == 1")["case"]
     random = failed[failed.str.startswith("MNIST, Conv, random")]
     return len(random) > 0 and bool(random.str.contains("random at ρ = 2,").all())
+
+
+def constants_decide_no_price() -> bool:
+    """Without the FLOPs of constants the same networks of other pruners are surely better or worse for their price."""
+    shares = appendix_c_2_figures.constant_shares(runs("appendix_c_2")).set_index("run")["constant"]
+    less = runs("appendix_c_2").assign(flops=lambda table: table["flops"] * (1 - table["run"].map(shares).fillna(0) / 100))
+    before, after = (appendix_c_2.compare_prices(each).query("verdict != 'cannot tell'") for each in (runs("appendix_c_2"), less))
+    columns = ["network", "pruning", "rho", "verdict"]
+    return len(before) > 0 and set(before[columns].itertuples(index=False)) == set(after[columns].itertuples(index=False))
 
 
 def sweet_spots_of_pruners() -> pd.DataFrame:
@@ -817,6 +827,7 @@ JUDGED = [
     (PRUNERS, "SynFlow is ahead of the others or not told from them, but for SNIP in places.", snip_beats_synflow),
     (PRUNERS, "For its FLOPs it does worse: on MNIST's Conv even random pruning names more for less (at $\\rho = 2$, $n = 1$).",
      random_is_cheaper_than_synflow),
+    (PRUNERS, "Without them no other comparison would be lost or won.", constants_decide_no_price),
     (PRUNERS, "On Conv both SNIP and SynFlow have one inside, at a $\\rho$ that grows with $n$, but not at the same one.",
      both_pruners_of_conv_have_a_sweet_spot),
     (PRUNERS, "On FC SynFlow has, up to $n = 25$; random pruning and SNIP at once keep a path at too few $\\rho$ to tell at most $n$.",
