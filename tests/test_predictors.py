@@ -220,7 +220,7 @@ def test_a_record_without_its_checkpoint_is_named(tmp_path):
     params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
     before = parameters.prerequisite("head_control", params)
     file = records.save({"params": parameters.identity("baseline", before), "status": "ok"}, tmp_path)
-    with pytest.raises(FileNotFoundError, match=f"{file.name} has lost its checkpoint; put the .safetensors back .no large one"):
+    with pytest.raises(FileNotFoundError, match=f"{file.name} has no checkpoint beside it .no large one is committed.; put the"):
         checkpoints.load_prerequisite("head_control", params)
 
 

@@ -38,7 +38,7 @@ def test_averaged_logits_repeat_the_record_of_the_cnn(folder):
 
 def run_notebook_without_checkpoint(given: dict, folder) -> dict:
     """As `run_notebook`, of a run that leaves no checkpoint."""
-    with pytest.raises(FileNotFoundError, match="has lost its checkpoint"):
+    with pytest.raises(FileNotFoundError, match="has no checkpoint beside it"):
         run_notebook("readout", given, folder)
     params = parameters.identity("readout", parameters.check("readout", given))
     return json.loads(names.record_path(params, folder).read_text())

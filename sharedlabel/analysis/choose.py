@@ -99,10 +99,11 @@ def reached(row: pd.Series, scale: float = 100, most: float = 1) -> str:
 
 
 def cheapest(found: pd.DataFrame, dataset: str, accuracy: float, n: int | None = None) -> pd.Series | None:
-    """The row of `configurations` with the fewest MACs a tuple, of at most n images, whose choosing seeds reach `accuracy` (a fraction).
+    """The row of `configurations` with the fewest MACs a tuple, of at most n images, whose choosing seeds reach `accuracy` (a fraction);
+    of equally many the best.
 
     n None: of any number. None where nothing measured reaches it.
     """
     fits = found[(found["dataset"] == dataset) & (found["chosen_by"] >= accuracy)]
     fits = fits if n is None else fits[fits["n"] <= n]
-    return None if fits.empty else fits.loc[fits["macs"].idxmin()]
+    return None if fits.empty else fits.sort_values(["macs", "chosen_by"], ascending=[True, False], kind="stable").iloc[0]

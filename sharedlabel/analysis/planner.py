@@ -165,7 +165,7 @@ def milliseconds(found: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
         return [np.nan] * len(found)
     measured = pd.read_csv(LATENCY).rename(columns={"network": "run"})
     measured = measured.merge(runs[["run", "configuration"]].drop_duplicates(), on="run")
-    lines = {configuration: rows.set_index("n")["torch"] for configuration, rows in measured.groupby("configuration")}
+    lines = {configuration: rows.groupby("n")["torch"].mean() for configuration, rows in measured.groupby("configuration")}
     ms = []
     for configuration, n in zip(found["configuration"], found["n"]):
         line = lines.get(configuration, pd.Series(dtype=float))
@@ -182,7 +182,7 @@ def plan(found: pd.DataFrame, wish: Wish) -> pd.DataFrame:
     """The choice and its runner-up, another configuration; rows of `options`, fewer where fewer fit.
 
     With a target the cheapest whose choosing seeds reach it; without one the best that fits, the cheaper of equals; of equal cost, as
-    weights are at every n, the one with fewer FLOPs. ParameterError where milliseconds matter and none were measured.
+    weights are at every n, the one with fewer FLOPs, then the better one. ParameterError where milliseconds matter and none were measured.
     """
     if (wish.cost == "ms" or wish.ms is not None) and len(found) and found["ms"].isna().all():
         raise ParameterError(f"ms: nobody has timed a network of {wish.dataset}; python benchmarks/latency.py RECORD does; or take flops")
@@ -193,7 +193,8 @@ def plan(found: pd.DataFrame, wish: Wish) -> pd.DataFrame:
     if wish.target is None:
         found = found.sort_values(["chosen_by", wish.cost, "macs"], ascending=[False, True, True], kind="stable")
     else:
-        found = found[found["chosen_by"] >= wish.target].sort_values([wish.cost, "macs"], kind="stable")
+        found = found[found["chosen_by"] >= wish.target]
+        found = found.sort_values([wish.cost, "macs", "chosen_by"], ascending=[True, True, False], kind="stable")
     return found.drop_duplicates("configuration").head(2)
 
 
@@ -207,6 +208,17 @@ def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
         "known by": "the law" if row["predicted"] else "measuring", "FLOPs a tuple": f"{row['flops']:,.0f}",
         "weights": f"{row['weights']:,.0f}", "ms a tuple": "-" if np.isnan(row["ms"]) else f"{row['ms']:.2g}",
     } for place, (_, row) in zip(("choice", "runner-up"), chosen.iterrows())])
+
+
+def remarks(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> str:
+    """What to know of a choice (`options`, `plan`), in lines: whether it was lucky, and what could not be chosen as nobody timed it."""
+    lines = []
+    if wish.target is not None and len(chosen) and chosen.iloc[0]["mean"] < wish.target:
+        lines.append("the seeds that did not choose reach less than is wanted: the choice was lucky; ask for somewhat more")
+    timed = found.groupby("configuration")["ms"].any()
+    if (wish.cost == "ms" or wish.ms is not None) and not timed.all():
+        lines.append(f"{(~timed).sum()} of {len(timed)} networks were not timed, and so not chosen; benchmarks/latency.py times them")
+    return "\n".join(lines)
 
 
 def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[Figure, str]:
@@ -254,7 +266,7 @@ def count_options(found: pd.DataFrame) -> str:
 
 
 def commands(chosen: pd.DataFrame, results: str = "results", path: str = "") -> str:
-    """How to load the choice, where its network is there, and how to train it: the commands, what it starts from before it.
+    """How to load the choice, or that its network is not there, and how to train it: the commands, what it starts from before it.
 
     path: of a folder of one's own, which no record says.
     """
@@ -267,7 +279,8 @@ def commands(chosen: pd.DataFrame, results: str = "results", path: str = "") -> 
     params |= {"dataset": "folder", "path": path} if path else {}
     before = parameters.prerequisite(params["method"], params)
     where = "" if str(results) == "results" else f', results="{results}"'
-    lines = [f'sharedlabel.load("{file.stem}"{where})'] if checkpoints.find(file) else []
+    there = checkpoints.find(file) is not None
+    lines = [f'sharedlabel.load("{file.stem}"{where})' if there else "# its network is not here (large ones are not committed)"]
     return "\n".join(lines + [parameters.papermill_command(run) for run in (before, params) if run is not None])
 
 

@@ -64,10 +64,11 @@ def check(image: Image.Image) -> Image.Image:
 def read_file(file: str | Path, shape: tuple[int, int, int]) -> Tensor:
     """The picture in a file as uint8 of `shape` (C, H, W), as `from_picture`; DataError, which names the file, where it cannot be read."""
     try:
-        found = Path(file).stat()
+        file = Path(file).expanduser()
+        found = file.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
             raise DataError(f"{file} is no file of at most {MOST_BYTES} bytes")
-        return as_tensor(decode(Path(file).read_bytes(), FORMATS, lambda image: squeezed(image, shape[1:], MODES[shape[0]])))
+        return as_tensor(decode(file.read_bytes(), FORMATS, lambda image: decoded(image, shape[1:], MODES[shape[0]])))
     except FileNotFoundError:
         raise DataError(f"{file}: there is no such file") from None
     except (OSError, ValueError) as error:  # ValueError: an UnreadableImage, or a path that no file can have
@@ -86,18 +87,23 @@ def from_picture(picture: Image.Image, shape: tuple[int, int, int]) -> Tensor:
 
 def square(image: Image.Image, side: int) -> Image.Image:
     """An image as it is trained on: upright, grey or RGB, whichever it is, and squeezed into `side` x `side` pixels."""
-    return squeezed(image, (side, side), MODES[1] if image.mode in GREY else MODES[3])
+    return decoded(image, (side, side), MODES[1] if image.mode in GREY else MODES[3])
 
 
-def squeezed(image: Image.Image, size: tuple[int, int], mode: str) -> Image.Image:
-    """An image turned as its EXIF says, of Pillow's `mode`, and squeezed into `size` (height, width).
+def decoded(image: Image.Image, size: tuple[int, int], mode: str) -> Image.Image:
+    """`squeezed` of an image that nobody else holds.
 
     Of a JPEG far larger than that, fewer pixels are decoded, but never fewer than twice as many a side.
     """
+    height, width = size
+    image.draft(None, (2 * width, 2 * height))  # for good: its size is another one from here on
+    return squeezed(image, size, mode)
+
+
+def squeezed(image: Image.Image, size: tuple[int, int], mode: str) -> Image.Image:
+    """An image turned as its EXIF says, of Pillow's `mode`, and squeezed into `size` (height, width)."""
     from PIL import ImageOps
 
-    height, width = size
-    image.draft(None, (2 * width, 2 * height))
     image = ImageOps.exif_transpose(image)  # a copy
     image.info.pop("transparency", None)  # which is dropped; `convert` would warn of it in every image
     return resized(image.convert(mode), size)

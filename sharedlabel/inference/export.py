@@ -64,7 +64,7 @@ def write(predictor, file: str | Path) -> None:
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     helper.set_model_props(model, {"classes": json.dumps(facts.classes), "record": predictor.record.stem})
     onnx.checker.check_model(model, full_check=True)
-    Path(file).write_bytes(model.SerializeToString())
+    Path(file).expanduser().write_bytes(model.SerializeToString())
 
 
 # ---- of every image: [n, D] -> [n, d]

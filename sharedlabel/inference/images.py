@@ -1,6 +1,6 @@
 """Whatever somebody has for images -> the pixels of one tuple."""
 import os.path
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from sharedlabel.data.location import DataError
 def as_pixels(images, facts: Facts) -> Tensor:
     """One tuple's images as uint8 [n, C, H, W]; what `images` may be, and the errors, are said in `Predictor.predict`."""
     if isinstance(images, (str, Path)):
-        images = files_in(Path(images)) if os.path.isdir(images) else [images]
-    elif isinstance(images, Image.Image):
+        folder = os.path.expanduser(images)
+        images = files_in(Path(folder)) if os.path.isdir(folder) else [images]
+    elif isinstance(images, Image.Image) or (isinstance(images, (np.ndarray, Tensor)) and images.ndim == (2 if facts.shape[0] == 1 else 3)):
         images = [images]
-    elif not isinstance(images, Iterable):
+    elif not isinstance(images, Iterable) or isinstance(images, Mapping) or getattr(images, "ndim", 1) == 0:
         raise ValueError(f"images: {type(images).__name__} is not allowed; images are pictures, arrays, tensors or paths, as a list")
     found = [as_image(each, facts, i) for i, each in enumerate(images)]
     if not found:
@@ -66,6 +67,7 @@ def as_image(image, facts: Facts, number: int) -> Tensor:
             return darker(pictures.from_picture(image, facts.shape), facts)
         if isinstance(image, Tensor):
             image = image.detach().cpu()
+            image = image.float() if image.is_floating_point() else image  # NumPy has no bfloat16
             return from_array((image.movedim(0, -1) if image.dim() == 3 else image).numpy(), facts)
         return from_array(np.asarray(image), facts)
     except (ValueError, TypeError) as error:

@@ -10,7 +10,7 @@ from sharedlabel.data import facts as data_facts
 from sharedlabel.data.facts import Facts
 from sharedlabel.inference import images as given_images
 from sharedlabel.inference import networks, records
-from sharedlabel.runs import checkpoints
+from sharedlabel.runs import checkpoints, parameters
 from sharedlabel.runs.errors import ParameterError
 from sharedlabel.runs.files import read_record
 
@@ -36,7 +36,10 @@ def load(record: str | Path, results: str | Path = "results") -> "Predictor":
         raise ParameterError(f"record: {file.stem} has no network ({found['status']}: {found.get('collapse', '')}); take another")
     params = networks.complete_parameters(file)
     facts = find_facts(file, params)
-    return Predictor(file, params, facts, networks.build(file, params, facts))
+    try:
+        return Predictor(file, params, facts, networks.build(file, params, facts))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; by hand: {parameters.papermill_command(params)}") from None
 
 
 def find_facts(file: Path, params: dict) -> Facts:
@@ -68,7 +71,8 @@ class Predictor:
         """The label of one tuple: `images` that all show the same class.
 
         images: a list of pictures (Pillow), arrays [H, W] or [H, W, C], tensors [H, W] or [C, H, W], or paths; one array or tensor
-        with all of them, [n, ...]; one picture or path; or the path of a folder of images. Arrays are uint8 as the data set has its
+        with all of them, [n, ...]; one of these alone, where a gray network takes [n, H, W] for n images; or the path of a folder of
+        images. Arrays are uint8 as the data set has its
         pixels, or floats from 0 (black) to 1 (white). Any size: each image is squeezed to the size that the network was trained on,
         without keeping its proportions (`data.pictures`), so cut it first to show what the training images show. Files and pictures are
         made gray or RGB as the network needs it; arrays and tensors have as many channels as it reads.
@@ -76,8 +80,19 @@ class Predictor:
         ValueError on images that cannot be used, DataError, which names the file, on a file that is no JPEG, PNG or WebP.
         """
         pixels = given_images.as_pixels(images, self.facts)
-        (one, two), (label, next_one) = self.combine(self.embed(pixels)[None])[0].softmax(0).topk(2)
+        (one, two), (label, next_one) = self.probabilities_of(pixels).topk(2)
         return Prediction(self.classes[label], float(one), self.classes[next_one], float(two), len(pixels))
+
+    def probabilities(self, images) -> Tensor:
+        """Of every class, in the order of `classes`, [l]: what `predict` names the two largest of. Images and errors as there."""
+        return self.probabilities_of(given_images.as_pixels(images, self.facts))
+
+    def probabilities_of(self, pixels: Tensor) -> Tensor:
+        """Of one tuple's pixels, uint8 [n, C, H, W] of the network's size -> [l]. ValueError where its checkpoint gives no numbers."""
+        found = self.combine(self.embed(pixels)[None])[0].softmax(0)
+        if not found.isfinite().all():
+            raise ValueError(f"{self.record.stem} gives no number for these images: its checkpoint is damaged")
+        return found
 
     def predict_groups(self, folder: str | Path):
         """The label of each sub-folder of images, whose images share one: a DataFrame of group (its name), n, label, probability,
@@ -88,14 +103,14 @@ class Predictor:
         """
         import pandas as pd
 
-        groups = given_images.groups_in(Path(folder))
-        rows = [{"group": group.name} | self.predict_group(group)._asdict() for group in groups]
+        groups = {group: given_images.files_in(group) for group in given_images.groups_in(Path(folder).expanduser())}  # errors come first
+        rows = [{"group": group.name} | self.predict_group(group, files)._asdict() for group, files in groups.items()]
         return pd.DataFrame(rows)[["group", "n", *(name for name in Prediction._fields if name != "n")]]
 
-    def predict_group(self, folder: Path) -> Prediction:
-        """`predict` of a folder, which every error names."""
+    def predict_group(self, folder: Path, files: list[Path]) -> Prediction:
+        """`predict` of a folder's files; every error names the folder."""
         try:
-            return self.predict(folder)
+            return self.predict(files)
         except ValueError as error:
             raise ValueError(f"group {folder.name}: {error}") from error
 

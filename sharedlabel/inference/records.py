@@ -11,16 +11,20 @@ SHOWN = 4  # names in an error message
 
 def find(record: str | Path, results: str | Path = "results") -> Path:
     """The file of a record: `record` is its path, its name, or what only one name in the folder `results` begins with.
+    A path is looked for from where Python runs, then from the repository's root.
 
     ParameterError, which says what is near, where there is none or more than one.
     """
     path = Path(record).expanduser()
     if path.suffix in (".json", ".safetensors"):
         path = path.with_name(path.name.removesuffix(".safetensors").removesuffix(".large").removesuffix(".json") + ".json")
-        if not path.is_file():
+        found = next((each for each in (path, ROOT / path) if each.is_file()), None)
+        if found is None:
             raise ParameterError(f"record: there is no file {path}")
-        return path
+        return found
     folder, name = names.results_folder(results), str(record)
+    if not folder.is_dir():
+        raise ParameterError(f"results: there is no folder {folder}")
     files = {file.stem: file for file in sorted(folder.glob("*/*/*.json"))}
     fitting = [name] if name in files else [each for each in files if each.startswith(name)]
     if len(fitting) == 1:

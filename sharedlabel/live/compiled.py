@@ -115,7 +115,8 @@ class LiveModule(nn.Module):
         """Takes the values of a `sparse_state`; ValueError on one of another network, or of one that was pruned differently."""
         own = self.sparse_state()
         places = [name for name, t in own.items() if not t.is_floating_point()]
-        if own.keys() != state.keys() or not all(torch.equal(own[name].cpu(), state[name].long().cpu()) for name in places):
+        alike = own.keys() == state.keys() and all(t.shape == state[name].shape for name, t in own.items())
+        if not alike or not all(torch.equal(own[name].cpu(), state[name].long().cpu()) for name in places):
             raise ValueError("the checkpoint is of a network that was pruned differently")
         for name in own.keys() - set(places):
             own[name].copy_(state[name])

@@ -92,8 +92,8 @@ def load(record_path: Path) -> dict[str, Tensor]:
     file = find(record_path)
     if file is None:
         raise FileNotFoundError(
-            f"{record_path} has lost its checkpoint; put the .safetensors back (no large one is committed), or delete the record, "
-            "and it is made again"
+            f"{record_path} has no checkpoint beside it (no large one is committed); put the .safetensors there, or, of a run of your "
+            "own, delete the record, and it is made again"
         )
     content, expected = file.read_bytes(), read_record(record_path).get("provenance", {}).get("checkpoint_sha256")
     if expected not in (None, hashlib.sha256(content).hexdigest()):

@@ -123,7 +123,7 @@ def test_the_survivors_of_a_real_run_are_counted(results):
     assert rows["weights"].dropna().tolist() == ["26 of 288", "25 of 9216", "32 of 250880"]
     assert rows.loc["image", "outputs"] == "476 of 784"
     assert rows.loc["Conv2d 0", ["channels", "positions", "outputs"]].tolist() == ["5 of 32", "226 of 784", "687 of 25088"]
-    with pytest.raises(FileNotFoundError, match="has lost its checkpoint"):
+    with pytest.raises(FileNotFoundError, match="has no checkpoint beside it"):
         figures.restore_network(results, DRAWN | {"seed": 1}, shape)
 
 

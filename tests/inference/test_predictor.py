@@ -133,7 +133,7 @@ def test_a_name_that_fits_none_or_several_is_refused_in_a_line(name, message):
 def test_a_collapsed_run_and_a_lost_checkpoint_have_no_network(tmp_path, results):
     file = make("baseline", results)
     shutil.copy(file, tmp_path)
-    with pytest.raises(FileNotFoundError, match="has lost its checkpoint"):
+    with pytest.raises(FileNotFoundError, match="has no checkpoint beside it"):
         sharedlabel.load(tmp_path / file.name)
     record = json.loads(file.read_text()) | {"status": "layer_collapse", "collapse": "no path"}
     (tmp_path / file.name).write_text(json.dumps(record))
@@ -172,7 +172,46 @@ def test_pictures_arrays_tensors_paths_and_folders_say_the_same(mnist, tmp_path)
         (Image.open(file).convert("RGB") for file in files), [files[0], arrays[1], pixels[2]],
     ]
     assert {net.predict(each) for each in given} == {net.predict(pixels)}
-    assert net.predict(files[0]) == net.predict(Image.open(files[0])) == net.predict(pixels[:1])
+    assert net.predict(files[0]) == net.predict(Image.open(files[0])) == net.predict(pixels[:1]) == net.predict(arrays[0])
+    torch.testing.assert_close(net.probabilities(pixels.bfloat16() / 256), net.probabilities(pixels), rtol=0, atol=0.02)
+
+
+def test_one_image_in_colour_needs_no_list():
+    net, image = sharedlabel.load("cifar10-conv-baseline-synflow-rho3-seed0"), np.linspace(0, 1, 32 * 32 * 3).reshape(32, 32, 3)
+    assert net.predict(image) == net.predict([image]) == net.predict(torch.from_numpy(image).movedim(2, 0)) == net.predict(image[None])
+
+
+def test_paths_may_begin_at_home(mnist, tmp_path, monkeypatch):
+    net, pixels = sharedlabel.load(MNIST), mnist[1].pixels[:3]
+    save_group(tmp_path / "all" / "group", pixels)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert net.predict("~/all/group") == net.predict([f"~/all/group/{i}.png" for i in range(3)]) == net.predict(pixels)
+    assert net.predict_groups("~/all")["n"].tolist() == [3]
+
+
+def test_probabilities_are_those_of_all_classes(mnist):
+    net, pixels = sharedlabel.load(MNIST), mnist[1].pixels[:3]
+    found, said = net.probabilities(pixels), net.predict(pixels)
+    assert found.shape == (10,) and found.sum() == pytest.approx(1)
+    assert net.classes[found.argmax()] == said.label and found.max() == said.probability
+
+
+def test_a_picture_stays_as_it_was(tmp_path):
+    Image.fromarray(np.arange(2**16, dtype=np.uint16).view(np.uint8).reshape(256, 512)).save(tmp_path / "large.jpg")
+    picture = Image.open(tmp_path / "large.jpg")
+    sharedlabel.load(MNIST).predict([picture])
+    assert picture.size == (512, 256)
+
+
+def test_a_network_that_gives_no_number_says_nothing(results, tmp_path):
+    file = make("baseline", results)
+    for each in (file, file.with_suffix(".safetensors")):
+        shutil.copy(each, tmp_path)
+    net = sharedlabel.load(tmp_path / file.name)
+    with torch.no_grad():
+        next(iter(net.stages.image.parameters())).fill_(float("nan"))
+    with pytest.raises(ValueError, match=f"{file.stem} gives no number for these images: its checkpoint is damaged"):
+        net.predict(np.zeros((1, 8, 8)))
 
 
 def test_a_picture_that_ends_too_early_is_told_by_its_number(mnist, tmp_path):
@@ -218,6 +257,7 @@ def test_groups_of_any_size_are_a_table(mnist, tmp_path):
 
 @pytest.mark.parametrize("images, message", [
     ([], "images: there are none"), (np.zeros((0, 28, 28)), "images: there are none"), (3, "images: int is not allowed"),
+    ({"a.png": 1}, "images: dict is not allowed"), (torch.tensor(1.0), "images: Tensor is not allowed"),
     (np.zeros((2, 28, 28, 3)), "number 0: 3 channels; this network reads 1"),
     (torch.zeros(2, 3, 28, 28), "number 0: 3 channels; this network reads 1"),
     ([np.zeros((28, 28)), np.zeros(28)], r"number 1: \(28,\) is the shape of no image"),
@@ -275,6 +315,8 @@ def test_a_folder_without_groups_and_a_group_without_images_are_named(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="none holds no image"):
         net.predict_groups(tmp_path)
+    with pytest.raises(ParameterError, match="results: there is no folder .*nowhere"):
+        sharedlabel.load(MNIST, results=tmp_path / "nowhere")
 
 
 def test_damaged_facts_are_refused(tmp_path):

@@ -64,6 +64,10 @@ def test_a_checkpoint_of_another_mask_or_network_is_refused():
     for other in (pruned("fc", seed=1), pruned("conv")):
         with pytest.raises(ValueError, match="pruned differently"):
             pruned("fc").load_sparse_state(checkpoints.live_tensors(other))
+    state = checkpoints.live_tensors(pruned("fc"))
+    values = next(name for name in state if name.endswith(".values"))
+    with pytest.raises(ValueError, match="pruned differently"):  # one number would be every weight's
+        pruned("fc").load_sparse_state(state | {values: state[values][:1]})
 
 
 @pytest.mark.parametrize("name, free, learning", [("fc", 2, ("9.", "11.")), ("conv", 1, ("5.",)), ("wideresnet20", 1, ("fc.",))])
