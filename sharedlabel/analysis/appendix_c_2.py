@@ -113,7 +113,7 @@ def compare_with_synflow(runs: pd.DataFrame, with_collapses: bool = True) -> pd.
     """n-accuracy of SynFlow minus that of each other pruning, in pairs by seed: columns CELL, `pruning`, those of `intervals.summary`, `p`.
 
     with_collapses: a collapsed run counts as guessing; else only pairs of two trained runs count. p: of paired t-tests, adjusted over
-    all comparisons of a network and n (Holm). `ceiling`: both means are above CEILING.
+    all comparisons (Holm). `ceiling`: both means are above CEILING.
     """
     scored = score_collapses(runs) if with_collapses else measured(runs)
     if "synflow" not in set(scored["pruning"]):
@@ -122,8 +122,7 @@ def compare_with_synflow(runs: pd.DataFrame, with_collapses: bool = True) -> pd.
     means = scored.groupby([*CELL, "pruning"])["n_accuracy"].mean()
     places = found[[*CELL, "pruning"]].itertuples(index=False)
     both = [min(means[(*place, "synflow")], means[(*place, pruning)]) for *place, pruning in places]
-    adjusted = [comparisons.holm(comparisons.p_values(part)) for _, part in found.groupby(CELL[:3])]
-    return found.assign(p=pd.concat(adjusted) if adjusted else [], ceiling=[mean > CEILING for mean in both])
+    return found.assign(p=comparisons.holm(comparisons.p_values(found)), ceiling=[mean > CEILING for mean in both])
 
 
 def summarise_differences(runs: pd.DataFrame) -> pd.DataFrame:
@@ -133,10 +132,11 @@ def summarise_differences(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge_comparison(comparison) -> str:
-    """Of one row of `compare_with_synflow`: whether SynFlow is surely better; at the ceiling, and of one seed, nobody can tell."""
-    if comparison.ceiling or not comparison.p < 0.05:
+    """Of one row of `compare_with_synflow`: whether SynFlow is surely better, by the row's own interval, or surely worse, also among all
+    rows; at the ceiling, and of one seed, nobody can tell."""
+    if comparison.ceiling:
         return "cannot tell"
-    return "holds" if comparison.mean > 0 else "fails"
+    return "holds" if comparison.low > 0 else "fails" if comparison.mean < 0 and comparison.p < 0.05 else "cannot tell"
 
 
 def tabulate_differences(runs: pd.DataFrame, n: int, with_collapses: bool) -> pd.DataFrame:
@@ -194,8 +194,7 @@ def compare_at_price(own: pd.DataFrame) -> pd.DataFrame:
     """SynFlow minus each other pruning and rho of one network and n, in pairs by seed, at SynFlow's next price above and below.
 
     Columns `pruning`, `rho`, `kflops` (of an image), `side` ("dearer": the cheapest of SynFlow's rho that costs at least as much,
-    "cheaper": the dearest that costs at most as much), `its_rho`, `its_kflops`, those of `intervals.summary`, and `p`, adjusted over
-    them all (Holm).
+    "cheaper": the dearest that costs at most as much), `its_rho`, `its_kflops`, and those of `intervals.summary`.
     """
     price = own.groupby(["pruning", "rho"])["flops"].mean()
     value, pairs = own.set_index(["pruning", "rho", "seed"])["n_accuracy"].sort_index(), []
@@ -209,25 +208,26 @@ def compare_at_price(own: pd.DataFrame) -> pd.DataFrame:
                                                its_kflops=its_price / 1000))
     if not pairs:
         return pd.DataFrame()
-    found = intervals.summary(pd.concat(pairs), "difference", ["pruning", "rho", "kflops", "side", "its_rho", "its_kflops"])
-    return found.assign(p=comparisons.holm(comparisons.p_values(found)))
+    return intervals.summary(pd.concat(pairs), "difference", ["pruning", "rho", "kflops", "side", "its_rho", "its_kflops"])
 
 
 def judge_price(row) -> str:
-    """Of one row of `compare_at_price`: `holds` where SynFlow is surely better and cheaper, `fails` where surely worse and dearer."""
-    if not row.p < 0.05:
-        return "cannot tell"
-    return "holds" if row.mean > 0 and row.side == "cheaper" else "fails" if row.mean < 0 and row.side == "dearer" else "cannot tell"
+    """Of one row of `compare_prices`: `holds` where SynFlow is surely better, by the row's own interval, and cheaper; `fails` where it is
+    surely worse, also among all rows, and dearer."""
+    if row.low > 0 and row.side == "cheaper":
+        return "holds"
+    return "fails" if row.mean < 0 and row.p < 0.05 and row.side == "dearer" else "cannot tell"
 
 
 def compare_prices(runs: pd.DataFrame) -> pd.DataFrame:
-    """`compare_at_price` of every network at the least n, in points, with `network`, `n` and `verdict`."""
+    """`compare_at_price` of every network at the least n, in points, with `network`, `n`, `p`, adjusted over all (Holm), and `verdict`."""
     found, least = measured(runs), min(SIZES)
     parts = {plots.case_title(case): compare_at_price(plots.select_case(found[found["n"] == least], case)) for case in plots.cases(found)}
     found = report.stack_networks({network: part for network, part in parts.items() if len(part)})
     if found.empty:
         return found
-    return in_points(found).assign(n=least, verdict=[judge_price(row) for row in found.itertuples()])
+    found = in_points(found).assign(n=least, p=comparisons.holm(comparisons.p_values(found)))
+    return found.assign(verdict=[judge_price(row) for row in found.itertuples()])
 
 
 def claim_price(runs: pd.DataFrame) -> pd.DataFrame:
@@ -254,9 +254,9 @@ def tabulate_sweet_spots(runs: pd.DataFrame) -> pd.DataFrame:
 
 CLAIMS = [
     Claim("synflow-best", "appendix C", "SynFlow achieves the best results of all pruners", "points",
-          "a case holds or fails where the difference is significant at 5 % among all of its network and n (Holm), collapses counted as "
-          "guessing; where both are above 99.8 % nobody can tell", claim_best),
+          "a case holds by its own paired 95 % t-interval and fails where it is significant at 5 % among all (Holm), a "
+          "collapse being a guess; where both are above 99.8 % nobody can tell", claim_best),
     Claim("synflow-price", "ours", "SynFlow's networks are the best for what they cost in FLOPs", "points",
-          "a case holds where SynFlow is surely better than another pruner's network and cheaper, and fails where surely worse and dearer "
-          "(5 % among all of its network, Holm)", claim_price),
+          "a case holds where SynFlow is surely better than another pruner's network, by its own 95 % interval, and cheaper, and fails "
+          "where surely worse and dearer (5 % among all, Holm)", claim_price),
 ]

@@ -61,6 +61,20 @@ def sample_differences(values: np.ndarray, count: int = 4000, seed: int = 0) -> 
     return middle + stream.normal(size=(count, seeds)) @ (values - middle) / scale
 
 
+def correlation(pairs: np.ndarray) -> float:
+    """The lesser of Pearson's and Spearman's correlation of pairs [N, 2]; nan where one side has no spread."""
+    if (np.ptp(pairs, 0) == 0).any():
+        return float("nan")
+    return min(np.corrcoef(each.T)[0, 1] for each in (pairs, stats.rankdata(pairs, axis=0)))
+
+
+def correlation_interval(table: pd.DataFrame, one: str, other: str, count: int = 1000) -> tuple[float, float, float]:
+    """`correlation` of two columns over the rows of all runs, and its 95 % range when runs are drawn with replacement."""
+    own, stream = [rows[[one, other]].to_numpy() for _, rows in table.groupby("run")], np.random.default_rng(0)
+    drawn = [correlation(np.concatenate([own[i] for i in stream.integers(len(own), size=len(own))])) for _ in range(count)]
+    return correlation(np.concatenate(own)), *np.nanquantile(drawn, [0.025, 0.975])
+
+
 def spread_about_trend(values: np.ndarray) -> float:
     """Standard deviation of a learning curve's values about their straight line: its unrest from epoch to epoch.
 

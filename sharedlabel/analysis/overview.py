@@ -150,8 +150,7 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     images = "one digit" if small["n"] == 1 else f"{small['n']} digits"
     return "\n".join((
         "1. Reading the images together by an LSTM was hardly ever better than the same head on each image alone "
-        f"({count_cases(cases['sharing-adds'])}). Set heads gain by it on CIFAR-10, but are hardly ever ahead of the LSTM's head on "
-        "single images.",
+        f"({count_cases(cases['sharing-adds'])}). Set heads, too, are hardly ever ahead of the LSTM's head on single images.",
         f"2. The sweet spot belongs to the measure. By n/ρ there is {count_cases(cases['sweet-spot'], 'one', 'none')}; "
         f"by FLOPs {count_cases(cases['sweet-spot-flops'], 'one', 'none')}.",
         "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is "

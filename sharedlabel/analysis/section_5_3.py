@@ -1,7 +1,7 @@
 """Section 5.3: the comparisons between the methods, in pairs by seed and in points of n-accuracy, and the claims that they decide.
 
-A comparison is a table with the columns COMPARISON: how far the variant `one` is above the other, `variant`, at one n. Each function
-compares in families: the verdict of one comparison is adjusted for its family (`comparisons.judge_each`). A claim's rows are made from it.
+A comparison is a table with the columns COMPARISON: how far the variant `one` is above the other, `variant`, at one n, and the verdict on
+that among all comparisons of the table (`comparisons.judge_each`). A claim's rows are made from it.
 """
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from sharedlabel.analysis.section_5_3_runs import (
     compare_panels,
     costs,
     each_panel,
-    judge_family,
+    mean_differences,
     pairs_at,
     random_tuples,
     rho_for_averaging,
@@ -40,9 +40,9 @@ def opponents(case: tuple) -> list[str]:
 
 
 def lstm_minus_methods(runs: Runs) -> pd.DataFrame:
-    """The CNN-LSTM on the balanced CNN minus each of the paper's other methods; a panel is one family."""
+    """The CNN-LSTM on the balanced CNN minus each of the paper's other methods."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [judge_family(pairs_at(part, "lstm_balanced", opponents(case)), "lstm_balanced")]
+        return [mean_differences(pairs_at(part, "lstm_balanced", opponents(case)), "lstm_balanced")]
 
     return compare_panels(random_tuples(runs), compare)
 
@@ -70,9 +70,9 @@ def claim_lstm_costs_less(runs: Runs) -> pd.DataFrame:
 
 
 def lstm_by_cnn(runs: Runs) -> pd.DataFrame:
-    """The CNN-LSTM on the balanced CNN minus the one on the baseline CNN, at every rho of the head; a panel is one family."""
+    """The CNN-LSTM on the balanced CNN minus the one on the baseline CNN, at every rho of the head."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [judge_family(pairs_at(part, "lstm_balanced", ["lstm_baseline"], heads=True), "lstm_balanced")]
+        return [mean_differences(pairs_at(part, "lstm_balanced", ["lstm_baseline"], heads=True), "lstm_balanced")]
 
     return compare_panels(random_tuples(runs, every_head=True), compare)
 
@@ -80,7 +80,7 @@ def lstm_by_cnn(runs: Runs) -> pd.DataFrame:
 def heads_by_cnn(runs: Runs) -> pd.DataFrame:
     """The same of each head alone, which tells whether the LSTM gains from the balanced CNN or any head does."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [judge_family(pairs_at(part, one, [other], heads=True), one) for one, other in zip(*map(controls_of, CNNS))]
+        return [mean_differences(pairs_at(part, one, [other], heads=True), one) for one, other in zip(*map(controls_of, CNNS))]
 
     return compare_panels(random_tuples(runs, every_head=True), compare)
 
@@ -96,10 +96,10 @@ def controls_of(cnn: str) -> list[str]:
 
 
 def lstm_minus_controls(runs: Runs) -> pd.DataFrame:
-    """The CNN-LSTM minus each of its controls, at each n and in the mean over n; a panel and CNN are one family."""
+    """The CNN-LSTM minus each of its controls, at each n and in the mean over n."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
         pairs = {f"lstm_{cnn}": pairs_at(part, f"lstm_{cnn}", controls_of(cnn), heads=True) for cnn in CNNS}
-        return [judge_family(with_mean_over_n(own), one) for one, own in pairs.items()]
+        return [mean_differences(with_mean_over_n(own), one) for one, own in pairs.items()]
 
     return compare_panels(random_tuples(runs, every_head=True), compare)
 
@@ -135,14 +135,14 @@ def leads(runs: Runs) -> pd.DataFrame:
 
 
 def sharing_minus_head(runs: Runs) -> pd.DataFrame:
-    """What sharing adds minus what the head brings alone, where the CNN-LSTM is significantly above averaged logits; families as above."""
+    """What sharing adds minus what the head brings alone, where the CNN-LSTM is above averaged logits by its own interval."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
         found = []
         for cnn in CNNS:
             pairs = parts_of_the_lead(part, cnn).assign(variant="sharing minus head")
-            lead = judge_family(pairs.assign(difference=pairs["head"] + pairs["sharing"]), f"lstm_{cnn}")
-            pairs = pairs[pairs["n"].isin(lead.loc[lead["verdict"] == "holds", "n"])]
-            found.append(judge_family(pairs.assign(difference=pairs["sharing"] - pairs["head"]), f"lstm_{cnn}"))
+            lead = mean_differences(pairs.assign(difference=pairs["head"] + pairs["sharing"]), f"lstm_{cnn}")
+            pairs = pairs[pairs["n"].isin(lead.loc[lead["low"] > 0, "n"])]
+            found.append(mean_differences(pairs.assign(difference=pairs["sharing"] - pairs["head"]), f"lstm_{cnn}"))
         return found
 
     return compare_panels(random_tuples(runs, every_head=True), compare)
@@ -154,18 +154,18 @@ def claim_sharing_is_the_greater_part(runs: Runs) -> pd.DataFrame:
 
 
 def lstm_minus_averaged(runs: Runs) -> pd.DataFrame:
-    """The CNN-LSTM minus its own CNN's averaged logits, in the mean over n; the n of a panel and CNN are one family with it."""
+    """The CNN-LSTM minus its own CNN's averaged logits, in the mean over n."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [judge_family(with_mean_over_n(pairs_at(part, f"lstm_{cnn}", [cnn])), f"lstm_{cnn}") for cnn in CNNS]
+        found = [mean_differences(with_mean_over_n(pairs_at(part, f"lstm_{cnn}", [cnn])), f"lstm_{cnn}") for cnn in CNNS]
+        return [each[each["n"] == 0] for each in found]
 
-    found = compare_panels(random_tuples(runs, every_head=True), compare)
-    return found[found["n"] == 0]
+    return compare_panels(random_tuples(runs, every_head=True), compare)
 
 
 def head_minus_averaged(runs: Runs) -> pd.DataFrame:
-    """The head alone, trained per image, minus its own CNN's averaged logits; a panel and CNN are one family."""
+    """The head alone, trained per image, minus its own CNN's averaged logits."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [judge_family(pairs_at(part, f"head_per_image_{cnn}", [cnn]), f"head_per_image_{cnn}") for cnn in CNNS]
+        return [mean_differences(pairs_at(part, f"head_per_image_{cnn}", [cnn]), f"head_per_image_{cnn}") for cnn in CNNS]
 
     return compare_panels(random_tuples(runs), compare)
 
@@ -176,9 +176,9 @@ def claim_head_beats_averaging(runs: Runs) -> pd.DataFrame:
 
 
 def graphs_minus_others(runs: Runs) -> pd.DataFrame:
-    """Each graph minus averaged logits of both CNNs (one family), and minus two methods to choose from instead (another)."""
+    """Each graph minus averaged logits of both CNNs, and minus two methods to choose from instead."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [judge_family(pairs_at(part, graph, others), graph) for graph in ("graph_embedding", "graph_neuron")
+        return [mean_differences(pairs_at(part, graph, others), graph) for graph in ("graph_embedding", "graph_neuron")
                 for others in (["baseline", "balanced"], ["balanced_table_2", "head_per_image_balanced"])]
 
     return compare_panels(random_tuples(runs), compare)
@@ -228,7 +228,7 @@ def claim_fine_tuning_negligible(runs: Runs) -> pd.DataFrame:
     return as_cases(found.assign(verdict=verdicts), lambda row: "CNN fine-tuned minus frozen")
 
 
-EVERY = "each panel and n; one holds by its own paired 95 % t-interval and fails where it is significant at 5 % after Holm in its panel"
+EVERY = "each panel and n; one holds by its own paired 95 % t-interval and fails where it is significant at 5 % among all (Holm)"
 CLAIMS = [
     Claim("lstm-beats-all", "section 5.3, Table 2", "The CNN-LSTM on the balanced CNN beats all the other methods at every n of Table 2",
           "points", f"above zero against each other method, in {EVERY}", claim_lstm_beats_all),

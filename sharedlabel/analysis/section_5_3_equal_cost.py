@@ -11,11 +11,14 @@ from sharedlabel.analysis.section_5_3_runs import (
     as_cases,
     compare_panels,
     concat,
-    judge_family,
+    mean_differences,
     random_tuples,
 )
 
-AVERAGED = {"averaged logits, SynFlow": "synflow", "averaged logits, SNIP": "snip"}  # of the baseline CNN, at every rho: name, pruner
+AVERAGED = {  # averaged logits at every rho, by name: what trains the CNN, and its pruner
+    "averaged logits, SynFlow": ("baseline", "synflow"), "averaged logits, SNIP": ("baseline", "snip"),
+    "averaged logits of the balanced CNN, SynFlow": ("balanced", "synflow"),
+}
 OTHERS = ["lstm_balanced", "head_per_image_balanced", "head_tuple_mean_balanced", "graph_embedding"]  # on one CNN, at every rho of the head
 HEADS = OTHERS[:3]
 COSTS = {"params_remaining": "weights left", "flops_an_image": "FLOPs an image"}
@@ -30,8 +33,8 @@ def spending(runs: Runs) -> pd.DataFrame:
     table = table[(table["protocol"] == "random") & table["n"].isin(TABLE_2_N)].assign(flops_an_image=lambda t: t["flops"] / t["n"])
     synflow = table[table["pruner"] == "synflow"]
     for row in plots.cases(synflow[synflow["method"].isin([*WITH_HEAD, "graph"])], ROW):
-        for name, pruner in AVERAGED.items():
-            own = plots.select_case(table[(table["variant"] == "baseline") & (table["pruner"] == pruner)], row[:2])
+        for name, (method, pruner) in AVERAGED.items():
+            own = plots.select_case(table[(table["method"] == method) & (table["pruner"] == pruner)], row[:2]).drop_duplicates(["run", "n"])
             found.append(own.assign(series=name, at=own["rho"], case=[row] * len(own)))
         for variant in OTHERS:
             own = plots.select_case(synflow[synflow["variant"] == variant], row)
@@ -65,7 +68,7 @@ def minus_cheaper_cnn(part: pd.DataFrame, variant: str, averaged: pd.DataFrame) 
 
 
 def at_equal_cost(runs: Runs) -> pd.DataFrame:
-    """Each head minus averaged logits that cost no more: a comparison, whose `variant` names the pruner and the rho; a panel is one family.
+    """Each head minus averaged logits that cost no more: a comparison, whose `variant` names the CNN, its pruner and its rho.
 
     Panels whose averaged logits were run at one rho alone have no choice and are left out.
     """
@@ -80,7 +83,7 @@ def at_equal_cost(runs: Runs) -> pd.DataFrame:
             for name in AVERAGED:
                 rho, each = minus_cheaper_cnn(part, variant, own[own["series"] == name])
                 pairs.append(each.assign(comparison=f"{variant}|{name}, ρ = {rho:g}"))
-        found = judge_family(pd.concat(pairs), "", by="comparison")
+        found = mean_differences(pd.concat(pairs), "", by="comparison")
         names = found["comparison"].str.split("|", expand=True).reindex(columns=[0, 1])
         return [found.assign(one=names[0], variant=names[1])]
 
@@ -98,7 +101,8 @@ def without_choice(runs: Runs) -> list[str]:
 def claim_worth_its_weights(runs: Runs, variants: list[str]) -> pd.DataFrame:
     """The cases of the claim that these variants beat averaged logits of a CNN with no more weights and FLOPs."""
     found = at_equal_cost(runs)
-    return as_cases(found[found["one"].isin(variants)], lambda row: f"{plots.TITLES[row.one]} minus {row.variant}")
+    found = found[found["one"].isin(variants)]
+    return as_cases(found.assign(verdict=comparisons.judge_each(found)), lambda row: f"{plots.TITLES[row.one]} minus {row.variant}")
 
 
 def claim_lstm_worth_its_weights(runs: Runs) -> pd.DataFrame:

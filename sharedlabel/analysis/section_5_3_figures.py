@@ -19,6 +19,7 @@ BY_COST = ["lstm_balanced", "head_per_image_balanced", "balanced_table_2", "bala
 SERIES = {  # how the points of `spending` are drawn
     "averaged logits, SynFlow": {"color": plots.COLOURS["baseline"], "marker": "o"},
     "averaged logits, SNIP": {"color": plots.COLOURS["freeze_retrain"], "marker": "D", "linestyle": "--"},
+    "averaged logits of the balanced CNN, SynFlow": {"color": plots.COLOURS["balanced"], "marker": "s", "linestyle": ":"},
     **{name: {"color": plots.COLOURS[name], "marker": marker} for name, marker in zip(OTHERS, "^XxP")},
 }
 SPENT_N = (2, 15)

@@ -11,7 +11,7 @@ from sharedlabel.analysis.section_5_3_runs import (
     as_cases,
     concat,
     each_panel,
-    judge_family,
+    mean_differences,
     pairs_at,
     panel,
     random_tuples,
@@ -32,7 +32,7 @@ def runs_under(runs: Runs, pruner: str, case: tuple) -> pd.DataFrame:
 
 def differences(part: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.DataFrame:
     """The differences of PAIRS at each n and whether each is `significant` at 5 % among them all (Holm)."""
-    found = pd.concat([judge_family(pairs_at(part, one, [other]), one) for one, other in pairs], ignore_index=True)
+    found = pd.concat([mean_differences(pairs_at(part, one, [other]), one) for one, other in pairs], ignore_index=True)
     return found.assign(significant=comparisons.holm(comparisons.p_values(found)) < 0.05)
 
 

@@ -152,16 +152,16 @@ def with_mean_over_n(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pairs, each.groupby(["variant", "seed"], as_index=False)["difference"].mean().assign(n=0)])
 
 
-def judge_family(pairs: pd.DataFrame, one: str, by: str = "variant") -> pd.DataFrame:
-    """The mean differences by `by` and n with their intervals and verdicts, one family of comparisons (`comparisons.judge_each`)."""
-    found = intervals.summary(pairs, "difference", [by, "n"])
-    return found.assign(one=one, verdict=comparisons.judge_each(found))
+def mean_differences(pairs: pd.DataFrame, one: str, by: str = "variant") -> pd.DataFrame:
+    """The mean differences by `by` and n with their intervals."""
+    return intervals.summary(pairs, "difference", [by, "n"]).assign(one=one)
 
 
 def compare_panels(table: pd.DataFrame, compare: Callable[[tuple, pd.DataFrame], list[pd.DataFrame]]) -> pd.DataFrame:
-    """A table with the columns COMPARISON: the families that compare(panel, its runs) finds in every panel, below one another."""
-    found = [family.assign(**dict(zip(PANEL, case))) for case, part in each_panel(table) for family in compare(case, part)]
-    return concat(found, pd.DataFrame(columns=COMPARISON))[COMPARISON]
+    """A table with the columns COMPARISON: what compare(panel, its runs) finds in every panel, below one another, judged all together."""
+    found = [each.assign(**dict(zip(PANEL, case))) for case, part in each_panel(table) for each in compare(case, part)]
+    found = concat(found, pd.DataFrame(columns=COMPARISON))
+    return found.assign(verdict=comparisons.judge_each(found))[COMPARISON]
 
 
 def as_cases(found: pd.DataFrame, words: Callable | None = None) -> pd.DataFrame:

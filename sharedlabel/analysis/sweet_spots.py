@@ -39,24 +39,67 @@ def count_dips(means: np.ndarray) -> int:
     return found
 
 
-def cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_accuracy") -> tuple[pd.DataFrame, float]:
-    """The cheapest (rho, n) of one case whose mean `value` reaches each target (cost: MACs of the tuple).
+def dip_depth(means: np.ndarray) -> float:
+    """How deep the deepest dip of means [draws, rhos, ns] may be, as a share of the highest mean at its n: the 97.5 % quantile over draws.
 
-    Columns target, rho, n, macs_live; with it the share of 500 `sample_means` in which the targets do not all have
-    the same cheapest rho.
+    A dip is as deep as a rho lies below the highest on either side, whichever is less. nan of no rho.
     """
-    rhos, ns, means = sample_means(table, value)
+    if not means.size:
+        return float("nan")
+    left = np.maximum.accumulate(means, 1)
+    right = np.maximum.accumulate(means[:, ::-1], 1)[:, ::-1]
+    return float(np.quantile(((np.minimum(left, right) - means) / means.mean(0).max(0)).max((1, 2)), 0.975))
+
+
+def cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_accuracy") -> pd.DataFrame:
+    """The cheapest (rho, n) of one case whose mean `value` reaches each target (cost: MACs of the tuple): target, rho, n, macs_live."""
     grouped = table.groupby(["rho", "n"])
     middle, cost = grouped[value].mean().unstack("n"), grouped["macs_live"].mean().unstack("n")
+    rows = []
+    for target in targets:
+        price = cost.where(middle >= target, np.inf).to_numpy()
+        i, j = np.unravel_index(price.argmin(), price.shape)
+        if np.isfinite(price[i, j]):
+            rows.append({"target": target, "rho": cost.index[i], "n": cost.columns[j], "macs_live": cost.iloc[i, j]})
+    return pd.DataFrame(rows, columns=["target", "rho", "n", "macs_live"])
 
-    def choose(reached: np.ndarray, cost: np.ndarray) -> list[tuple[float, int, int]]:
-        priced = [np.where(reached >= target, cost, np.inf) for target in targets]
-        return [(target, *np.unravel_index(p.argmin(), p.shape)) for target, p in zip(targets, priced) if np.isfinite(p).any()]
 
-    chosen = choose(middle.to_numpy(), cost.to_numpy())
-    rows = [{"target": target, "rho": cost.index[i], "n": ns[j], "macs_live": cost.iloc[i, j]} for target, i, j in chosen]
-    differ = [len({i for _, i, _ in choose(drawn, cost.loc[rhos].to_numpy())}) > 1 for drawn in means[:500]] if rhos else []
-    return pd.DataFrame(rows, columns=["target", "rho", "n", "macs_live"]), float(np.mean(differ)) if differ else float("nan")
+def prices(means: np.ndarray, ns: list, image: np.ndarray, targets: list[float]) -> np.ndarray:
+    """MACs [draws, rhos, targets] of the smallest tuple that reaches each target; inf where none does.
+
+    means: [draws, rhos, ns]; image: MACs of one image by rho. Between two n that were measured a mean is linear in log n, so that no
+    rho is cheaper by where its n happen to lie.
+    """
+    found = np.full((*means.shape[:2], len(targets)), np.inf)
+    for k, target in enumerate(targets):
+        reached = means >= target
+        at = reached.argmax(2)
+        after, before = (np.take_along_axis(means, index[:, :, None], 2)[:, :, 0] for index in (at, np.maximum(at - 1, 0)))
+        share = np.where(at > 0, (target - before) / np.where(after > before, after - before, 1), 1)
+        logs = np.log(ns)
+        n = np.exp(logs[np.maximum(at - 1, 0)] + share * (logs[at] - logs[np.maximum(at - 1, 0)]))
+        found[:, :, k] = np.where(reached.any(2), n * image, np.inf)
+    return found
+
+
+def judge_cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_accuracy", margin: float = 1.1) -> str:
+    """Whether the cheapest rho depends on the target, in 97.5 % of the `sample_means`, by `prices`.
+
+    `holds`: of two rho each is cheaper than the other for some target, by `margin` times; `fails`: one rho is the cheapest for all of them
+    that any rho reaches, to `margin` times; else `cannot tell`.
+    """
+    rhos, ns, means = sample_means(table, value)
+    if len(rhos) < 2:
+        return "cannot tell"
+    image = (table["macs_live"] / table["n"]).groupby(table["rho"]).mean()[rhos].to_numpy()
+    price = prices(means, ns, image, targets)
+    one, other = price[:, :, None], price[:, None]
+    cheaper = ((one * margin < other).mean(0) >= 0.975).any(2)  # [rho, other rho]
+    if (cheaper & cheaper.T).any():
+        return "holds"
+    least = price.min(1, keepdims=True)
+    always = ((price <= margin * least) | np.isinf(least)).all(2).mean(0) >= 0.975
+    return "fails" if always.any() else "cannot tell"
 
 
 def kendalls_w(table: pd.DataFrame, value: str) -> float:
@@ -74,10 +117,11 @@ def kendalls_w(table: pd.DataFrame, value: str) -> float:
     return float(12 * spread / (judges**2 * (items**3 - items)))
 
 
-def rank_swaps(table: pd.DataFrame, value: str, sure: float = 0.975) -> list[tuple]:
-    """The pairs of rhos of which each is surely above the other at some n: above it in this share of the `sample_means` of `value`."""
+def rank_swaps(table: pd.DataFrame, value: str) -> list[tuple]:
+    """The pairs of rhos of which each is surely above the other at some n: in 97.5 % of the `sample_means` of `value`, corrected for the
+    number of pairs (Bonferroni)."""
     rhos, _, means = sample_means(table, value)
-    at = range(len(rhos))
+    at, sure = range(len(rhos)), 1 - 0.025 / max(1, len(rhos) * (len(rhos) - 1) / 2)
     above = [[((means[:, i] > means[:, j]).mean(0) >= sure).any() for j in at] for i in at]
     return [(rhos[i], rhos[j]) for j in at for i in range(j) if above[i][j] and above[j][i]]
 

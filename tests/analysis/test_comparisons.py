@@ -110,9 +110,46 @@ def test_noise_about_a_flat_curve_is_hardly_ever_called_a_dip():
 def test_the_cheapest_rho_by_hand():
     # rho 1 costs 10 an image and is always right; rho 2 costs 1 and is right in 6 of 10 whatever n.
     table = runs({1.0: [0.999, 1.0], 2.0: [0.6, 0.601]}, n=(1, 2), name="n_accuracy", macs={1.0: 10, 2.0: 1})
-    best, differ = sweet_spots.cheapest(table, [0.5, 0.9, 1.1])
+    best = sweet_spots.cheapest(table, [0.5, 0.9, 1.1])
     assert best[["target", "rho", "n", "macs_live"]].to_numpy().tolist() == [[0.5, 2.0, 1, 1], [0.9, 1.0, 1, 10]]
-    assert differ > 0.9
+    assert sweet_spots.judge_cheapest(table, [0.5, 0.9, 1.1], "n_accuracy") == "holds"
+    assert sweet_spots.judge_cheapest(table, [0.8, 0.9], "n_accuracy") == "fails"
+
+
+def test_a_tuple_that_reaches_a_target_is_priced_between_the_n_that_were_measured():
+    means = np.array([[[0.2, 0.4, 0.8], [0.5, 0.5, 0.6]]])  # of one draw, two rho, n = 1, 2, 4
+    found = sweet_spots.prices(means, [1, 2, 4], np.array([10.0, 3.0]), [0.2, 0.6, 0.7])
+    np.testing.assert_allclose(found[0], [[10, 20 * 2**0.5, 20 * 2**0.75], [3, 12, np.inf]])
+
+
+@pytest.mark.parametrize("gain, verdict", [(1, "cannot tell"), (3, "fails")])
+def test_noise_does_not_make_the_cheapest_rho_depend_on_the_target(gain, verdict):
+    """What a tuple names depends on its FLOPs alone; or, `gain`, one rho makes more of them."""
+    stream, ns, said = np.random.default_rng(1), (1, 2, 3, 5, 10, 25, 80), []
+    for _ in range(10):
+        parts = []
+        for rho in (1.0, 1.5, 2.0, 2.5, 3.0):
+            macs = 10 ** (4 - rho)
+            for n in ns:
+                middle = 1 - np.exp(-n * macs * (gain if rho == 2 else 1) / 2000)
+                parts.append(runs({rho: list(middle + stream.normal(scale=0.01, size=3))}, n=(n,), name="n_accuracy", macs={rho: macs}))
+        said.append(sweet_spots.judge_cheapest(pd.concat(parts), [0.45, 0.5, 0.6, 0.7, 0.8], "n_accuracy"))
+    assert said.count(verdict) >= 9 and said.count("holds") <= 1
+
+
+def test_a_dip_is_as_deep_as_it_lies_below_the_higher_side_that_is_less():
+    means = np.array([[3.0, 1.0, 2.0, 4.0]])[:, :, None]  # 1 lies 2 below 3 and 3 below 4
+    assert sweet_spots.dip_depth(means) == pytest.approx(0.5)
+    assert sweet_spots.dip_depth(means[:, 1:]) == 0
+
+
+def test_a_correlation_is_as_sure_as_its_runs_are_alike():
+    line = pd.DataFrame({"run": np.repeat(["a", "b", "c", "d"], 5), "x": np.arange(20.0)}).assign(y=lambda t: 2 * t["x"])
+    assert intervals.correlation_interval(line, "x", "y") == (pytest.approx(1), pytest.approx(1), pytest.approx(1))
+    odd = line.assign(y=line["y"].where(line["run"] != "d", -line["y"]))  # one run goes the other way
+    middle, low, high = intervals.correlation_interval(odd, "x", "y")
+    assert low < middle < 0.5 and high == pytest.approx(1)
+    assert np.isnan(intervals.correlation(np.array([[1.0, 2.0], [1.0, 3.0]])))
 
 
 def test_kendalls_w_of_one_order_and_of_two_opposed_ones():

@@ -93,7 +93,8 @@ def test_of_one_seed_or_near_chance_nothing_is_concluded(tmp_path, seeds, accura
 def test_the_cheapest_rho_is_counted_over_the_targets(runs):
     rows = section_5_1.claim_cheapest(runs)
     assert rows["case"].tolist() == ["MNIST, Conv, n-accuracy, 2 targets", "MNIST, Conv, information gain, 8 targets"]
-    assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[2, "holds"], [3, "holds"]]
+    # two rho at the n that were measured; of n-accuracy a tuple of rho = 3 between n = 1 and 25 would be cheaper for either target
+    assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[2, "fails"], [3, "holds"]]
     # 10,000 MACs an image at rho = 2 and 1,000 at 3; the targets are 0.99, 1.65, 2.31 and 2.64 of 3.3 bits
     assert section_5_1.tabulate_cheapest(runs, "information_gain")[["network", "ρ", "n", "FLOPs"]].to_numpy().tolist()[:4] == [
         ["MNIST, Conv", *row] for row in ([3, 1, "2 k"], [2, 1, "20 k"], [3, 25, "50 k"], [3, 25, "50 k"])]
@@ -125,10 +126,11 @@ def test_accuracy_and_information_correlate_where_they_are_in_proportion(runs):
     rows = section_5_1.claim_accuracy_information(runs)
     assert rows["case"].tolist() == ["MNIST, Conv, lower ρ (1, 2)", "MNIST, Conv, upper ρ (3, 4)"]
     assert rows["verdict"].tolist() == ["holds", "holds"] and rows["estimate"].min() > 0.95
+    assert (rows["low"] <= rows["estimate"]).all() and (rows["estimate"] <= rows["high"]).all()
 
 
 def test_a_dip_is_double_descent(runs, tmp_path):
-    assert section_5_1.claim_no_double_descent(runs)["verdict"].tolist() == ["holds", "holds"]
+    assert section_5_1.claim_no_double_descent(runs)["verdict"].tolist() == ["holds", "cannot tell"]  # seeds of n-accuracy vary
     write_runs(tmp_path, {1.0: {1: 3.0}, 2.0: {1: 0.5}, 3.0: {1: 1.0}}, {1.0: {1: 90.0}, 2.0: {1: 80.0}, 3.0: {1: 70.0}})
     rows = section_5_1.claim_no_double_descent(section_5_1.select_runs(tmp_path))  # relative information 3, 1, 3
     assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[1, "fails"], [0, "holds"]]

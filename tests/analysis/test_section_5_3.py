@@ -166,9 +166,13 @@ def test_a_head_is_held_against_a_larger_cnn_that_costs_no_more(runs):
     found = equal_cost.at_equal_cost(runs)
     pruned, unpruned = (points(in_panel(found, head_rho).query("one == 'lstm_balanced'")) for head_rho in (3.75, 0.0))
     assert pruned == {("lstm_balanced", "averaged logits, SynFlow, ρ = 3.75", 2): ("1.9 ± 1.4", "holds"),
-                      ("lstm_balanced", "averaged logits, SynFlow, ρ = 3.75", 5): ("−1 ± 0", "fails")}
+                      ("lstm_balanced", "averaged logits, SynFlow, ρ = 3.75", 5): ("−1 ± 0", "fails"),
+                      ("lstm_balanced", "averaged logits of the balanced CNN, SynFlow, ρ = 3.75", 2): ("0.1 ± 2.7", "cannot tell"),
+                      ("lstm_balanced", "averaged logits of the balanced CNN, SynFlow, ρ = 3.75", 5): ("−2 ± 0", "fails")}
     assert unpruned == {("lstm_balanced", "averaged logits, SynFlow, ρ = 3", 2): ("−4.9 ± 1.4", "fails"),
-                        ("lstm_balanced", "averaged logits, SynFlow, ρ = 3", 5): ("−4 ± 0", "fails")}
+                        ("lstm_balanced", "averaged logits, SynFlow, ρ = 3", 5): ("−4 ± 0", "fails"),
+                        ("lstm_balanced", "averaged logits of the balanced CNN, SynFlow, ρ = 3.5", 2): ("31 ± 0", "holds"),
+                        ("lstm_balanced", "averaged logits of the balanced CNN, SynFlow, ρ = 3.5", 5): ("24 ± 0", "holds")}
     assert comparisons.judge_all(list(CLAIMS["lstm-worth-its-weights"].rows(runs)["verdict"])) == "fails"
 
 
