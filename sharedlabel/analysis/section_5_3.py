@@ -229,6 +229,7 @@ def claim_fine_tuning_negligible(runs: Runs) -> pd.DataFrame:
 
 
 EVERY = "each panel and n; one holds by its own paired 95 % t-interval and fails where it is significant at 5 % among all (Holm)"
+WORTH = f"above zero against the least pruned CNN that costs no more, baseline by SynFlow and by SNIP, balanced by SynFlow, in {EVERY}"
 CLAIMS = [
     Claim("lstm-beats-all", "section 5.3, Table 2", "The CNN-LSTM on the balanced CNN beats all the other methods at every n of Table 2",
           "points", f"above zero against each other method, in {EVERY}", claim_lstm_beats_all),
@@ -253,7 +254,7 @@ CLAIMS = [
     Claim("order-under-snip", "ours", "The methods have the same order when SNIP prunes the networks",
           "points", "each pair that SynFlow's runs order significantly has the same significant order", claim_order_under_snip),
     Claim("lstm-worth-its-weights", "ours", "The CNN-LSTM beats averaged logits of a CNN with no more weights and FLOPs", "points",
-          f"above zero against the least pruned CNN that costs no more, by SynFlow and by SNIP, in {EVERY}", claim_lstm_worth_its_weights),
+          WORTH, claim_lstm_worth_its_weights),
     Claim("head-worth-its-weights", "ours", "The head alone beats averaged logits of a CNN with no more weights and FLOPs", "points",
-          f"above zero against the least pruned CNN that costs no more, by SynFlow and by SNIP, in {EVERY}", claim_head_worth_its_weights),
+          WORTH, claim_head_worth_its_weights),
 ]
