@@ -71,7 +71,7 @@ class UnifiedCNNLSTM(nn.Module):
 
     def places(self, confidence: Tensor) -> Tensor:
         """`reading_orders`. Evaluation meets the same permutations every time, or the best epoch would be the luckiest; they begin again
-        after `REPEATED` tuples, so that it does not matter how many are evaluated at once."""
+        after `REPEATED` tuples, so that it does not matter how many times as many are evaluated at once."""
         if self.training or self.order != "permutations":
             return reading_orders(self.order, confidence, self.permutations, self.generator)
         seed = self.generator.initial_seed()

@@ -74,7 +74,7 @@ def scopes_in(table: symtable.SymbolTable) -> list[symtable.SymbolTable]:
 
 
 @pytest.mark.parametrize("file", [*FILES, *sorted((ROOT / "benchmarks").glob("*.py"))], ids=lambda file: str(file.relative_to(ROOT)))
-def test_no_function_calls_something_else_by_the_name_of_an_import(file):
+def test_no_local_name_shadows_an_import(file):
     """A comprehension that still means the import fails then, and only when it is run."""
     module = symtable.symtable(file.read_text(), str(file), "exec")
     imported = {symbol.get_name() for symbol in module.get_symbols() if symbol.is_imported()}

@@ -113,30 +113,24 @@ def compare_with_synflow(runs: pd.DataFrame, with_collapses: bool = True) -> pd.
     """n-accuracy of SynFlow minus that of each other pruning, in pairs by seed: columns CELL, `pruning`, those of `intervals.summary`, `p`.
 
     with_collapses: a collapsed run counts as guessing; else only pairs of two trained runs count. p: of paired t-tests, adjusted over
-    all comparisons (Holm). `ceiling`: both means are above CEILING.
+    all comparisons (Holm). `ceiling`: both means are above CEILING, and nobody can tell; else `verdict` is `comparisons.judge_each`'s.
     """
     scored = score_collapses(runs) if with_collapses else measured(runs)
     if "synflow" not in set(scored["pruning"]):
-        return pd.DataFrame(columns=[*CELL, "pruning", "mean", "low", "high", "seeds", "p", "ceiling"])
+        return pd.DataFrame(columns=[*CELL, "pruning", "mean", "low", "high", "seeds", "p", "ceiling", "verdict"])
     found = comparisons.differences_from(scored, "n_accuracy", "pruning", "synflow", CELL)
     means = scored.groupby([*CELL, "pruning"])["n_accuracy"].mean()
     places = found[[*CELL, "pruning"]].itertuples(index=False)
     both = [min(means[(*place, "synflow")], means[(*place, pruning)]) for *place, pruning in places]
-    return found.assign(p=comparisons.holm(comparisons.p_values(found)), ceiling=[mean > CEILING for mean in both])
+    ceiling = pd.Series([mean > CEILING for mean in both], found.index, dtype=bool)
+    verdicts = pd.Series(comparisons.judge_each(found), found.index, dtype=object).mask(ceiling, "cannot tell")
+    return found.assign(p=comparisons.holm(comparisons.p_values(found)), ceiling=ceiling, verdict=verdicts)
 
 
 def summarise_differences(runs: pd.DataFrame) -> pd.DataFrame:
     """`compare_with_synflow` of all pairs and of those in which both were trained, which `pairs` names."""
     sides = {"all": True, "both trained": False}
     return pd.concat([compare_with_synflow(runs, with_collapses).assign(pairs=pairs) for pairs, with_collapses in sides.items()])
-
-
-def judge_comparison(comparison) -> str:
-    """Of one row of `compare_with_synflow`: whether SynFlow is surely better, by the row's own interval, or surely worse, also among all
-    rows; at the ceiling, and of one seed, nobody can tell."""
-    if comparison.ceiling:
-        return "cannot tell"
-    return "holds" if comparison.low > 0 else "fails" if comparison.mean < 0 and comparison.p < 0.05 else "cannot tell"
 
 
 def tabulate_differences(runs: pd.DataFrame, n: int, with_collapses: bool) -> pd.DataFrame:
@@ -156,7 +150,7 @@ def count_verdicts(runs: pd.DataFrame) -> pd.DataFrame:
     rows, found = [], compare_with_synflow(runs)
     for case in plots.cases(found):
         for n, part in plots.select_case(found, case).groupby("n"):
-            verdicts = [judge_comparison(row) for row in part.itertuples()]
+            verdicts = list(part["verdict"])
             rows.append({
                 "network": plots.case_title(case), "n": n, "comparisons": len(part), "better": verdicts.count("holds"),
                 "worse": verdicts.count("fails"), "undecided": verdicts.count("cannot tell"), "at the ceiling": part["ceiling"].sum(),
@@ -172,7 +166,7 @@ def list_worse(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([
         {"case": plots.case_title((row.dataset, row.model, row.rho)), "n": row.n, "other": plots.TITLES[row.pruning],
          "SynFlow minus the other": report.format_estimate(row.mean, row.low, row.high), "pairs": row.seeds, "p (Holm)": f"{row.p:.3f}",
-         "verdict": judge_comparison(row)}
+         "verdict": row.verdict}
         for row in found.itertuples()
     ])
 
@@ -182,7 +176,7 @@ def claim_best(runs: pd.DataFrame) -> pd.DataFrame:
     found = in_points(compare_with_synflow(runs))
     return claim_rows([
         {"case": f"{plots.case_title((row.dataset, row.model, row.rho))}, {plots.TITLES[row.pruning]}", "n": row.n, "estimate": row.mean,
-         "low": row.low, "high": row.high, "seeds": row.seeds, "verdict": judge_comparison(row)}
+         "low": row.low, "high": row.high, "seeds": row.seeds, "verdict": row.verdict}
         for row in found.itertuples()
     ])
 

@@ -125,7 +125,8 @@ def count_survivors(network: nn.Module, shape: tuple[int, int, int]) -> pd.DataF
 
 
 def constant_share(network: nn.Module, shape: tuple[int, int, int]) -> float:
-    """The share of a pruned network's MACs that multiply constants: what units and channels say that no pixel reaches.
+    """The share of the MACs of a pruned network without BatchNorm, for images of `shape` (C, H, W), that multiply constants: what units and
+    channels say that no pixel reaches.
 
     With weights 1 where alive, no biases and an image of ones every activation counts the paths from the image to it.
     """

@@ -75,8 +75,8 @@ def count_verdicts(board: pd.DataFrame) -> str:
     holds, fails = (int((verdicts == word).sum()) for word in ("holds", "fails"))
     return (
         f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, and {len(verdicts) - holds - fails} cannot be decided yet. "
-        "A claim holds if every case (a network, n or comparison; counted beside it) holds. One that surely fails, corrected for their "
-        "number, fails it."
+        "A claim holds if every case (a network, n or comparison; counted beside it) holds. One that surely fails (comparisons: "
+        "corrected for their number) fails it."
     )
 
 

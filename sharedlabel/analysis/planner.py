@@ -211,10 +211,10 @@ def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
 
 
 def remarks(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> str:
-    """What to know of a choice (`options`, `plan`), in lines: whether it was lucky, and what could not be chosen as nobody timed it."""
+    """What to know of a choice (`options`, `plan`), in lines: whether it may have been lucky, and how much nobody timed."""
     lines = []
     if wish.target is not None and len(chosen) and chosen.iloc[0]["mean"] < wish.target:
-        lines.append("the seeds that did not choose reach less than is wanted: the choice was lucky; ask for somewhat more")
+        lines.append("the seeds that did not choose reach less than is wanted: the choice may have been lucky; ask for more")
     timed = found.groupby("configuration")["ms"].any()
     if (wish.cost == "ms" or wish.ms is not None) and not timed.all():
         lines.append(f"{(~timed).sum()} of {len(timed)} networks were not timed, and so not chosen; benchmarks/latency.py times them")
@@ -275,13 +275,11 @@ def commands(chosen: pd.DataFrame, results: str = "results", path: str = "") -> 
     runs, _ = load(results)
     own = runs[runs["configuration"] == chosen.iloc[0]["configuration"]].sort_values("seed")
     file = next(iter(names.results_folder(results).glob(f"*/*/{own.iloc[0]['run']}.json")))
-    params = networks.complete_parameters(file) | {"results": parameters.default("results")}
-    params |= {"dataset": "folder", "path": path} if path else {}
-    before = parameters.prerequisite(params["method"], params)
+    params = networks.complete_parameters(file) | ({"dataset": "folder", "path": path} if path else {})
     where = "" if str(results) == "results" else f', results="{results}"'
     there = checkpoints.find(file) is not None
     lines = [f'sharedlabel.load("{file.stem}"{where})' if there else "# its network is not here (large ones are not committed)"]
-    return "\n".join(lines + [parameters.papermill_command(run) for run in (before, params) if run is not None])
+    return "\n".join(lines + parameters.commands_by_hand(params))
 
 
 def errors_of_the_law(results: str | Path, dataset: str) -> pd.DataFrame:
@@ -319,6 +317,7 @@ def sliders(wish: Wish, results: str = "results", path: str = ""):
         if len(chosen):
             report.show_table(plan_table(chosen, asked), "The choice")
         report.show_figure(*draw_front(found, chosen, asked))
+        print(remarks(found, chosen, asked))
         print(commands(chosen, results, path if dataset == wish.dataset else ""))
 
     late, wanted, most = {"continuous_update": False}, 100 * (wish.accuracy or 0.9), getattr(wish, wish.cost) or 1e12

@@ -82,24 +82,28 @@ def prices(means: np.ndarray, ns: list, image: np.ndarray, targets: list[float])
     return found
 
 
-def judge_cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_accuracy", margin: float = 1.1) -> str:
-    """Whether the cheapest rho depends on the target, in 97.5 % of the `sample_means`, by `prices`.
+def judge_cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_accuracy", margin: float = 1.1) -> tuple[int, str]:
+    """How many rho are the cheapest for a target by the means, and whether the cheapest depends on the target, both by `prices`.
 
-    `holds`: of two rho each is cheaper than the other for some target, by `margin` times; `fails`: one rho is the cheapest for all of them
-    that any rho reaches, to `margin` times; else `cannot tell`.
+    `holds`: of two rho each costs `margin` times as much as the other for some target, in 97.5 % of the `sample_means`, corrected for the
+    number of pairs (Bonferroni); `fails`: one rho costs less than `margin` times the least for every target, in as many, of at least two
+    that are reached; else `cannot tell`.
     """
     rhos, ns, means = sample_means(table, value)
     if len(rhos) < 2:
-        return "cannot tell"
+        return len(rhos), "cannot tell"
     image = (table["macs_live"] / table["n"]).groupby(table["rho"]).mean()[rhos].to_numpy()
+    middle = table.groupby(["rho", "n"])[value].mean().unstack("n").loc[rhos].to_numpy()[None]
+    [price] = prices(middle, ns, image, targets)
+    count = len(set(price.argmin(0)[np.isfinite(price).any(0)]))
     price = prices(means, ns, image, targets)
-    one, other = price[:, :, None], price[:, None]
-    cheaper = ((one * margin < other).mean(0) >= 0.975).any(2)  # [rho, other rho]
-    if (cheaper & cheaper.T).any():
-        return "holds"
-    least = price.min(1, keepdims=True)
-    always = ((price <= margin * least) | np.isinf(least)).all(2).mean(0) >= 0.975
-    return "fails" if always.any() else "cannot tell"
+    price = price[:, :, np.isfinite(price).any(1).mean(0) >= 0.975]  # of the targets that are surely reached
+    sure = 1 - 0.025 / (len(rhos) * (len(rhos) - 1) / 2)
+    dearer = ((price[:, :, None] > margin * price[:, None]).mean(0) >= sure).any(2)  # [rho, other rho]
+    if (dearer & dearer.T).any():
+        return count, "holds"
+    always = (price <= margin * price.min(1, keepdims=True)).all(2).mean(0) >= 0.975
+    return count, "fails" if price.shape[2] > 1 and always.any() else "cannot tell"
 
 
 def kendalls_w(table: pd.DataFrame, value: str) -> float:

@@ -39,7 +39,7 @@ def load(record: str | Path, results: str | Path = "results") -> "Predictor":
     try:
         return Predictor(file, params, facts, networks.build(file, params, facts))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; by hand: {parameters.papermill_command(params)}") from None
+        raise FileNotFoundError(f"{error}; by hand: {'; '.join(parameters.commands_by_hand(params))}") from None
 
 
 def find_facts(file: Path, params: dict) -> Facts:

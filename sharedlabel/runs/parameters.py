@@ -306,6 +306,13 @@ def papermill_command(run: dict) -> str:
     return f"papermill notebooks/methods/{run['method']}.ipynb out.ipynb {' '.join(words)}"
 
 
+def commands_by_hand(params: dict) -> list[str]:
+    """`papermill_command` of a run into the default folder of results, behind that of the run that it starts from, if any."""
+    params = params | {"results": default("results")}
+    before = prerequisite(params["method"], params)
+    return [papermill_command(run) for run in (before, params) if run is not None]
+
+
 def later_values(params: dict) -> dict:
     """The parameters that are left out of names at a certain value, and that value in a run of these `params`."""
     return names.LATER_PARAMETERS | {name: params.get(same) for name, same in names.LATER_SAME_AS.items()}

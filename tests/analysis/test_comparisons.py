@@ -112,8 +112,10 @@ def test_the_cheapest_rho_by_hand():
     table = runs({1.0: [0.999, 1.0], 2.0: [0.6, 0.601]}, n=(1, 2), name="n_accuracy", macs={1.0: 10, 2.0: 1})
     best = sweet_spots.cheapest(table, [0.5, 0.9, 1.1])
     assert best[["target", "rho", "n", "macs_live"]].to_numpy().tolist() == [[0.5, 2.0, 1, 1], [0.9, 1.0, 1, 10]]
-    assert sweet_spots.judge_cheapest(table, [0.5, 0.9, 1.1], "n_accuracy") == "holds"
-    assert sweet_spots.judge_cheapest(table, [0.8, 0.9], "n_accuracy") == "fails"
+    assert sweet_spots.judge_cheapest(table, [0.5, 0.9, 1.1]) == (2, "holds")
+    assert sweet_spots.judge_cheapest(table, [0.8, 0.9]) == (1, "fails")
+    assert sweet_spots.judge_cheapest(table, [0.9, 1.1]) == (1, "cannot tell")  # only one is reached
+    assert sweet_spots.judge_cheapest(table, [1.1]) == (0, "cannot tell")
 
 
 def test_a_tuple_that_reaches_a_target_is_priced_between_the_n_that_were_measured():
@@ -133,7 +135,7 @@ def test_noise_does_not_make_the_cheapest_rho_depend_on_the_target(gain, verdict
             for n in ns:
                 middle = 1 - np.exp(-n * macs * (gain if rho == 2 else 1) / 2000)
                 parts.append(runs({rho: list(middle + stream.normal(scale=0.01, size=3))}, n=(n,), name="n_accuracy", macs={rho: macs}))
-        said.append(sweet_spots.judge_cheapest(pd.concat(parts), [0.45, 0.5, 0.6, 0.7, 0.8], "n_accuracy"))
+        said.append(sweet_spots.judge_cheapest(pd.concat(parts), [0.45, 0.5, 0.6, 0.7, 0.8])[1])
     assert said.count(verdict) >= 9 and said.count("holds") <= 1
 
 

@@ -127,7 +127,7 @@ def test_a_choice_that_was_lucky_is_called_so(results):
     assert planner.remarks(found, planner.plan(found, wish), wish) == ""
     less = planner.plan(found, wish).assign(mean=0.69)
     assert planner.remarks(found, less, wish) == (
-        "the seeds that did not choose reach less than is wanted: the choice was lucky; ask for somewhat more")
+        "the seeds that did not choose reach less than is wanted: the choice may have been lucky; ask for more")
 
 
 @pytest.mark.parametrize("wrong, message", [

@@ -92,9 +92,9 @@ def test_of_one_seed_or_near_chance_nothing_is_concluded(tmp_path, seeds, accura
 
 def test_the_cheapest_rho_is_counted_over_the_targets(runs):
     rows = section_5_1.claim_cheapest(runs)
-    assert rows["case"].tolist() == ["MNIST, Conv, n-accuracy, 2 targets", "MNIST, Conv, information gain, 8 targets"]
-    # two rho at the n that were measured; of n-accuracy a tuple of rho = 3 between n = 1 and 25 would be cheaper for either target
-    assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[2, "fails"], [3, "holds"]]
+    assert rows["case"].tolist() == ["MNIST, Conv, n-accuracy", "MNIST, Conv, information gain"]
+    # of n-accuracy rho = 3 is the cheapest for both targets that are reached, between n = 1 and 25
+    assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[1, "fails"], [3, "holds"]]
     # 10,000 MACs an image at rho = 2 and 1,000 at 3; the targets are 0.99, 1.65, 2.31 and 2.64 of 3.3 bits
     assert section_5_1.tabulate_cheapest(runs, "information_gain")[["network", "ρ", "n", "FLOPs"]].to_numpy().tolist()[:4] == [
         ["MNIST, Conv", *row] for row in ([3, 1, "2 k"], [2, 1, "20 k"], [3, 25, "50 k"], [3, 25, "50 k"])]

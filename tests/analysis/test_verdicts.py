@@ -187,12 +187,12 @@ def synflow_keeps_a_path() -> bool:
 
 
 def snip_is_ahead_on_conv() -> bool:
-    """From rho = 3 on at n = 1: in the mean everywhere, at 3 by its own interval, with fewer FLOPs, and no path is lost."""
+    """From rho = 3 on at n = 1: in the mean everywhere, at 3, 3.5 and 4 by their own intervals, with fewer FLOPs, and no path is lost."""
     found = cases("appendix_c_2", "synflow-best", "MNIST, Conv, ρ = ").query("n == 1")
     found = found[found["case"].str.fullmatch(r"MNIST, Conv, ρ = [34].*, SNIP")]
     conv = runs("appendix_c_2").query("model == 'conv' and rho >= 3 and n == 1 and prune_iterations > 1")
     flops = conv.groupby(["rho", "pruner"])["flops"].mean().unstack("pruner")
-    surely = found.set_index("case").loc["MNIST, Conv, ρ = 3, SNIP", "high"] < 0
+    surely = {case.split("ρ = ")[1] for case in found.loc[found["high"] < 0, "case"]} == {"3, SNIP", "3.5, SNIP", "4, SNIP"}
     cheaper = (flops["snip"] < flops["synflow"]).all() and not conv.query("pruner == 'snip'")["collapsed"].any()
     return len(found) == len(flops) == 5 and bool((found["estimate"] < 0).all() and surely and cheaper)
 
@@ -551,11 +551,6 @@ def lstm_stops_before_its_control_on_mnist() -> bool:
     return limit["mnist", control] == 1 and limit["mnist", lstm] < 0.2 and epochs["cifar100", lstm] > epochs["cifar100", control]
 
 
-def lstm_is_rarely_ahead_of_its_control() -> bool:
-    found = judged("section_5_3")["sharing-adds"]
-    return share(found, "cannot tell") > 0.5 and share(found, "holds") < 0.05 and share(found, "fails") > 2 * share(found, "holds")
-
-
 def lstm_is_level_with_its_controls_or_behind() -> bool:
     """By the differences' own intervals: mostly around zero, and of the head trained on single images below it more often than above."""
     found = judged("section_5_3")["sharing-adds"]
@@ -716,7 +711,8 @@ JUDGED = [
     (OVERVIEW, "on MNIST's Conv at ρ = 3.5 its loss adds to them.", loss_helps_on_conv),
     (OVERVIEW, "SynFlow, which kept a path of weights in every run;", synflow_keeps_a_path),
     (OVERVIEW, "its score per MAC, which is better at n = 1 and 5 for fewer MACs.", synflow_per_mac_keeps_a_path),
-    (OVERVIEW, "at n = 1 it names more, at ρ = 3 by the interval of that comparison alone, for fewer FLOPs.", snip_is_ahead_on_conv),
+    (OVERVIEW, "at n = 1 it names more, at ρ = 3, 3.5 and 4 by the interval of each comparison alone, for fewer FLOPs.",
+     snip_is_ahead_on_conv),
     (LAW, "On MNIST it is the normal distribution that fails at n = 1 and 2.", normal_fails_on_mnist),
     (LAW, "for n = 2 to 25 held-out images predict better.", training_images_fail_on_cifar100),
     (LAW, "The limit above is lower than the baseline's on no network.", balanced_limits_are_no_lower),
@@ -825,7 +821,8 @@ JUDGED = [
     (NEW_DATA, "LDA lifts what averaging reaches on Conv at ρ = 3.5 and 3.75 (one of eight cases is undecided); on FC, and on Conv at "
      "ρ = 3, no difference can be told.", lda_lifts_much_pruned_convs_on_new_data),
     (PRUNERS, "SynFlow is ahead of the others or not told from them, but for SNIP on FC at $\\rho = 1.5$ ($n = 1$).", snip_beats_synflow),
-    (PRUNERS, "For its FLOPs it does worse: SNIP names more for less there and on Conv at $\\rho = 3$.", snip_is_cheaper_than_synflow),
+    (PRUNERS, "For its FLOPs it does worse: SNIP names more for as many there, and for fewer on Conv at $\\rho = 3$.",
+     snip_is_cheaper_than_synflow),
     (PRUNERS, "Without them no other comparison would be lost or won.", constants_decide_no_price),
     (PRUNERS, "On Conv both SNIP and SynFlow have one inside, at a $\\rho$ that grows with $n$, but not at the same one.",
      both_pruners_of_conv_have_a_sweet_spot),
