@@ -668,7 +668,7 @@ def lda_on_cifar10() -> bool:
 def sets_gain_on_cifar10() -> bool:
     """Over themselves on single images, which at n = 40 name less than averaging does, on both CNNs."""
     found = cases("beyond_readout", "sets-alone", "CIFAR-10,")
-    means = runs("beyond_readout").query("dataset == 'cifar10' and rho == 4.5 and n == 40")
+    means = runs("beyond_readout").query("model == 'resnet18' and rho == 4.5 and n == 40")
     means = means.groupby(["cnn_method", "rung"])["accuracy"].mean().unstack()
     alone = means[["attention_alone", "deep_sets_alone"]].max(axis=1)
     return share(found, "holds") > 0.5 and share(found, "fails") == 0 and len(means) == 2 and bool((alone < means["averaged"]).all())
@@ -865,7 +865,7 @@ NO_VERDICTS = {  # headings that name a claim, questions, rules, and what the pa
     TABLE_2: [
         "does sharing beat averaging, or does the head?", "one case refutes it if it is significantly the other way round",
         "Claim: the CNN-LSTM beats all the other methods at every n", "lies above all other methods at every $n$ (\"highly outperforms\")",
-        "Where the CNN-LSTM is significantly ahead of its CNN's averaged logits, its lead is", "Does the head alone beat averaging?",
+        "Where the CNN-LSTM is ahead of its CNN's averaged logits by its own interval, its lead is", "Does the head alone beat averaging?",
         "Where a run of the side that is behind stopped at the limit", "order significantly has the same significant order",
         "fails if one is significantly reversed", "one with 31 nowhere near", "Does a graph between the copies beat averaging?",
     ],
