@@ -17,7 +17,6 @@ from sharedlabel.analysis import (
     claims,
     comparisons,
     intervals,
-    plots,
     section_5_1,
     section_5_2,
     section_5_2_readings,
@@ -273,9 +272,9 @@ def balanced_minus_baseline() -> pd.DataFrame:
 
 
 def every_class_is_level_or_ahead() -> bool:
-    """WideResNet-20 at n = 80: at rho 2 within a point, of one seed, at 2.5 surely ahead."""
+    """WideResNet-20 at n = 80: at rho 2 nobody can tell, at 2.5 surely ahead."""
     found = balanced_minus_baseline().loc["cifar100", "wideresnet20"]
-    return found.loc[2.0, "seeds"] == 1 and abs(found.loc[2.0, "mean"]) < 1 and found.loc[2.5, "low"] > 0
+    return found.loc[2.0, "seeds"] > 2 and found.loc[2.0, "low"] < 0 < found.loc[2.0, "high"] and found.loc[2.5, "low"] > 0
 
 
 def leads_at_equal_epochs() -> bool:
@@ -410,12 +409,11 @@ def papers_balanced_is_ahead_on_all_seven() -> bool:
     return len(by_method) == 7 and bool((by_method["balanced"] > by_method["baseline"]).all())
 
 
-def differences_rise_but_on_wideresnet() -> bool:
-    """Balanced minus baseline at n = 80 above that at n = 1 on most networks; on WideResNet-20 at 2, one seed, within 2.5 points."""
-    found = section_5_2.summarise_differences(runs("section_5_2")).query("method == 'balanced'")
-    wide = found.pivot_table(index=["dataset", "model", "rho"], columns="n", values="mean")
-    level = plots.select_case(found, LARGE_SCALE)
-    return (wide[80] > wide[1]).mean() > 0.5 and bool((level["mean"].abs() < 2.5).all()) and set(level["seeds"]) == {1}
+def differences_rise_on_most() -> bool:
+    """Of both methods the difference from the baseline at n = 80 is above that at n = 1 on most networks."""
+    found = section_5_2.summarise_differences(runs("section_5_2")).query("method in ('balanced', 'freeze_retrain')")
+    wide = found.pivot_table(index=["method", "dataset", "model", "rho"], columns="n", values="mean")
+    return bool(((wide[80] > wide[1]).groupby("method").mean() > 0.5).all())
 
 
 def retraining_controls_are_level() -> bool:
@@ -732,13 +730,12 @@ JUDGED = [
     (TABLE_1, "and significantly behind on none.", balanced_is_behind_nowhere),
     (TABLE_1, "Freeze-and-retrain gains about as much there.", retraining_gains_about_as_much),
     (TABLE_1, "with ten of the hundred, balanced training is far behind the baseline;", ten_classes_are_far_behind),
-    (TABLE_1, "it is level at $\\rho = 2$ (one seed) and ahead at $\\rho = 2.5$.", every_class_is_level_or_ahead),
+    (TABLE_1, "it is not told from the baseline at $\\rho = 2$ and ahead at $\\rho = 2.5$.", every_class_is_level_or_ahead),
     (TABLE_1, "Conv's lead stays, WideResNet-20's at $\\rho = 2.5$ is gone.", leads_at_equal_epochs),
     (TABLE_1, "The paper's balanced networks lose clearly at $n = 1$; ours mostly do not,", ours_mostly_lose_nothing_at_1),
     (TABLE_1, "less weight on the standard loss would explain that better", more_pull_is_nearer),
     (TABLE_1, "there balanced is ahead at $n = 80$ on all seven networks.", papers_balanced_is_ahead_on_all_seven),
-    (TABLE_1, "Both rise with n on most networks; on CIFAR-100's WideResNet-20 at ρ = 2 balanced stays level (one seed).",
-     differences_rise_but_on_wideresnet),
+    (TABLE_1, "Both rise with n on most networks.", differences_rise_on_most),
     (TABLE_1, "On ten classes a batch WideResNet-20 learns most slowly, with the baseline's own loss as slowly.",
      ten_classes_learn_most_slowly),
     (TABLE_1, "all on CIFAR-10, and on CIFAR-100's WideResNet-20 every baseline and, at $\\rho = 2.5$, every balanced run.",
@@ -766,7 +763,7 @@ JUDGED = [
     (TABLE_1, "very large tuples lower both.", large_tuples_lower_both),
     (TABLE_1, "From n = 60 on ours are within eight points of the paper's, but for ResNet-18 on CIFAR-10 and balanced Conv on CIFAR-100, "
      "which are above.", roughly_as_printed),
-    (TABLE_1, "is near the paper's with every class in a batch (one seed) and far from it with ten.",
+    (TABLE_1, "is near the paper's with every class in a batch and far from it with ten.",
      wideresnet_is_near_the_papers_on_every_class),
     (TABLE_1, "with batches of 256 they are behind the default there. At larger $n$, where ours name more than the paper's, neither is "
      "nearer to it. No other difference is significant, by the pairs' own intervals.", other_settings_matter_on_conv_at_1),
