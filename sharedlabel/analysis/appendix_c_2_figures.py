@@ -149,11 +149,14 @@ def constant_share(network: nn.Module, shape: tuple[int, int, int]) -> float:
 
 
 def constant_shares(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
-    """`constant_share` of every run with a committed checkpoint, in per cent, as the column `constant`: a row a run."""
+    """`constant_share` of every run with a committed checkpoint, in per cent, as the column `constant`: a row a run.
+
+    Runs on a folder of one's own images are left out, as their records do not say the shape of these.
+    """
     rows = []
     for row in runs[runs["n"] == min(appendix_c_2.SIZES)].to_dict("records"):
         record = names.results_folder(results) / row["dataset"] / row["model"] / f"{row['run']}.json"
-        if record.with_suffix(".safetensors").exists():
+        if row["dataset"] in choices.DATASETS and record.with_suffix(".safetensors").exists():
             data = choices.DATASETS[row["dataset"]]
             shape = data.channels, data.side, data.side
             rows.append(row | {"constant": 100 * constant_share(read_network(record, row, shape), shape)})

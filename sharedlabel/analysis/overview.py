@@ -145,8 +145,8 @@ def count_cases(cases: str, yes: str = "better", no: str = "worse") -> str:
 def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     """What surprised us, in plain sentences with the numbers of the scoreboard (`claims.scoreboard`) and of `choose.configurations`."""
     cases, small = board.set_index("id")["cases"], choose.cheapest(found, "mnist", 0.98)
-    squares = f"A linear classifier (LDA) on means of {small['pool']:g} × {small['pool']:g} pixels"
-    named = squares if small["model"] == "lda" else claims.capitalise(choose.describe(small))
+    linear = {"lda": "A linear classifier (LDA)", "linear": "A linear classifier (logistic regression)"}.get(small["model"])
+    named = f"{linear} on means of {small['pool']:g} × {small['pool']:g} pixels" if linear else claims.capitalise(choose.describe(small))
     images = "one digit" if small["n"] == 1 else f"{small['n']} digits"
     return "\n".join((
         "1. Reading the images together by an LSTM was hardly ever better than the same head on each image alone "

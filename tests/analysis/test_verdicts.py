@@ -666,7 +666,7 @@ def lda_on_cifar10() -> bool:
 def sets_gain_on_cifar10() -> bool:
     """Over themselves on single images, which at n = 40 name less than averaging does, on both CNNs."""
     found = cases("beyond_readout", "sets-alone", "CIFAR-10,")
-    means = runs("beyond_readout").query("model == 'resnet18' and rho == 4.5 and n == 40")
+    means = runs("beyond_readout").query("dataset == 'cifar10' and model == 'resnet18' and rho == 4.5 and n == 40")
     means = means.groupby(["cnn_method", "rung"])["accuracy"].mean().unstack()
     alone = means[["attention_alone", "deep_sets_alone"]].max(axis=1)
     return share(found, "holds") > 0.5 and share(found, "fails") == 0 and len(means) == 2 and bool((alone < means["averaged"]).all())
@@ -798,7 +798,8 @@ JUDGED = [
      unpruned_lstms_for_few_images_fall_behind),
     (READOUT, "On CIFAR-10 it adds much to Conv from $\\rho = 3$ on, a few points to ResNet-18 at $\\rho = 4.5$ and $n = 40$, and at "
      "$\\rho = 4$ none that can be told.", lda_on_cifar10),
-    (READOUT, "On CIFAR-10 a set head is ahead of itself on single images, which falls behind averaging there;", sets_gain_on_cifar10),
+    (READOUT, "On CIFAR-10 a set head is ahead of itself on single images, which at $n = 40$ falls behind averaging there;",
+     sets_gain_on_cifar10),
     (READOUT, "what reads them together, LSTM or set, is hardly ever ahead of the LSTM's head on single images.",
      reading_together_is_hardly_ever_ahead),
     (DENSE, "and on CIFAR-10 where n-accuracy is high.", small_dense_networks_need_less),
