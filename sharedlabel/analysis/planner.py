@@ -317,8 +317,8 @@ def sliders(wish: Wish, results: str = "results", path: str = ""):
         if len(chosen):
             report.show_table(plan_table(chosen, asked), "The choice")
         report.show_figure(*draw_front(found, chosen, asked))
-        print(remarks(found, chosen, asked))
-        print(commands(chosen, results, path if dataset == wish.dataset else ""))
+        lines = remarks(found, chosen, asked), commands(chosen, results, path if dataset == wish.dataset else "")
+        print(*filter(None, lines), sep="\n")
 
     late, wanted, most = {"continuous_update": False}, 100 * (wish.accuracy or 0.9), getattr(wish, wish.cost) or 1e12
     return ipywidgets.interactive(
