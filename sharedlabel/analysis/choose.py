@@ -10,24 +10,27 @@ from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, small_dense, tables
 
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
-        "pool", "prune_iterations", "budget", "set_head", "train_n", "training", "free_layers", "n"]
+        "pool", "prune_iterations", "budget", "set_head", "train_n", "training", "free_layers", "collapsed", "n"]
 LEAST_SEEDS = 3  # that an interval needs: of two it tells nothing
 TRAINING = ["standard_weight", "tuples_per_batch", "tuple_size"]  # of a balanced CNN
 
 
 def load_runs(results: str = "results") -> pd.DataFrame:
-    """Everything measured of random tuples, a row a run and n: KEPT, the record's measures, `configuration`, a number, and `macs` of the
-    tuple, two additions that pool pixels counted as one.
+    """Everything measured of random tuples, a row a run and n: KEPT, the record's measures, `configuration`, a number, `collapsed`, how
+    many further seeds of it pruning cut off (layer collapse), and `macs` of the tuple, two additions that pool pixels counted as one.
     """
     methods = set(tables.every_method()) - {"sanity_check"}  # whose networks are meant to be worse
     runs = tables.load_records(results, methods)
     optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool", "budget",
                 "set_head", "free_layers", *TRAINING]
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
-    runs = runs[(runs["protocol"] == "random") & runs["n"].notna()].astype({"n": int})
+    runs = runs[(runs["protocol"] == "random") | (runs["status"] == "layer_collapse")]
     unusual = ~runs.index.isin(tables.at_defaults(runs, TRAINING).index)
     runs = runs.assign(variant=plots.name_variants(runs), training=np.where(unusual, tables.name_trainings(runs), ""))
-    return runs.assign(configuration=tables.configurations(runs), macs=runs["macs_live"] + runs["n"] * runs["additions"] / 2)
+    runs = runs.assign(configuration=tables.configurations(runs), macs=runs["macs_live"] + runs["n"] * runs["additions"] / 2)
+    collapsed = runs[runs["status"] == "layer_collapse"].groupby("configuration")["seed"].nunique()
+    runs = runs.assign(collapsed=runs["configuration"].map(collapsed).fillna(0).astype(int))
+    return runs[runs["n"].notna()].astype({"n": int})
 
 
 def configurations(results: str = "results") -> pd.DataFrame:

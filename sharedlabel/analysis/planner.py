@@ -211,10 +211,13 @@ def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
 
 
 def remarks(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> str:
-    """What to know of a choice (`options`, `plan`), in lines: whether it may have been lucky, and how much nobody timed."""
+    """What to know of a choice (`options`, `plan`), in lines: whether it may have been lucky, seeds that collapsed, how much nobody timed."""
     lines = []
     if wish.target is not None and len(chosen) and chosen.iloc[0]["mean"] < wish.target:
         lines.append("the seeds that did not choose reach less than is wanted: the choice may have been lucky; ask for more")
+    if len(chosen) and (collapsed := chosen.iloc[0]["collapsed"]):
+        seeds = f"{collapsed} further seeds" if collapsed > 1 else "one further seed"
+        lines.append(f"pruning cut the choice off with {seeds} (layer collapse), which is seen before training: take another seed then")
     timed = found.groupby("configuration")["ms"].any()
     if (wish.cost == "ms" or wish.ms is not None) and not timed.all():
         lines.append(f"{(~timed).sum()} of {len(timed)} networks were not timed, and so not chosen; benchmarks/latency.py times them")

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from made_records import write_run
+from made_records import collapse, write_run
 
 import sharedlabel
 from sharedlabel import ROOT
@@ -128,6 +128,16 @@ def test_a_choice_that_was_lucky_is_called_so(results):
     less = planner.plan(found, wish).assign(mean=0.69)
     assert planner.remarks(found, less, wish) == (
         "the seeds that did not choose reach less than is wanted: the choice may have been lucky; ask for more")
+
+
+def test_seeds_that_pruning_cut_off_are_told_of(results, tmp_path):
+    wish = Wish("mnist", 5, 0.7)
+    for seed, told in ((4, "with one further seed (layer"), (5, "with 2 further seeds (layer")):
+        collapse(tmp_path, 260, dataset="mnist", model="conv", rho=3.0, seed=seed)
+        collapse(tmp_path, 2600, dataset="mnist", model="conv", rho=2.0, seed=seed + 7)  # another network's
+        planner.load.cache_clear()
+        found = planner.options(wish, results)
+        assert rhos(wish, results) == [3.0, 2.0] and told in planner.remarks(found, planner.plan(found, wish), wish)
 
 
 @pytest.mark.parametrize("wrong, message", [
