@@ -18,9 +18,10 @@ POINTS, BITS = 2.0, 0.1  # within which a prediction counts as right
 SHOWN_N = [1, 2, 5, 15, 25, 80]
 METHOD_TITLES = {"baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain", "head_control": "head alone"}
 PREDICTIONS = {
-    "training": "the law, training images", "held_out": "the law, held-out images", "finite": "the law, training images, finite test set",
+    "training": "the law, training images", "held_out": "the law, held-out images", "corrected": "the same, corrected for their number",
     "resampled": "tuples of training images, drawn",
 }
+HELD_OUT = {"mnist": 600, "cifar10": 500, "cifar100": 50}  # images of a class that were not trained on
 
 
 def select_runs(results: str | Path = "results") -> pd.DataFrame:
@@ -32,6 +33,8 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     runs = runs[(runs["protocol"] == "random") & runs["method"].isin(METHOD_TITLES)].astype({"n": float})
     runs = runs.assign(run=runs["run"].map(law.digest), accuracy=100 * runs["n_accuracy"])
     predicted = law.read_all(0, results)
+    images = predicted["run"].map(runs.groupby("run")["dataset"].first()).map(HELD_OUT)
+    predicted["corrected_accuracy"] = correct_for_number(predicted, images)
     for name in PREDICTIONS:
         predicted[f"predicted_{name}"] = 100 * predicted[f"{name}_accuracy"]
     limits = predicted[np.isinf(predicted["n"])].set_index("run")
@@ -39,6 +42,21 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     found["limit"], found["limit_information"] = (found["run"].map(limits[name]) for name in ("predicted_training", "training_information"))
     errors = {f"error_{name}": found[f"predicted_{name}"] - found["accuracy"] for name in PREDICTIONS}
     return found.assign(**errors, error_information=found["training_information"] - found["information_gain_corrected"])
+
+
+def correct_for_number(laws: pd.DataFrame, images: pd.Series) -> np.ndarray:
+    """The law's n-accuracy of held-out images, of which a class has so many `images` (of each row): a column beside `laws` (run, n).
+
+    The mean of m images is itself off by S / m, so that what they say of n is true of fewer: 1 / n' = 1 / n + 1 / m. The law is read where
+    n' is the n wanted, linear in 1 / sqrt(n) between two that it has; nan from n = m on, where no n is large enough.
+    """
+    found = np.full(len(laws), np.nan)
+    x, values, least = laws["n"].to_numpy() ** -1.0, laws["held_out_accuracy"].to_numpy(), 1 / images.to_numpy(float)
+    for rows in laws.reset_index(drop=True).groupby("run").indices.values():
+        own = rows[np.argsort(x[rows])]
+        wanted = rows[x[rows] > least[rows]]
+        found[wanted] = np.interp((x[wanted] - least[wanted]) ** 0.5, x[own] ** 0.5, values[own])
+    return found
 
 
 def select_margins(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:

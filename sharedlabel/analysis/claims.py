@@ -57,7 +57,8 @@ SECTIONS = {
 
 
 def scoreboard(results: str = "results") -> pd.DataFrame:
-    """A row a claim: `id`, `section` (a key of SECTIONS), `ours` (whether it is not the paper's), and the columns of `report.claims_table`.
+    """A row a claim: `id`, `section` (a key of SECTIONS), `ours` (whether it is not the paper's), `below` (in how many cases the case's own
+    interval lies below zero), and the columns of `report.claims_table`.
 
     FileNotFoundError if the folder `results` (relative: to the repository) has no record.
     """
@@ -65,18 +66,20 @@ def scoreboard(results: str = "results") -> pd.DataFrame:
     for name, section in SECTIONS.items():
         judged = comparisons.judge_claims(section.claims, section.select_runs(results))
         rows = report.claims_table(section.claims, judged)
-        found.append(rows.assign(id=[claim.id for claim in section.claims], section=name, paper=[claim.paper for claim in section.claims]))
+        below = [int((rows["high"].astype(float) < 0).sum()) for rows in judged.values()]
+        paper = [claim.paper for claim in section.claims]
+        found.append(rows.assign(id=list(judged), section=name, paper=paper, below=below))
     return pd.concat(found, ignore_index=True).assign(ours=lambda table: table["source"] == "ours")
 
 
 def count_verdicts(board: pd.DataFrame) -> str:
     """How many of the paper's claims hold, fail and are undecided, in a sentence, and what that means."""
     verdicts = board.loc[~board["ours"], "verdict"]
-    holds, fails = (int((verdicts == word).sum()) for word in ("holds", "fails"))
+    holds, fails, untested = (int((verdicts == word).sum()) for word in ("holds", "fails", "not tested"))
     return (
-        f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, and {len(verdicts) - holds - fails} cannot be decided yet. "
-        "A claim holds if every case (a network, n or comparison; counted beside it) holds. One that surely fails (comparisons: "
-        "corrected for their number) fails it."
+        f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, {len(verdicts) - holds - fails - untested} cannot be decided "
+        f"yet, and {untested} was not tested. A claim holds if every case (a network, n or comparison; counted beside it) does, or most "
+        "where it says so. One that surely fails (comparisons: corrected for their number) fails it."
     )
 
 

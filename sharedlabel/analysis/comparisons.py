@@ -69,13 +69,17 @@ def judge_each(found: pd.DataFrame, above: float = 0.0) -> list[str]:
     return ["holds" if low > 0 else "fails" if refuted else "cannot tell" for low, refuted in zip(shifted["low"], surely)]
 
 
-def judge_each_negligible(found: pd.DataFrame, little: float) -> list[str]:
-    """The verdict on every difference of a `summary`, of a claim that all of them are less than `little` either way; as `judge_each`."""
+def judge_each_negligible(found: pd.DataFrame, little: float, room: pd.Series | None = None) -> list[str]:
+    """The verdict on every difference of a `summary`, of a claim that all of them are less than `little` either way; as `judge_each`.
+
+    room: how large each may become at most, as nothing is above 100 %. With less room than `little` a gain is small whatever it is
+    worth, and nobody can tell.
+    """
     found = as_floats(found)
     beyond = found["mean"].abs() - little
     outside = found.assign(mean=beyond, high=beyond + found["high"] - found["mean"])
     surely = (beyond > 0) & (holm(p_values(outside)) < 0.05)
-    inside = (found["low"] > -little) & (found["high"] < little)
+    inside = (found["low"] > -little) & (found["high"] < little) & (room is None or room.to_numpy() >= little)
     return ["holds" if within else "fails" if refuted else "cannot tell" for within, refuted in zip(inside, surely)]
 
 
@@ -86,7 +90,7 @@ def negate(found: pd.DataFrame) -> pd.DataFrame:
 
 def judge_all(verdicts: list[str]) -> str:
     """The verdict on a claim about all of them: one failure is enough to fail it."""
-    return "fails" if "fails" in verdicts else "holds" if set(verdicts) == {"holds"} else "cannot tell"
+    return "fails" if "fails" in verdicts else verdicts[0] if len(set(verdicts)) == 1 else "cannot tell"
 
 
 def count_verdicts(verdicts: list[str]) -> str:

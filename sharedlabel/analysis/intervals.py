@@ -25,7 +25,7 @@ def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     return found.assign(low=found["mean"] - half, high=found["mean"] + half, seeds=found["count"]).drop(columns=["sem", "count"])
 
 
-def sample_means(table: pd.DataFrame, value: str, count: int = 4000, seed: int = 0) -> tuple[list, list, np.ndarray]:
+def sample_means(table: pd.DataFrame, value: str, count: int = 40_000, seed: int = 0) -> tuple[list, list, np.ndarray]:
     """(rhos, ns, plausible means [count, rhos, ns]) of `value`: mean + standard error * Student's t.
 
     The model of the t-intervals (a bootstrap of three seeds would be far too sure). One deviate a rho

@@ -145,14 +145,6 @@ def predict(outputs: Tensor, labels: Tensor, ns: list[float], generator: torch.G
     return [(metrics.n_accuracy(each), metrics.information_gain(each)) for each in (*confusions, moments.limit_confusion(found))]
 
 
-def equivalent_size(n: int, images: int) -> float:
-    """How many independent images have a mean of the same variance as n different ones of a class that has so many `images`.
-
-    Tuples are drawn without replacement, so the mean of all images of a class does not vary: the finite population correction.
-    """
-    return n * (images - 1) / (images - n) if n < images else np.inf
-
-
 def resampled_accuracy(outputs: Tensor, labels: Tensor, n: int, generator: torch.Generator) -> float:
     """The n-accuracy of random n-tuples of these very images: as the law, without its assumption that means are normal."""
     members = data.by_class(labels)
@@ -198,12 +190,8 @@ def law_rows(file: Path, path: str = "") -> tuple[list[dict], dict]:
     record, run = json.loads(file.read_text()), digest(file.stem)
     ns = sorted({row["n"] for row in record["measures"]})
     (outputs, labels), held_out = run_outputs(file, path)
-    most = parameters.data_set(parameters_of(file, path)).largest_tuple
-    finite = [equivalent_size(n, most) for n in ns]
-    columns = {
-        "training": predict(outputs, labels, ns, random_stream(0, "law")), "held_out": predict(*held_out, ns, random_stream(0, "law")),
-        "finite": predict(outputs, labels, finite, random_stream(0, "law")),
-    }
+    images = {"training": (outputs, labels), "held_out": held_out}
+    columns = {name: predict(*own, ns, random_stream(0, "law")) for name, own in images.items()}
     rows = [{"run": run, "n": n} for n in (*ns, np.inf)]
     for name, predicted in columns.items():
         for row, (accuracy, information) in zip(rows, predicted):
@@ -221,7 +209,7 @@ def table_files(dataset: str, model: str, results: str | Path = "results") -> tu
 
 
 COLUMNS = (
-    ["run", "n", "training_accuracy", "training_information", "held_out_accuracy", "finite_accuracy", "resampled_accuracy"],
+    ["run", "n", "training_accuracy", "training_information", "held_out_accuracy", "resampled_accuracy"],
     ["run", "skewness", "kurtosis", *(f"normal_{n}" for n in TESTED)],
 )
 

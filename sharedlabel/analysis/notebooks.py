@@ -32,7 +32,9 @@ def shrink(*notebooks: str) -> None:
         for output in (output for cell in content["cells"] for output in cell.get("outputs", []) if "image/png" in output.get("data", {})):
             whole, small = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))), io.BytesIO()
             if whole.mode != "P":  # not yet
-                whole.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+                # This method keeps the colours of a legend's few pixels.
+                few = whole.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+                few.save(small, "png", optimize=True)
                 output["data"]["image/png"] = base64.encodebytes(small.getvalue()).decode()
         notebook.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

@@ -142,22 +142,29 @@ def count_cases(cases: str, yes: str = "better", no: str = "worse") -> str:
     return f"{yes} in {holds} of {holds + fails + rest} cases, {no} in {fails}, undecided in {rest}"
 
 
+def count_own(claim: pd.Series, yes: str = "better", no: str = "worse") -> str:
+    """The cases of a claim that a difference lies above zero, either way by the same rule; a row of `claims.scoreboard`."""
+    count = {word: int(number) for word, number in re.findall(r"(holds|fails|cannot tell) (\d+)", claim["cases"])}
+    return f"{yes} in {count.get('holds', 0)} of {sum(count.values())} cases, {no} in {claim['below']}, each by its own interval"
+
+
 def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     """What surprised us, in plain sentences with the numbers of the scoreboard (`claims.scoreboard`) and of `choose.configurations`."""
-    cases, small = board.set_index("id")["cases"], choose.cheapest(found, "mnist", 0.98)
+    board, small = board.set_index("id"), choose.cheapest(found, "mnist", 0.98)
+    cases = board["cases"]
     linear = {"lda": "A linear classifier (LDA)", "linear": "A linear classifier (logistic regression)"}.get(small["model"])
     named = f"{linear} on means of {small['pool']:g} × {small['pool']:g} pixels" if linear else claims.capitalise(choose.describe(small))
     images = "one digit" if small["n"] == 1 else f"{small['n']} digits"
     return "\n".join((
         "1. Reading the images together by an LSTM was hardly ever better than the same head on each image alone "
-        f"({count_cases(cases['sharing-adds'])}). Set heads, too, are hardly ever ahead of the LSTM's head on single images.",
+        f"({count_own(board.loc['sharing-adds'])}). Set heads, too, are hardly ever ahead of the LSTM's head on single images.",
         f"2. The sweet spot belongs to the measure. By n/ρ there is {count_cases(cases['sweet-spot'], 'one', 'none')}; "
         f"by FLOPs {count_cases(cases['sweet-spot-flops'], 'one', 'none')}.",
         "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is "
         "lost, however many images come.",
-        f"4. Training for the tuple is worth it on most networks at large n ({count_cases(cases['balanced-large-n'])}). Often it is by "
+        f"4. Training for the tuple is worth it on most networks at large n ({count_own(board.loc['balanced-large-n'])}). Often it is by "
         "its batches, with equally many images of every class: that its loss adds to these is "
-        f"{count_cases(cases['loss-not-batches'], 'sure', 'refuted')}.",
+        f"{count_own(board.loc['loss-not-batches'], 'sure', 'refuted')}.",
         f"5. Very little is enough. {named}, {small['weights']:,.0f} weights, names {images} of one class with "
         f"{100 * small['mean']:.0f} % n-accuracy for {2 * small['macs']:,.0f} FLOPs.",
     ))

@@ -211,7 +211,7 @@ def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
 
 
 def remarks(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> str:
-    """What to know of a choice (`options`, `plan`), in lines: whether it may have been lucky, seeds that collapsed, how much nobody timed."""
+    """What to know of a choice (`options`, `plan`), in lines: luck, seeds that collapsed, and how much nobody timed."""
     lines = []
     if wish.target is not None and len(chosen) and chosen.iloc[0]["mean"] < wish.target:
         lines.append("the seeds that did not choose reach less than is wanted: the choice may have been lucky; ask for more")

@@ -18,7 +18,7 @@ def rung_styles() -> dict[str, tuple]:
 def spread(costs: pd.Series) -> pd.Series:
     """Costs of which those that are nearly the same lie beside each other on a logarithmic axis, so that no mark covers another."""
     alike = costs.groupby(np.log10(costs).round(1))
-    return costs * 1.5 ** (alike.cumcount() - (alike.transform("size") - 1) / 2)
+    return costs * 1.12 ** (alike.cumcount() - (alike.transform("size") - 1) / 2)
 
 
 def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):

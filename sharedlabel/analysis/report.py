@@ -13,7 +13,8 @@ from IPython.display import Markdown, display
 from sharedlabel import ROOT
 from sharedlabel.analysis.comparisons import NO_RUNS, Claim
 
-VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b"}  # told apart by the colour-blind, legible on white
+VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b",
+                   "not tested": "#6b6b6b"}  # told apart by the colour-blind, legible on white
 LONG = 16  # rows from which on a table is collapsed
 NUMBERS = r"(?:[\d.,±−+()\s*✓✗%-]|to)+"  # of a column of numbers, with intervals and marks
 SHORT_WORDS = 12  # characters that stay on one line

@@ -3,6 +3,7 @@
 Networks are the baseline's, pruned by SynFlow in 100 rounds and measured at three rho or more. FLOPs are those of the live
 weights, of the whole tuple.
 """
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -250,7 +251,7 @@ def claim_sweet_spot_methods(runs: pd.DataFrame) -> pd.DataFrame:
             else:
                 untested.append(f"{network} ({list_rhos(runs, method, baseline)})")
         if untested:
-            rows.append({"case": f"not tested: {plots.TITLES[method]} on {'; '.join(untested)}", "verdict": "cannot tell"})
+            rows.append({"case": f"not tested: {plots.TITLES[method]} on {'; '.join(untested)}", "verdict": "not tested"})
     return claim_rows(rows)
 
 
@@ -308,19 +309,19 @@ def claim_accuracy_information(runs: pd.DataFrame) -> pd.DataFrame:
     return claim_rows(rows)
 
 
-def claim_no_double_descent(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a network and measure; the estimate is at how many n a rho lies surely below one on either side (`sweet_spots.count_dips`)."""
+def claim_no_double_descent(runs: pd.DataFrame, value: str = "relative_information") -> pd.DataFrame:
+    """A row a network; the estimate is at how many n a rho lies surely below one on either side (`sweet_spots.count_dips`)."""
     rows = []
     for network, part in judged_networks(runs).items():
-        for value in ("relative_information", "n_accuracy"):
-            *_, means = intervals.sample_means(part, value)
-            dips = sum(sweet_spots.count_dips(means[:, :, i]) > 0 for i in range(means.shape[2]))
-            shallow = sweet_spots.dip_depth(means) < SHALLOW
-            rows.append({"case": f"{network}, {plots.LABELS[value].removesuffix(' IG·ρ/n')}", "estimate": dips, **span(part),
-                         "verdict": "fails" if dips else "holds" if shallow else "cannot tell"})
+        *_, means = intervals.sample_means(part, value)
+        dips = sum(sweet_spots.count_dips(means[:, :, i]) > 0 for i in range(means.shape[2]))
+        verdict = "fails" if dips else "holds" if sweet_spots.dip_depth(means) < SHALLOW else "cannot tell"
+        rows.append({"case": network, "estimate": dips, **span(part), "verdict": verdict})
     return claim_rows(rows)
 
 
+NO_DIP = f"fails where a ρ lies surely below one on either side at some n, holds where surely by less than {100 * SHALLOW:g} % of the " \
+         "highest mean at every n"
 CLAIMS = [
     Claim("sweet-spot", "sections 2 and 5.1, Figure 7", "for every n relative information has its maximum at some ρ*", "ρ*",
           "holds at an n where ρ* lies inside the measured range of ρ in 97.5 % of the plausible means over seeds", claim_sweet_spot),
@@ -338,7 +339,8 @@ CLAIMS = [
     Claim("accuracy-information", "section 4, Figures 5 and 6", "n-accuracy and information gain are very highly correlated", "correlation",
           f"holds where the 95 % range of the lesser of Pearson's and Spearman's, when runs are drawn with replacement, is above {HIGH}, "
           "and fails where it is below", claim_accuracy_information),
-    Claim("no-double-descent", "section 3", "there is no double descent in relative information, nor in n-accuracy", "n with a dip",
-          f"fails where a ρ lies surely below one on either side at some n, holds where surely by less than {100 * SHALLOW:g} % of the "
-          "highest mean at every n", claim_no_double_descent),
+    Claim("no-double-descent", "section 3", "there is no double descent in relative information", "n with a dip", NO_DIP,
+          claim_no_double_descent),
+    Claim("no-double-descent-accuracy", "ours", "there is none in n-accuracy", "n with a dip", NO_DIP,
+          partial(claim_no_double_descent, value="n_accuracy")),
 ]

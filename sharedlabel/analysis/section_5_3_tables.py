@@ -125,6 +125,11 @@ def lead_in_brief(averaged: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFram
     return wide.reindex(columns=list(heading.values())).rename_axis(columns=None).fillna("-")
 
 
+def pooled(found: pd.DataFrame) -> pd.DataFrame:
+    """`section.pool_unpruned` as a table: a row a control."""
+    return pd.DataFrame({"control": found["control"].map(HEADS), "difference": format_summary(found), "networks and seeds": found["seeds"]})
+
+
 def sharing_minus_head(found: pd.DataFrame) -> pd.DataFrame:
     """`section.sharing_minus_head` as a table: a row a panel and CNN."""
     return by_n(found, {"panel": titles(found), "CNN": found["one"].str.removeprefix("lstm_")})

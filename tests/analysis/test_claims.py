@@ -35,8 +35,10 @@ def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
 
 
 def test_verdicts_are_counted_of_the_papers_claims_alone():
-    board = small_board(("holds", False), ("fails", False), ("fails", True), ("cannot tell", False), ("fails", False))
-    assert claims.count_verdicts(board).startswith("Of 4 claims of the paper 1 hold, 2 fail, and 1 cannot be decided yet. ")
+    board = small_board(("holds", False), ("fails", False), ("fails", True), ("cannot tell", False), ("fails", False),
+                        ("not tested", False))
+    counted = "Of 5 claims of the paper 1 hold, 2 fail, 1 cannot be decided yet, and 1 was not tested. "
+    assert claims.count_verdicts(board).startswith(counted)
 
 
 def test_the_short_form_has_a_row_a_claim_of_the_paper():

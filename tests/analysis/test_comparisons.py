@@ -264,7 +264,8 @@ def test_verdicts_need_an_interval_that_leaves_out_zero():
     assert comparisons.judge_all(["holds", "holds"]) == "holds"
     assert comparisons.judge_all(["holds", "cannot tell"]) == "cannot tell"
     assert comparisons.judge_all(["holds", "cannot tell", "fails"]) == "fails"
-    assert comparisons.judge_all([]) == "cannot tell"
+    assert comparisons.judge_all([]) == comparisons.judge_all(["not tested", "holds"]) == "cannot tell"
+    assert comparisons.judge_all(["not tested", "not tested"]) == "not tested"
 
 
 def test_one_failure_of_many_has_to_be_more_than_chance():

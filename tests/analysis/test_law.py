@@ -25,12 +25,20 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_tuples_without_replacement_vary_as_more_independent_images_would():
-    values = torch.randn(40, generator=generator()).double()
-    means = torch.stack([values[torch.randperm(40, generator=generator(i))[:10]].mean() for i in range(20_000)])
-    assert law.equivalent_size(10, 40) == 13
-    assert float(values.var(unbiased=False) / means.var()) == pytest.approx(13, rel=0.03)
-    assert law.equivalent_size(40, 40) == np.inf and law.equivalent_size(1, 40) == 1
+def test_what_few_images_predict_is_corrected_for_their_number():
+    """Ten images of a class, drawn again and again: by themselves they promise too little, corrected what many images promise."""
+    ns, truth = [1, 2, 5, 8, 10, 20], law.predict(*drawn(30_000), [5, 8], generator())
+    tables = []
+    for i in range(100):
+        labels = torch.arange(30) % 3
+        outputs = torch.eye(3)[labels] + torch.randn(30, 3, generator=generator(i))
+        few = law.predict(outputs, labels, ns, generator())
+        tables.append(pd.DataFrame({"run": str(i), "n": [*ns, np.inf], "held_out_accuracy": [accuracy for accuracy, _ in few]}))
+    found = pd.concat(tables, ignore_index=True)
+    found = found.assign(corrected=beyond_law.correct_for_number(found, pd.Series(10, found.index))).groupby("n").mean(numeric_only=True)
+    for n, (accuracy, _) in zip((5, 8), truth):
+        assert found.loc[n, "held_out_accuracy"] < accuracy - 0.03 and found.loc[n, "corrected"] == pytest.approx(accuracy, abs=0.015)
+    assert found.loc[[10, 20, np.inf], "corrected"].isna().all()
 
 
 def drawn(count: int = 3000):
