@@ -10,7 +10,7 @@ from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, small_dense, tables
 
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
-        "pool", "prune_iterations", "budget", "set_head", "train_n", "training", "free_layers", "collapsed", "n"]
+        "pool", "prune_iterations", "budget", "set_head", "train_n", "training", "unusual", "free_layers", "collapsed", "n"]
 LEAST_SEEDS = 3  # that an interval needs: of two it tells nothing
 TRAINING = ["standard_weight", "tuples_per_batch", "tuple_size"]  # of a balanced CNN
 
@@ -26,7 +26,8 @@ def load_runs(results: str = "results") -> pd.DataFrame:
     runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") | (runs["status"] == "layer_collapse")]
     unusual = ~runs.index.isin(tables.at_defaults(runs, TRAINING).index)
-    runs = runs.assign(variant=plots.name_variants(runs), training=np.where(unusual, tables.name_trainings(runs), ""))
+    runs = runs.assign(variant=plots.name_variants(runs), training=np.where(unusual, tables.name_trainings(runs), ""),
+                       unusual=tables.name_unusual(runs))
     runs = runs.assign(configuration=tables.configurations(runs), macs=runs["macs_live"] + runs["n"] * runs["additions"] / 2)
     collapsed = runs[runs["status"] == "layer_collapse"].groupby("configuration")["seed"].nunique()
     runs = runs.assign(collapsed=runs["configuration"].map(collapsed).fillna(0).astype(int))
@@ -75,7 +76,9 @@ def describe(row: pd.Series) -> str:
     words += [plots.TITLES[row["pruner"]]] if row["pruner"] != "synflow" or row["prune_iterations"] == 1 else []
     words[-1] += " at once" if row["prune_iterations"] == 1 else ""
     words += ["ρ counts MACs"] if row["budget"] == "macs" else []
-    words += [row["training"]] if row["training"] else []
+    of_tuples = row["method"] in ("cnn_lstm", "graph") or row["variant"].startswith("head_tuple")
+    words += [f"trained for n = {row['train_n']:g}"] if of_tuples else []
+    words += [each for each in (row["training"], row["unusual"]) if each]
     words += [f"{row['free_layers']:g} layers retrained"] if row["free_layers"] > 1 else []
     return ", ".join(words)
 

@@ -107,7 +107,8 @@ def options(wish: Wish, results: str = "results") -> pd.DataFrame:
     if wish.dataset not in known:
         own = f" (runs by hand are in {parameters.default('results')})"
         raise ParameterError(f"dataset: {show(wish.dataset)} has no records in {results}; there are some of {', '.join(known)}{own}")
-    runs, few = runs[runs["dataset"] == wish.dataset], wish.dataset.startswith("folder-")
+    runs = runs[runs["dataset"] == wish.dataset]
+    few = wish.dataset.startswith("folder-") or runs.groupby("configuration")["seed"].nunique().max() < 3  # else of three seeds alone
     most = wish.n or int(runs["n"].max())
     found = choose.summarise(runs[runs["n"] <= most], wish.value, few).assign(predicted=False)
     filled = fill_in(runs, laws, sizes(most))

@@ -21,9 +21,9 @@ TOLERANCE = 1.0  # points by which a dense network may fall short and still coun
 LEAST_SEEDS = 3  # that a configuration needs
 TARGETS = [30.0, 50.0, 70.0, 90.0, 98.0]  # n-accuracies at which costs are compared
 DENSE_MODELS = choices.MODELS | choices.SMALL_MODELS
-SMALL_IMAGE = ("linear", "lda", "mlp")  # models that are not one of the paper's
 OPTIONAL = ["width", "pool", "cnn_method", "train_n", "architecture", "readout", "hidden_units", "embedding", "head_rho", "check",
             "set_head"]
+NAMED = [*tables.HEAD_SETTINGS, "standard_weight", "tuples_per_batch", "tuple_size", "prune_iterations", "budget", "free_layers"]
 
 
 def select_runs(results: str | Path = "results") -> pd.DataFrame:
@@ -34,6 +34,7 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     runs = runs.assign(
         configuration=tables.configurations(runs), dense=runs["method"] == "small_dense", accuracy=100 * runs["n_accuracy"],
         weights=runs["params_remaining"], flops=2 * runs["macs_live"] / runs["n"] + runs["additions"],
+        unusual=tables.name_unusual(runs, NAMED),
     )
     return runs.reset_index(drop=True)
 
@@ -65,10 +66,14 @@ def describe(run: pd.Series) -> str:
         units = f" {run['hidden_units']:g}" if run["readout"] == "mlp" else ""
         words += [choices.READOUTS[run["readout"]] + units + (" of features" if run["embedding"] == "features" else "")]
     if run["method"] == "set_head":
-        words += [choices.SET_HEADS[run["set_head"]] + (" alone" if run["train_n"] == 1 else "")]
+        words += [choices.SET_HEADS[run["set_head"]] + (" alone" if run["train_n"] == 1 else f", trained for n = {run['train_n']:g}")]
     heads = {"head_control": "head alone", "cnn_lstm": "LSTM head", "graph": "graph"}
     words += [heads[run["method"]]] if run["method"] in heads else []
-    words += [f"head ρ = {run['head_rho']:g}"] if run["method"] in heads and run["head_rho"] > 0 else []
+    if run["method"] in heads:
+        words += [f"head ρ = {run['head_rho']:g}"] if run["head_rho"] > 0 else []
+        words += [f"trained for n = {run['train_n']:g}"] if run["train_n"] > 1 else []
+        words += [run["architecture"]] if run["method"] == "graph" else []
+    words += [run["unusual"]] if run["unusual"] else []
     return ", ".join(words)
 
 

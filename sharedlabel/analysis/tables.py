@@ -109,6 +109,22 @@ def name_trainings(table: pd.DataFrame) -> list[str]:
     return [f"λ = {weight:g}, {count:g} tuples of {size:g}" for weight, count, size in values]
 
 
+HEAD_SETTINGS = ["order", "cnn_training", "standardised", "head_biases", "head_pruner", "head_score_n", "head_batch_size",
+                 "head_learning_rate"]
+
+
+def name_unusual(table: pd.DataFrame, columns: Iterable[str] = tuple(HEAD_SETTINGS)) -> pd.Series:
+    """Those parameters of each run that are not the usual ones, in words: "order random, head score n 5"; "" where all are."""
+    words = pd.Series("", table.index)
+    for name in columns:
+        if name in table:
+            of_method = table["method"].map({method: parameters.defaults(method).get(name) for method in set(table["method"])})
+            unusual = table[name].notna() & (table[name] != usual_values(table, name)) & (table[name] != of_method)
+            values = table[name].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+            words = words.mask(unusual, words + ", " + name.replace("_", " ") + " " + values)
+    return words.str.removeprefix(", ")
+
+
 DECIDED_BY = ["classes", "cnn_method", "train_n", "head_rho"]  # what a default stands for (`parameters.effective`)
 
 

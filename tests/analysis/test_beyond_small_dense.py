@@ -53,6 +53,11 @@ def test_a_configuration_is_all_parameters_but_the_seed(runs):
     assert set(found["name"]) == {"Conv, ρ = 3.5", "Conv, ρ = 2.5", "Conv, ρ = 4", "Conv, ρ = 3.75", "LDA, pool 4"}
 
 
+def test_no_two_configurations_of_the_study_have_one_name():
+    found = small_dense.configurations(small_dense.select_runs())
+    assert len(found) > 1000 and not found.duplicated(["dataset", "n", "name"]).any()
+
+
 def test_the_front_is_what_nothing_as_cheap_is_more_accurate_than():
     table = pd.DataFrame({"flops": [5, 1, 3, 3, 9], "mean": [50.0, 20.0, 40.0, 45.0, 50.0]})
     assert small_dense.front(table, "flops")["mean"].tolist() == [20.0, 45.0, 50.0]

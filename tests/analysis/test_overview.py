@@ -100,6 +100,8 @@ def board() -> pd.DataFrame:
 def test_surprises_are_what_the_records_say():
     """Their numbers are computed; which words go with them is decided here."""
     found = choose.configurations()
+    described = found.drop_duplicates("configuration").assign(words=lambda table: table.apply(choose.describe, axis=1))
+    assert not described.duplicated(["dataset", "words"]).any()  # no two configurations have one name
     text = overview.surprises(board(), found)
     assert "head on each image alone (better in 2 of 176 cases, worse in 45, each by its own interval)." in text
     assert "By n/ρ there is one in 2 of 176 cases, none in 9, undecided in 165; by FLOPs one in 2" in text

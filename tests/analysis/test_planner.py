@@ -130,6 +130,15 @@ def test_a_choice_that_was_lucky_is_called_so(results):
         "the seeds that did not choose reach less than is wanted: the choice may have been lucky; ask for more")
 
 
+def test_where_nothing_has_three_seeds_what_there_is_counts(tmp_path):
+    write_run(tmp_path, {1: 50, 5: 70}, rho=3.0, dataset="mnist", model="conv", seed=0, n=[1, 5])
+    assert rhos(Wish("mnist", 5, 0.6), str(tmp_path)) == [3.0]
+    for seed in range(3):
+        write_run(tmp_path, {1: 40, 5: 50}, rho=4.0, dataset="mnist", model="conv", seed=seed, n=[1, 5])
+    planner.load.cache_clear()
+    assert rhos(Wish("mnist", 5, 0.6), str(tmp_path)) == [] and rhos(Wish("mnist", 5, 0.4), str(tmp_path)) == [4.0]
+
+
 def test_seeds_that_pruning_cut_off_are_told_of(results, tmp_path):
     wish = Wish("mnist", 5, 0.7)
     for seed, told in ((4, "with one further seed (layer"), (5, "with 2 further seeds (layer")):
@@ -189,13 +198,16 @@ def test_what_nothing_reaches_is_an_empty_plan_beside_the_front(results, wish):
     assert planner.draw_front(found, chosen, wish)[1].startswith(f"{len(found)} options (")
 
 
-def test_runs_of_one_seed_count_for_a_folder_of_ones_own_alone(tmp_path):
+def test_runs_of_one_seed_count_for_a_folder_of_ones_own(tmp_path):
+    """Elsewhere only where nothing has three."""
+    for seed in range(3):
+        write_run(tmp_path, {1: 40}, dataset="mnist", model="conv", seed=seed, n=[1], rho=4.0)
     write_run(tmp_path, {1: 50, 5: 80}, dataset="mnist", model="conv", seed=0, n=[1, 5], rho=2.0)
-    file, = tmp_path.rglob("*.json")
+    file, = tmp_path.rglob("*rho2-*.json")
     own = json.loads(file.read_text())
     own["params"]["dataset"] = "folder-1f24bf7a15e2-8px"
     (tmp_path / "own.json").write_text(json.dumps(own))
-    assert planner.options(Wish("mnist", 5), str(tmp_path)).empty
+    assert set(planner.options(Wish("mnist", 5), str(tmp_path))["rho"]) == {4.0}
     _, row = planner.options(Wish("folder-1f24bf7a15e2-8px", 5), str(tmp_path)).to_dict("records")
     assert row["mean"] == row["chosen_by"] == 0.8 and np.isnan(row["low"]) and row["seeds"] == 1
 
