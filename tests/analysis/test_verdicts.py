@@ -250,13 +250,15 @@ def sweet_spots_of_pruners() -> pd.DataFrame:
 
 
 def both_pruners_of_conv_have_a_sweet_spot() -> bool:
-    """Inside at every n shown, SynFlow's at 80 above that at 1 and nowhere falling; the ranges of the two have some rho in common."""
+    """Inside at every n shown, SynFlow's at 80 above that at 1 and nowhere falling; the ranges of the two have some rho in common but at
+    n = 1, where SNIP's is higher."""
     found = sweet_spots_of_pruners().loc[["MNIST, Conv, SNIP", "MNIST, Conv, SynFlow"]]
     ends = found.map(lambda cell: [float(number) for number in re.findall(r"[\d.]+", cell)])  # the best and, if there are more, its range
     best = ends.loc["MNIST, Conv, SynFlow"].map(lambda own: own[0])
     grows = best.is_monotonic_increasing and best.iloc[-1] > best.iloc[0]
     meet = [max(min(one), min(other)) <= min(max(one), max(other)) for one, other in zip(*ends.to_numpy())]
-    return not found.map(lambda cell: "*" in cell).any(axis=None) and grows and all(meet)
+    higher = min(ends.loc["MNIST, Conv, SNIP", "n = 1"]) > best["n = 1"]
+    return not found.map(lambda cell: "*" in cell).any(axis=None) and grows and meet == [False, *[True] * 5] and higher
 
 
 def sweet_spots_of_fc() -> bool:
@@ -272,7 +274,8 @@ def no_order_is_told_from_a_random_one() -> bool:
     confidence, permutations = (judged("appendix_a_3")[name] for name in ("confidence-order", "permutations-negligible"))
     both = pd.concat([confidence, permutations])
     undecided = ((both["low"] <= 0) & (both["high"] >= 0)).all() and both["case"].str.startswith("MNIST, Conv, ρ = 3.75, head").all()
-    return bool(undecided) and set(permutations["verdict"]) == {"holds"} and not permutations["case"].str.contains("unpruned").any()
+    within = ((permutations["low"] > -2) & (permutations["high"] < 2)).all()
+    return bool(undecided and within) and not permutations["case"].str.contains("unpruned").any()
 
 
 def bursts_mostly_buy_little() -> bool:
@@ -545,11 +548,11 @@ def normal_fails_on_mnist() -> bool:
 
 
 def training_images_fail_on_cifar100() -> bool:
-    """Too high by points from training images, too low from held-out ones, and within two points from these corrected, n = 2 to 40."""
-    found = runs("beyond_law").query("dataset == 'cifar100' and n >= 2 and n <= 40")
+    """Too high by points from training images, too low from held-out ones, and within two points from these corrected, n = 2 to 25."""
+    found = runs("beyond_law").query("dataset == 'cifar100' and n >= 2 and n <= 25")
     signed = found[["error_training", "error_held_out"]].mean()
     sizes = found["error_corrected"].abs().groupby(found["n"]).mean()
-    return signed["error_training"] > 2 and signed["error_held_out"] < -2 and len(sizes) > 7 and bool((sizes < 2).all())
+    return signed["error_training"] > 2 and signed["error_held_out"] < -2 and len(sizes) > 6 and bool((sizes < 2).all())
 
 
 def batches_raise_limits() -> bool:
@@ -661,8 +664,8 @@ def pruning_the_head_to_2_costs_little_at_15() -> bool:
     """In the mean over the LSTM and both heads alone a few points at n = 2, less than one at 15; every interval of the LSTM's lag that
     grows from the unpruned head to that one reaches over 0."""
     lstm, *others = section_5_3_heads.SWEPT
-    sweep = section_5_3_heads.head_sweep(runs("section_5_3")).set_index(["n", "seed", "head_rho"])
-    lost = (sweep.xs(0, level="head_rho") - sweep.xs(2, level="head_rho"))[[lstm, *others]]
+    sweep = section_5_3_heads.head_sweep(runs("section_5_3")).set_index(["n", "seed", "head_rho"])[[lstm, *others]]
+    lost = sweep.xs(0, level="head_rho") - sweep.xs(2, level="head_rho")
     means = lost.mean(axis=1).groupby("n").mean()
     more = lost[others].rsub(lost[lstm], axis=0).stack().rename("more").rename_axis(["n", "seed", "other"]).reset_index()
     more = intervals.summary(more, "more", ["n", "other"])
@@ -769,8 +772,8 @@ JUDGED = [
     (OVERVIEW, "at n = 1 it names more, at ρ = 3, 3.5 and 4 by the interval of each comparison alone, for fewer FLOPs.",
      snip_is_ahead_on_conv),
     (LAW, "On MNIST it is the normal distribution that fails at n = 1 and 2.", normal_fails_on_mnist),
-    (LAW, "Held-out images are too few there, and promise too little; corrected for their number they are right to two points up to "
-     "n = 40.", training_images_fail_on_cifar100),
+    (LAW, "Held-out images are too few there, and promise too little; corrected for their number they are right to a point or two "
+     "up to n = 25.", training_images_fail_on_cifar100),
     (LAW, "The limit above is lower than the baseline's on no network.", balanced_limits_are_no_lower),
     (LAW, "On FC and ResNet-18 its batches do so by themselves, with equally many images of every class; no part of its loss in this can "
      "be told.", batches_raise_limits),
@@ -778,7 +781,7 @@ JUDGED = [
     (SPOTS, "Without those of FC the best $\\rho$ by FLOPs is surely at an end at every $n$, and by $n / \\rho$ it is surely inside at "
      "fewer (last table)", dead_runs_decide_on_fc),
     (SPOTS, "hard pruned networks that name the wrong class of most tuples tell bits all the same, and at one $\\rho$ alone the "
-     " two measures part (the table).", information_counts_renamings),
+     "two measures part (the table).", information_counts_renamings),
     (SPOTS, "By FLOPs none was found: in the mean the hardest pruned networks measured are the best.", hardest_pruned_is_best_by_flops),
     (ORDERS, "On MNIST's Conv no order was told from a random one: not the one by confidence, at any $n$, nor, with a pruned head, the "
      "mean over permutations, which stays within two points of it.", no_order_is_told_from_a_random_one),
@@ -823,7 +826,7 @@ JUDGED = [
     (TABLE_1, "Neither difference is significant at any of these $n$.", retraining_controls_are_level),
     (TABLE_1, "Less weight on the standard loss lowers accuracy at n = 1 and does not at n = 80;", less_standard_loss_costs_at_1),
     (TABLE_1, "very large tuples lower both.", large_tuples_lower_both),
-    (TABLE_1, "In the mean over n of 60 and more ours are within eight points of the paper's, but for ResNet-18 on CIFAR-10 and balanced "
+    (TABLE_1, "In the mean over n ≥ 60 ours are within eight points of the paper's, but for ResNet-18 on CIFAR-10 and balanced "
      "Conv on CIFAR-100, which are above.", roughly_as_printed),
     (TABLE_1, "is near the paper's with every class in a batch and far from it with ten.",
      wideresnet_is_near_the_papers_on_every_class),
@@ -854,6 +857,7 @@ JUDGED = [
      pruned_head_is_behind_the_less_pruned_cnn),
     (TABLE_2, "Where it is not, they lie above those on MNIST and CIFAR-100, and below them on CIFAR-10's CNN at ρ = 4.5.",
      unpruned_lstm_against_averaging),
+    (TABLE_2, "means lie below zero by their own intervals.", lstm_is_level_with_its_controls_or_behind),
     (TABLE_2, "in the mean over $n$ it does so nowhere,", no_lstm_is_ahead_in_the_mean),
     (TABLE_2, "On CIFAR-100 with an unpruned head the CNN-LSTM is behind the head trained per image, by its own interval, and no "
      "difference from the one trained on the tuple's mean can be told:", tuple_loss_is_what_costs_on_cifar100),
@@ -891,7 +895,8 @@ JUDGED = [
     (PRUNERS, "For its FLOPs it does worse: SNIP names more for as many there, and for fewer on Conv at $\\rho = 3$.",
      snip_is_cheaper_than_synflow),
     (PRUNERS, "Without them no other comparison would be lost or won.", constants_decide_no_price),
-    (PRUNERS, "On Conv both SNIP and SynFlow have one inside: SynFlow's grows with $n$, SNIP's is known too roughly to tell the two apart.",
+    (PRUNERS, "On Conv both SNIP and SynFlow have one inside: SynFlow's grows with $n$, SNIP's is higher at $n = 1$ and known too "
+     "roughly to tell the two apart beyond.",
      both_pruners_of_conv_have_a_sweet_spot),
     (PRUNERS, "On FC SynFlow has, up to $n = 25$; random pruning and SNIP at once keep a path at too few $\\rho$ to tell at most $n$.",
      sweet_spots_of_fc),
