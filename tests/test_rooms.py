@@ -1,5 +1,6 @@
 """The package's layout: a room stands only on those above it, no import runs in a circle, and no file is long."""
 import ast
+import re
 import subprocess
 import symtable
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import sharedlabel
 from sharedlabel import ROOT
 
 PACKAGE = ROOT / "sharedlabel"
@@ -44,6 +46,10 @@ def room(name: str) -> str:
 
 def test_every_module_is_in_a_room():
     assert {room(name) for name in MODULES} - {""} == set(ROOMS)
+
+
+def test_the_front_door_names_the_rooms_in_this_order():
+    assert re.findall(r"`(\w+)`", sharedlabel.__doc__) == ROOMS
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file != PACKAGE / "__init__.py"], ids=lambda f: str(f.relative_to(PACKAGE)))
