@@ -1,5 +1,6 @@
 """The package's layout: a room stands only on those above it, no import runs in a circle, and no file is long."""
 import ast
+import collections
 import re
 import subprocess
 import symtable
@@ -92,6 +93,15 @@ def test_no_local_name_shadows_an_import(file):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_file_is_longer_than_350_lines(file):
     assert file.read_text().count("\n") <= 350
+
+
+def test_every_constant_is_used():
+    text = "\n".join(file.read_text() for folder in ("sharedlabel", "tests", "tools", "benchmarks", "notebooks")
+                     for pattern in ("*.py", "*.ipynb") for file in (ROOT / folder).rglob(pattern))
+    counts = collections.Counter(re.findall(r"\b[A-Z][A-Z_\d]+\b", text))
+    constants = {target.id for file in FILES for node in ast.parse(file.read_text()).body if isinstance(node, ast.Assign)
+                 for target in node.targets if isinstance(target, ast.Name) and target.id.isupper()}
+    assert not {name for name in constants if counts[name] == 1}
 
 
 def test_a_prediction_needs_none_of_the_slow_imports(tmp_path):

@@ -21,7 +21,6 @@ TOLERANCE = 1.0  # points by which a dense network may fall short and still coun
 LEAST_SEEDS = 3  # that a configuration needs
 TARGETS = [30.0, 50.0, 70.0, 90.0, 98.0]  # n-accuracies at which costs are compared
 DENSE_MODELS = choices.MODELS | choices.SMALL_MODELS
-SMALL_IMAGE = ("linear", "lda", "mlp")  # models that are not one of the paper's
 OPTIONAL = ["width", "pool", "cnn_method", "train_n", "architecture", "readout", "hidden_units", "embedding", "head_rho", "check",
             "set_head"]
 
