@@ -234,6 +234,14 @@ def test_a_run_shows_a_tuple_of_a_folder_that_has_few_test_images(own, tmp_path,
     assert [row["n"] for row in record["measures"]] == [1, 2, 1, 2]
 
 
+def test_a_head_may_be_trained_on_more_images_than_a_class_has_for_testing(digits, tmp_path):
+    shared = given(digits, **QUICK | {"model": "fc", "max_epochs": 1, "held_out": 0.4})
+    run_notebook("baseline", shared, tmp_path / "results")
+    head = {"cnn_method": "baseline", "train_n": 6, "n": [5], "head_max_epochs": 1}
+    record = run_notebook("set_head", shared | head, tmp_path / "results")
+    assert {row["n"] for row in record["measures"]} == {5} and set(record["epochs"]["curves"]) == {"train_loss", "validation_loss"}
+
+
 def test_the_study_that_the_documentation_shows_is_one(digits, tmp_path):
     text = (ROOT / "docs" / "data.md").read_text().partition("```yaml\n")[2].partition("```")[0]
     file = tmp_path / "my_study.yaml"
