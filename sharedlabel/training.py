@@ -60,10 +60,10 @@ def accuracy_monitor(
 ) -> Callable[[], dict[str, float]]:
     """For the learning curve: n-accuracy at a few `sizes` of what `predictor()` now makes of tuples [T, n] of test images.
 
-    The tuples are random ones, the same in every epoch (and not those that the record's measures use). A size that the
-    smallest class has too few images for, as `train_n` may be, is left out.
+    The tuples are random ones, the same in every epoch (and not those that the record's measures use), `per_class` of every class and one
+    at least. A size that the smallest class has too few images for, as `train_n` may be, is left out.
     """
-    fitting = [size for size in sizes if size <= labels.bincount().min()]
+    fitting, per_class = [size for size in sizes if size <= labels.bincount().min()], max(1, per_class)
     drawn = {size: tuples.random(labels, size, random_stream(seed, f"watched {size}"), per_class) for size in fitting}
 
     def watch() -> dict[str, float]:
