@@ -1,7 +1,7 @@
 """Shared-label pruning: the thin package behind the notebooks.
 
-The rooms follow one measurement, each standing only on those above it: `choices`, `folders`, `runtime` -> `data` -> `tuples` ->
-`models`, `heads` -> `pruning` -> `live` -> `losses`, `training`, `embeddings`, `predictors`, `metrics`, `costs` -> `runs` ->
+The rooms follow one measurement, each standing only on those before it: `choices`, `folders`, `runtime` -> `data` -> `tuples`, `losses` ->
+`models`, `heads` -> `pruning` -> `live` -> `training`, `embeddings`, `predictors`, `moments`, `readouts`, `metrics`, `costs` -> `runs` ->
 `inference` -> `analysis`.
 Every path is anchored here, because papermill, nbval and JupyterLab each start in a different folder.
 """

@@ -102,6 +102,7 @@ CNN_TRAININGS = ("frozen", "fine_tune", "end_to_end")
 READING_ORDERS = ("confidence", "random", "permutations")
 ARCHITECTURES = ("embedding", "neuron")  # of the graph method
 HEAD_BIASES = ("pruned", "kept")
+DEVICE, DEVICES = r"^(auto|cpu|cuda(:[0-9]+)?)$", "auto, cpu, cuda, cuda:N (N counts GPUs from 0)"  # a name's form; the same in words
 ON_COLLAPSE = ("raise", "record")
 READOUTS = {"averaged": "averaged logits", "lda": "LDA", "linear": "linear layer", "mlp": "MLP"}
 SET_HEADS = {"deep_sets": "DeepSets", "attention": "attention pooling"}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from sharedlabel import choices
+
 
 def select_device(name: str = "auto") -> torch.device:
     """The device to compute on. `auto` is a GPU if there is one; of several, the process's number picks one, so that runs spread over them.
@@ -17,8 +19,8 @@ def select_device(name: str = "auto") -> torch.device:
     gives the same bytes whatever else the machine does. (Sums on a GPU may differ in their last digits.) On a GPU float32 means
     float32, not TF32. ValueError if there is no such device.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise ValueError(f"device: {name!r} is unknown; allowed: auto, cpu, cuda, cuda:N (N counts GPUs from 0)")
+    if not re.fullmatch(choices.DEVICE, name):
+        raise ValueError(f"device: {name!r} is unknown; allowed: {choices.DEVICES}")
     if name == "auto":
         name = f"cuda:{os.getpid() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():

@@ -60,16 +60,18 @@ def accuracy_monitor(
 ) -> Callable[[], dict[str, float]]:
     """For the learning curve: n-accuracy at a few `sizes` of what `predictor()` now makes of tuples [T, n] of test images.
 
-    The tuples are random ones, the same in every epoch (and not those that the record's measures use).
+    The tuples are random ones, the same in every epoch (and not those that the record's measures use), `per_class` of every class and one
+    at least. A size that the smallest class has too few images for, as `train_n` may be, is left out.
     """
-    drawn = {size: tuples.random(labels, size, random_stream(seed, f"watched {size}"), per_class) for size in sizes}
+    fitting, per_class = [size for size in sizes if size <= labels.bincount().min()], max(1, per_class)
+    drawn = {size: tuples.random(labels, size, random_stream(seed, f"watched {size}"), per_class) for size in fitting}
 
     def watch() -> dict[str, float]:
         predict = predictor()
         hits = {size: predict(chosen) == labels[chosen[:, 0]] for size, chosen in drawn.items()}
         return {f"n_accuracy_{size}": float(hit.double().mean()) for size, hit in hits.items()}
 
-    return watch
+    return watch if drawn else dict  # which evaluates nothing
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:

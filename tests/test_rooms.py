@@ -1,5 +1,7 @@
 """The package's layout: a room stands only on those above it, no import runs in a circle, and no file is long."""
 import ast
+import collections
+import re
 import subprocess
 import symtable
 import sys
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import sharedlabel
 from sharedlabel import ROOT
 
 PACKAGE = ROOT / "sharedlabel"
@@ -44,6 +47,10 @@ def room(name: str) -> str:
 
 def test_every_module_is_in_a_room():
     assert {room(name) for name in MODULES} - {""} == set(ROOMS)
+
+
+def test_the_front_door_names_the_rooms_in_this_order():
+    assert re.findall(r"`(\w+)`", sharedlabel.__doc__) == ROOMS
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file != PACKAGE / "__init__.py"], ids=lambda f: str(f.relative_to(PACKAGE)))
@@ -86,6 +93,15 @@ def test_no_local_name_shadows_an_import(file):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_file_is_longer_than_350_lines(file):
     assert file.read_text().count("\n") <= 350
+
+
+def test_every_constant_is_used():
+    text = "\n".join(file.read_text() for folder in ("sharedlabel", "tests", "tools", "benchmarks", "notebooks")
+                     for pattern in ("*.py", "*.ipynb") for file in (ROOT / folder).rglob(pattern))
+    counts = collections.Counter(re.findall(r"\b[A-Z][A-Z_\d]+\b", text))
+    constants = {target.id for file in FILES for node in ast.parse(file.read_text()).body if isinstance(node, ast.Assign)
+                 for target in node.targets if isinstance(target, ast.Name) and target.id.isupper()}
+    assert not {name for name in constants if counts[name] == 1}
 
 
 def test_a_prediction_needs_none_of_the_slow_imports(tmp_path):

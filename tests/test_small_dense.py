@@ -119,6 +119,7 @@ def test_a_width_for_what_has_none_is_refused():
     ("small_dense", {"model": "linear", "width": 4}, "width: 4 is for networks with hidden units; allowed with model linear: 0"),
     ("small_dense", {"model": "lda", "rho": 1.0}, "rho: 1 is for networks that are trained; allowed with model lda: 0"),
     ("small_dense", {"pool": 2, "augment": "crop_flip"}, "augment: 'crop_flip' moves whole pixels; allowed with pool 2: none"),
+    ("small_dense", {"pool": 3}, "pool: 3 is not allowed; it divides an image's 8 x 8 pixels into squares, so it is one of 1, 2, 4, 8"),
     ("small_dense", {"pool": 0}, "pool: 0 is not allowed; it is a number >= 1"),
     ("small_dense", {"width": -1}, "width: -1 is not allowed; it is a number >= 0"),
     ("small_dense", {"model": "lad"}, "model: 'lad' is unknown; allowed: fc, .*, lda, mlp; did you mean lda"),

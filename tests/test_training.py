@@ -250,6 +250,23 @@ def test_the_watcher_gives_the_n_accuracy_of_the_sizes_asked_for():
     assert watch()["n_accuracy_5"] > watch()["n_accuracy_1"]
 
 
+def test_only_sizes_are_watched_of_which_the_test_set_has_tuples():
+    """A head may be trained on more images than its smallest class has for testing; it is measured on fewer."""
+    watch = training.accuracy_monitor(lambda: lambda chosen: chosen[:, 0] % 2, torch.arange(60) % 2, [1, 31], seed=0)
+    assert watch() == {"n_accuracy_1": 1.0}
+
+
+@pytest.mark.parametrize("sizes", [[], [31]])
+def test_nothing_is_evaluated_where_no_size_is_watched(sizes):
+    assert training.accuracy_monitor(lambda: pytest.fail("evaluated"), torch.arange(60) % 2, sizes, seed=0)() == {}
+
+
+def test_a_share_of_tuples_that_is_less_than_one_a_class_is_one():
+    """A share of 1,000 tuples, say, among more classes; of no tuples the accuracy were NaN."""
+    watch = training.accuracy_monitor(lambda: lambda chosen: chosen[:, 0] % 2, torch.arange(60) % 2, [5], seed=0, per_class=0)
+    assert watch() == {"n_accuracy_5": 1.0}
+
+
 def test_adam_is_pytorchs_to_the_last_bit():
     ours, theirs = ([nn.Parameter(torch.randn(n, generator=generator(n))) for n in (3, 40, 7)] for _ in range(2))
     own, reference = training.Adam(ours, 1e-2), torch.optim.Adam(theirs, lr=1e-2, fused=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from sharedlabel.data.images import Images
+
 FOLDER = Path(__file__).parent / "facts"
 WHITE = {"digits": 16}  # the largest value of a pixel, where it is not 255
 
@@ -38,7 +40,11 @@ def of_data(name: str, **where) -> Facts:
     """The facts of a data set, from the data; arguments and errors as in `data.load`."""
     from sharedlabel import data
 
-    train, _ = data.load(name, **where)
+    return of_images(name, data.load(name, **where)[0], **where)
+
+
+def of_images(name: str, train: Images, **where) -> Facts:
+    """As `of_data`, of which `train` are the training images or, as all are normalised alike, a part that has every class."""
     scale, shift = (each.flatten().tolist() for each in (train.scale, train.shift))
     return Facts(train.shape, scale, shift, class_names(name, train.classes, **where), WHITE.get(name, 255))
 
@@ -62,12 +68,16 @@ def class_names(name: str, classes: int, path: str = "", **_) -> list[str]:
     return [str(label) for label in range(classes)]
 
 
-def find(params: dict) -> Facts:
-    """The facts of the data set of a run's parameters: those that are committed, or, where there are none, from the data."""
+def find(params: dict, train: Images | None = None) -> Facts:
+    """The facts of the data set of a run's parameters: those that are committed, or, where there are none, from the data.
+
+    train: as in `of_images`; where it is not given, the data set is loaded.
+    """
     file = FOLDER / f"{params['dataset']}.json"
     if file.exists():
         return loads(file.read_text())
-    return of_data(params["dataset"], **{name: params[name] for name in ("path", "image_size") if name in params})
+    where = {name: params[name] for name in ("path", "image_size") if name in params}
+    return of_data(params["dataset"], **where) if train is None else of_images(params["dataset"], train, **where)
 
 
 def dumps(facts: Facts) -> str:

@@ -4,6 +4,7 @@ In the data folder lie `tiny-imagenet-200.zip`, `tiny-imagenet-200/` and `tiny-i
 each appears whole, by rename, and what is there is not made again. The published test images have no labels, so the
 validation images are the test set.
 """
+import contextlib
 import os
 import shutil
 import urllib.request
@@ -77,7 +78,8 @@ def checked_zip(root: Path, edition: Edition) -> Path:
         try:
             download(edition, part)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # as where a file is in place of the folder
+                part.unlink()
             raise DataError(
                 f"tinyimagenet: not found, and the download failed ({error}). Put {file.name} ({edition.url}) into {root}, "
                 f"or point SHAREDLABEL_DATA at the folder that holds it or {NAME}/, which is what it unpacks to"
@@ -121,13 +123,10 @@ def decode(folder: Path, edition: Edition) -> dict[str, Tensor]:
 
     Raises DataError where classes or images are missing or cannot be read.
     """
-    for file in (folder / "wnids.txt", folder / "val" / "val_annotations.txt"):
-        if not file.exists():
-            raise unusable(folder, f"has no {file.relative_to(folder)}")
-    classes = sorted(set((folder / "wnids.txt").read_text().split()))
+    classes, annotations = sorted(set(read_text(folder, "wnids.txt").split())), read_text(folder, "val/val_annotations.txt")
     training = {name: list((folder / "train" / name / "images").glob("*.JPEG")) for name in classes}
     validation = {name: [] for name in classes}
-    for line in (folder / "val" / "val_annotations.txt").read_text().splitlines():
+    for line in annotations.splitlines():
         image, name, *_ = f"{line}\t".split("\t")
         if name in validation and (folder / "val" / "images" / image).exists():
             validation[name].append(folder / "val" / "images" / image)
@@ -145,6 +144,14 @@ def decode(folder: Path, edition: Edition) -> dict[str, Tensor]:
             pixels.copy_(read_rgb(file, folder))
         found[f"{part}.labels"] = torch.arange(len(classes)).repeat_interleave(len(files) // len(classes))
     return found
+
+
+def read_text(folder: Path, name: str) -> str:
+    """A text of an unpacked folder; DataError where it is missing or cannot be read."""
+    try:
+        return (folder / name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise unusable(folder, f"has no {name} that can be read ({error})") from error
 
 
 def unusable(folder: Path, why: str) -> DataError:

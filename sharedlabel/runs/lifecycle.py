@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sharedlabel import ROOT, folders, live, pruning, runtime
-from sharedlabel.data import facts
+from sharedlabel import ROOT, data, folders, live, pruning, runtime
+from sharedlabel.data import Images, facts
+from sharedlabel.data.facts import Facts
 from sharedlabel.runs import checkpoints, names, parameters, records
 from sharedlabel.runs.files import check_writable
 from sharedlabel.runs.resume import Resumable
@@ -25,6 +26,7 @@ class Run:
     path: Path  # of the record
     device: torch.device
     resumable: Resumable
+    data_facts: Facts | None = None  # of its data set, which may be gone once it is trained (`load_splits`)
     network: dict = field(default_factory=dict)  # `costs.part_costs` by part: cnn, head
     epochs: dict = field(default_factory=dict)  # what `training.train` returns
     measures: list[dict] = field(default_factory=list)  # what `metrics.measure` returns
@@ -64,6 +66,13 @@ def describe_times(seconds: list[float]) -> str:
     median = statistics.median(seconds)
     text = f"{median:.0f} seconds" if median < 90 else f"{median / 60:.0f} minutes" if median < 5400 else f"{median / 3600:.1f} hours"
     return f"runs of this data set, network and method took {text} (median of {len(seconds)})"
+
+
+def load_splits(run: Run) -> tuple[Images, Images, Images]:
+    """(training, held-out, test set) of the run; errors as in `data.load_splits`."""
+    sets = data.load_splits(*(run.params[name] for name in ("dataset", "held_out", "seed", "n", "path", "image_size")))
+    run.data_facts = facts.find(run.params, sets[0])
+    return sets
 
 
 @contextlib.contextmanager
@@ -114,4 +123,4 @@ def save(run: Run, tensors: dict[str, Tensor] | None = None, **outcome: str) -> 
     """Write the run's record, with `outcome` in place of status "ok"; returns its path."""
     record = {"params": parameters.identity(run.method, run.params), "status": "ok", "network": run.network, "epochs": run.epochs}
     record |= {"measures": run.measures, "provenance": records.provenance(run.device, run.resumable.seconds())} | outcome
-    return records.save(record, run.params["results"], tensors, facts.dumps(facts.find(run.params)) if tensors else "")
+    return records.save(record, run.params["results"], tensors, facts.dumps(run.data_facts or facts.find(run.params)) if tensors else "")

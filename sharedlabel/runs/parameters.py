@@ -30,7 +30,7 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 # Every parameter and what it may be. A float may be written as a whole number; nothing else is converted. A parameter that a
 # new method has and this table lacks is of its default's type.
 TYPES = {
-    "dataset": Literal[*choices.DATASETS], "path": str, "image_size": Annotated[int, Field(ge=8, le=1024)],
+    "dataset": Literal[*choices.DATASETS], "path": str, "results": str, "image_size": Annotated[int, Field(ge=8, le=1024)],
     "model": Literal[*choices.MODELS, *choices.SMALL_MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
     "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "budget": Literal[*choices.BUDGETS], "prune_iterations": Count,
     "seed": Annotated[int, Field(ge=0, lt=2**63)],
@@ -47,7 +47,7 @@ TYPES = {
     "set_head": Literal[*choices.SET_HEADS],
     "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
     "width": Annotated[int, Field(ge=0, le=10_000)], "pool": Count, "check": Literal[*choices.SANITY_CHECKS], "dense_max_epochs": Count,
-    "revision": Count, "device": str, "results": str, "on_collapse": Literal[*choices.ON_COLLAPSE],
+    "revision": Count, "device": Annotated[str, Field(pattern=choices.DEVICE)], "on_collapse": Literal[*choices.ON_COLLAPSE],
 }
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 ADAPTERS = {name: TypeAdapter(kind, config=STRICT) for name, kind in TYPES.items()}
@@ -159,6 +159,8 @@ def explain(error: ValidationError, schema: dict) -> str:
         return "[] is empty; allowed is a list of int"
     if first["type"].endswith("_type"):
         return f"{show(value)} is {type(value).__name__}, allowed is {'a list of ' if first['loc'] else ''}{kind}{number_in(value, kind)}"
+    if "pattern" in schema:  # that of a device
+        return f"{show(value)} is unknown; allowed: {choices.DEVICES}"
     limits = schema["items"] if first["loc"] else schema
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     with contextlib.suppress(OverflowError):  # an integer beyond a float stays one
@@ -220,7 +222,8 @@ def contradictions(params: dict):
         names.results_folder(params["results"])
     except ValueError as error:
         yield f"results: {show(params['results'])} is not a folder's path: {error}"
-    together, classes = params.get("tuples_per_batch"), data_set(params).classes
+    known, together, pool = data_set(params), params.get("tuples_per_batch"), params.get("pool", 1)
+    classes, side = known.classes, known.side
     if together and classes % together and params.get("cnn_method") != "baseline":
         yield (
             f"tuples_per_batch: {together} is not allowed; batches cut the {classes} classes of {dataset} into equal parts, so it divides "
@@ -228,6 +231,8 @@ def contradictions(params: dict):
         )
     if len(set(n)) < len(n):
         yield f"n: {show(n)} names a value twice"
+    if dataset != "folder" and max(n) > known.largest_tuple:
+        yield f"n: {max(n)} is not allowed; the smallest class of {dataset} has {known.largest_tuple} test images, a tuple has no more"
     if channels and network.channels not in (None, channels):  # those of a folder are known once it is decoded
         read, use = network.channels, choices.networks_for(channels)
         yield f"model: {model} reads {read} colour channels, and an image of {dataset} has {channels}; use one of {use}"
@@ -243,8 +248,11 @@ def contradictions(params: dict):
             yield f"width: {params['width']} is for networks with hidden units; allowed with model {model}: 0"
         elif params["rho"] and model == "lda":
             yield f"rho: {params['rho']:g} is for networks that are trained; allowed with model lda: 0"
-    if params.get("pool", 1) > 1 and params["augment"] != "none":
-        yield f"augment: {params['augment']!r} moves whole pixels; allowed with pool {params['pool']}: none"
+    if side % pool:
+        allowed = ", ".join(str(each) for each in range(1, side + 1) if side % each == 0)
+        yield f"pool: {pool} is not allowed; it divides an image's {side} x {side} pixels into squares, so it is one of {allowed}"
+    if pool > 1 and params["augment"] != "none":
+        yield f"augment: {params['augment']!r} moves whole pixels; allowed with pool {pool}: none"
     if training != "frozen" and network.embedding != "logits":
         others = " and ".join(name for name, each in choices.MODELS.items() if each.embedding == "logits")
         yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, {others}; allowed for {model}: frozen"

@@ -35,8 +35,8 @@ def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = 
 
 
 def dumps(record: dict) -> str:
-    """JSON with sorted keys, one line an entry of `measures` and of a learning curve."""
-    text, lines = json.dumps(rounded(record), sort_keys=True, indent=1), []
+    """JSON with sorted keys, one line an entry of `measures` and of a learning curve. ValueError on NaN and infinity, which it has not."""
+    text, lines = json.dumps(rounded(record), sort_keys=True, indent=1, allow_nan=False), []
     for line in text.split("\n"):
         depth = len(line) - len(line.lstrip())
         deep = depth >= 3 or (depth == 2 and line.strip(" ,") in ("}", "]"))

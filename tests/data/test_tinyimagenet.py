@@ -260,6 +260,13 @@ def test_without_a_network_the_file_and_its_folder_are_named(tmp_path, monkeypat
         assert part in told
 
 
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_file_in_place_of_the_data_folder_is_told(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    told = refusal(tmp_path / place, edition())
+    assert f"Not a directory: '{tmp_path / place}" in told and "point SHAREDLABEL_DATA at the folder that holds it" in told
+
+
 def test_an_address_that_is_not_there_is_told(tmp_path, serve):
     url, asked = serve(do_GET=lambda self: self.send_error(404))
     assert "404" in refusal(tmp_path, edition(url))
@@ -327,6 +334,8 @@ def replaced(content: bytes):
 @pytest.mark.parametrize("name, harm, said", [
     ("wnids.txt", Path.unlink, "has no wnids.txt"),
     ("val/val_annotations.txt", Path.unlink, "has no val/val_annotations.txt"),
+    ("wnids.txt", replaced(b"n01\nn02\nn03\xff\n"), "has no wnids.txt that can be read ('utf-8' codec"),
+    ("val/val_annotations.txt", replaced(b"\xff"), "has no val/val_annotations.txt that can be read ('utf-8'"),
     ("wnids.txt", replaced(b"n01\nn02\nn02\n"), "has 2 of 3 classes in wnids.txt"),
     ("wnids.txt", replaced(b"n01\nn02\nn04\n"), "has 0 of 4 training images of class n04"),
     ("train/n02", shutil.rmtree, "has 0 of 4 training images of class n02"),

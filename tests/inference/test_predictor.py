@@ -86,13 +86,13 @@ def test_a_prediction_is_the_mean_of_the_logits_by_name(mnist):
 
 
 def test_a_new_checkpoint_carries_what_a_prediction_needs(results, monkeypatch):
-    file = make("LDA", results)
+    file, averaged = make("LDA", results), make("averaged logits", results)
     written = facts.loads(checkpoints.load_facts(file))
     train_set = data.load("digits")[0]
     assert written.shape == train_set.shape and written.classes == [str(i) for i in range(10)] and written.white == 16
     assert torch.equal(torch.tensor(written.scale), train_set.scale.flatten())
     monkeypatch.setattr(facts, "find", None)  # nothing else is asked
-    assert sharedlabel.load(file).facts == sharedlabel.load(make("averaged logits", results)).facts == written
+    assert sharedlabel.load(file).facts == sharedlabel.load(averaged).facts == written
 
 
 def test_an_old_checkpoint_is_read_with_the_data_sets_facts():

@@ -14,9 +14,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import sharedlabel
-from sharedlabel import ROOT, folders
+from sharedlabel import ROOT, data, folders, training
 from sharedlabel.analysis import planner, tables
-from sharedlabel.runs import names, parameters, studies
+from sharedlabel.data import facts
+from sharedlabel.runs import checkpoints, names, parameters, studies
 
 
 @pytest.fixture(autouse=True)
@@ -227,11 +228,34 @@ def test_other_channels_classes_and_sizes_go_through_every_method(tmp_path, meth
     assert record["status"] == "ok" and torch.isfinite(torch.tensor(record["epochs"]["curves"]["train_loss"])).all()
 
 
+@pytest.mark.parametrize("method, more", [("baseline", {}), ("small_dense", {"rho": 0.0, "pool": 2})])
+def test_a_folder_is_loaded_once_and_may_be_gone_after_training(own, tmp_path, monkeypatch, method, more):
+    known, train = facts.of_data("folder", path=str(own), image_size=8), training.train
+
+    def train_and_lose(*arguments, **options):
+        shutil.rmtree(own)
+        monkeypatch.setattr(data, "load", lambda *_, **__: pytest.fail("loaded again"))
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(training, "train", train_and_lose)
+    run_notebook(method, given(own, **QUICK | {"max_epochs": 1} | more), tmp_path / "results")
+    record, = (tmp_path / "results").rglob("*.json")
+    assert facts.loads(checkpoints.load_facts(record)) == known
+
+
 def test_a_run_shows_a_tuple_of_a_folder_that_has_few_test_images(own, tmp_path, monkeypatch):
     monkeypatch.delenv("SHAREDLABEL_GRID")
     fewer("3", 8)(own)
     record = run_notebook("baseline", given(own, **QUICK | {"max_epochs": 1}), tmp_path / "results")
     assert [row["n"] for row in record["measures"]] == [1, 2, 1, 2]
+
+
+def test_a_head_may_be_trained_on_more_images_than_a_class_has_for_testing(digits, tmp_path):
+    shared = given(digits, **QUICK | {"model": "fc", "max_epochs": 1, "held_out": 0.4})
+    run_notebook("baseline", shared, tmp_path / "results")
+    head = {"cnn_method": "baseline", "train_n": 6, "n": [5], "head_max_epochs": 1}
+    record = run_notebook("set_head", shared | head, tmp_path / "results")
+    assert {row["n"] for row in record["measures"]} == {5} and set(record["epochs"]["curves"]) == {"train_loss", "validation_loss"}
 
 
 def test_the_study_that_the_documentation_shows_is_one(digits, tmp_path):

@@ -81,6 +81,12 @@ def test_text_is_the_same_bytes_when_read_and_written_again(record):
     assert records.dumps(json.loads(records.dumps(record))) == records.dumps(record)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_does_not_have_is_refused(value):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        records.dumps({"curves": [0.5, value]})
+
+
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_rounding_keeps_what_float32_holds(value):
     assert records.rounded([{"a": value}])[0]["a"] == pytest.approx(value, rel=1e-6)
