@@ -23,7 +23,8 @@ def select_runs(results: str = "results") -> pd.DataFrame:
     """CNN-LSTMs with an `order` of their own at the n that they were trained for, of random tuples, and the controls beside them.
 
     Of the rows that have another order than confidence, the seeds that have it. `order` of a control is its variant. Other settings
-    have default values, networks and heads are pruned by SynFlow on a CNN that was trained with the balanced loss.
+    have default values, networks and heads are pruned by SynFlow on a CNN that was trained with the balanced loss. `losses`: an array,
+    the held-out loss after each epoch, nan of a control.
     """
     records = tables.load_records(results)
     used = {*AT_DEFAULT, *HEAD_MATCHED, "train_n", "order", "n", "protocol", "n_accuracy", "information_gain"}
@@ -38,6 +39,9 @@ def select_runs(results: str = "results") -> pd.DataFrame:
     places, heads = lstm[[*PANEL, "seed", "n"]].drop_duplicates(), table[table["method"] == "head_control"]
     per_image, tuple_mean = heads[heads["train_n"] == 1], heads[(heads["train_n"] == heads["n"]) & (heads["n"] > 1)]
     controls = [own.assign(order=name).merge(places) for own, name in zip((per_image, tuple_mean), CONTROLS)]
+    curves = tables.load_curves(results, {"cnn_lstm"})
+    losses = curves[curves["run"].isin(lstm["run"])].groupby("run")["validation_loss"].agg(np.array) if len(lstm) else {}
+    lstm = lstm.assign(losses=lstm["run"].map(losses))
     return concat([lstm, *controls], lstm)
 
 
@@ -108,25 +112,23 @@ def claim_permutations_negligible(runs: pd.DataFrame) -> pd.DataFrame:
     return as_cases(found, comparisons.judge_each_negligible(found, NEGLIGIBLE, 100 - levels["mean"]))
 
 
-def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:
-    """The cases of the claim that permutations are harder to converge: they train for more epochs until the loss improves no more.
+def epochs_to_agree(runs: pd.DataFrame) -> pd.DataFrame:
+    """In how many epochs permutations and the random order come to the same held-out loss: PANEL, n, seed, both, `difference`.
 
-    Undecided where a run of the side with fewer epochs stopped at the limit, as it would have trained on; where all of both sides did,
-    there is no difference to tell.
+    That loss is the worse of the least ones that the two runs of a pair have, so that both reach it, wherever they stopped.
     """
-    found = intervals.summary(minus_random(runs, "permutations", "epochs"), "difference", [*PANEL, "n"])
-    limited = [at_limit(runs, row) for row in found.itertuples()]
-    fewer = {"holds": "random", "fails": "permutations"}
-    verdicts = ["cannot tell" if shares.get(fewer.get(verdict), 0) else verdict
-                for verdict, shares in zip(comparisons.judge_each(found), limited)]
-    told = pd.Series([min(shares["permutations"], shares["random"]) < 1 for shares in limited], found.index, dtype=bool)
-    return as_cases(found.assign(**{name: found[name].where(told) for name in ("mean", "low", "high")}), verdicts)
+    own = runs[runs["order"].isin(["permutations", "random"])].set_index([*PANEL, "n", "seed", "order"])["losses"]
+    pairs = own.unstack("order").reindex(columns=["permutations", "random"]).dropna()
+    for at, pair in pairs.iterrows():
+        level = max(losses.min() for losses in pair)
+        pairs.loc[at] = [int((losses <= level).argmax()) + 1 for losses in pair]
+    return pairs.astype(float).assign(difference=lambda table: table["permutations"] - table["random"]).reset_index()
 
 
-def at_limit(runs: pd.DataFrame, row) -> dict[str, float]:
-    """The share of the runs of each order that stopped at the limit in one row's panel and n."""
-    own = plots.select_case(runs[runs["n"] == row.n], tuple(getattr(row, name) for name in PANEL))
-    return (own["stopped"] == "limit").groupby(own["order"]).mean().to_dict()
+def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:
+    """The cases of the claim that permutations are harder to converge: they need more epochs to the same held-out loss."""
+    found = intervals.summary(epochs_to_agree(runs), "difference", [*PANEL, "n"])
+    return as_cases(found, comparisons.judge_each(found))
 
 
 def convergence(runs: pd.DataFrame) -> pd.DataFrame:
@@ -149,7 +151,7 @@ CLAIMS = [
           f"the whole interval lies within {NEGLIGIBLE:g} points of the random order either way, where that is as far below 100 %",
           claim_permutations_negligible),
     Claim("permutations-converge-later", "appendix A.3", "Permutations are harder to converge", "epochs",
-          "more epochs than the random order; undecided where a run of the side with fewer stopped at the limit",
+          "more epochs than the random order until the held-out loss is as low as the worse of the two runs ever has it",
           claim_permutations_converge_later),
 ]
 

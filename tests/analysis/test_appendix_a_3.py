@@ -22,7 +22,8 @@ def folder(tmp_path_factory):
         def run(method: str, accuracies: dict[int, float], epochs: int = 30, noise=noise, seed=seed, **given) -> None:
             near = {n: accuracy + noise * (1 + n / 50) for n, accuracy in accuracies.items()}
             given = NETWORK | {"seed": seed, "n": list(accuracies)} | given
-            write(folder / "results", method, near, {"train_loss": [1.0] * epochs}, 1718, **given)
+            curves = {"train_loss": [1.0] * epochs, "validation_loss": np.linspace(1, 0, epochs).tolist()}
+            write(folder / "results", method, near, curves, 1718, **given)
 
         run("cnn_lstm", {3: 99.2 + noise / 4}, train_n=3, head_rho=1.0)
         run("cnn_lstm", {3: 99 + noise / 4}, train_n=3, head_rho=1.0, order="random")
@@ -92,11 +93,13 @@ def test_permutations_make_a_negligible_difference(runs):
     assert [row[-1] for row in rows_of("permutations-negligible", near)] == ["cannot tell"] * 2
 
 
-def test_permutations_converge_later_unless_the_other_side_stopped_at_the_limit(runs):
-    assert rows_of("permutations-converge-later", runs) == [("2", 2, "11.0 ± 2.5", "holds"), ("2", 5, "11.0 ± 2.5", "cannot tell")]
-    assert overall("permutations-converge-later", runs) == "cannot tell"
-    both = rows_of("permutations-converge-later", runs.assign(stopped="limit"))  # nothing is known of when either would have stopped
-    assert [(estimate, verdict) for *_, estimate, verdict in both] == [("-", "cannot tell")] * 2
+def test_permutations_are_compared_by_the_epochs_to_the_same_loss(runs):
+    assert rows_of("permutations-converge-later", runs) == [("2", 2, "11.0 ± 2.5", "holds"), ("2", 5, "11.0 ± 2.5", "holds")]
+    swapped = runs.assign(order=runs["order"].replace({"random": "permutations", "permutations": "random"}))
+    assert rows_of("permutations-converge-later", swapped)[0] == ("2", 2, "−11.0 ± 2.5", "fails")
+    half = runs.assign(losses=[loss if order != "permutations" else loss / 2 + 0.5 for loss, order in zip(runs["losses"], runs["order"])])
+    assert [row[-1] for row in rows_of("permutations-converge-later", half)] == ["holds"] * 2
+    assert set(section.epochs_to_agree(half)["random"]) == {16.0}  # half of its way, which is all that permutations go
     table = section.convergence(runs)
     assert table.loc[(PANEL.format(2), 5)].tolist() == ["41 (0 of 3)", "30 (3 of 3)"]
 
