@@ -4,6 +4,7 @@ In the data folder lie `tiny-imagenet-200.zip`, `tiny-imagenet-200/` and `tiny-i
 each appears whole, by rename, and what is there is not made again. The published test images have no labels, so the
 validation images are the test set.
 """
+import contextlib
 import os
 import shutil
 import urllib.request
@@ -54,7 +55,7 @@ def load_edition(root: Path, edition: Edition) -> list[tuple[Tensor, Tensor]]:
 
     def make() -> dict[str, Tensor]:
         folder = root / NAME
-        if not folder.exists():
+        if not os.path.exists(folder):  # Path's raises below a folder closed to us
             unpack(checked_zip(root, edition), folder)
         return decode(folder, edition)
 
@@ -73,11 +74,12 @@ def made_from(edition: Edition) -> dict[str, str]:
 def checked_zip(root: Path, edition: Edition) -> Path:
     """The zip, downloaded if it is not there; DataError unless its checksum is that of the edition."""
     file, part = root / f"{NAME}.zip", root / f"{NAME}.zip.part"
-    if not file.exists():
+    if not os.path.exists(file):
         try:
             download(edition, part)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
             raise DataError(
                 f"tinyimagenet: not found, and the download failed ({error}). Put {file.name} ({edition.url}) into {root}, "
                 f"or point SHAREDLABEL_DATA at the folder that holds it or {NAME}/, which is what it unpacks to"

@@ -16,9 +16,9 @@ STALE_SECONDS = 24 * 3600  # of a partial file that a process on another host le
 
 def check_writable(folder: Path) -> None:
     """ParameterError where records cannot go to a folder, be it there already or still to be made: better now than after a training."""
-    nearest = next(each for each in (folder, *folder.parents) if each.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        reason = "may not be written to" if nearest.is_dir() else "is not a folder"
+    nearest = next(each for each in (folder, *folder.parents) if os.path.exists(each))  # Path's raises below a folder closed to us
+    if not os.path.isdir(nearest) or not os.access(nearest, os.W_OK):
+        reason = "may not be written to" if os.path.isdir(nearest) else "is not a folder"
         raise ParameterError(f"results: {folder} cannot take records, as {nearest} {reason}")
 
 

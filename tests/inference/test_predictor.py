@@ -132,6 +132,15 @@ def test_a_name_that_fits_none_or_several_is_refused_in_a_line(name, message):
     assert len(str(refused.value)) < 700
 
 
+def test_what_lies_below_a_folder_that_is_closed_is_not_there(closed_folder):
+    with pytest.raises(ParameterError, match="record: there is no file .*closed/a.json"):
+        sharedlabel.load(closed_folder / "a.json")
+    with pytest.raises(ParameterError, match="results: there is no folder .*closed/results"):
+        sharedlabel.load(MNIST, closed_folder / "results")
+    with pytest.raises(DataError, match="closed/groups is no folder"):
+        sharedlabel.load(MNIST).predict_groups(closed_folder / "groups")
+
+
 def test_a_collapsed_run_and_a_lost_checkpoint_have_no_network(tmp_path, results):
     file = make("baseline", results)
     shutil.copy(file, tmp_path)
