@@ -15,7 +15,7 @@ from made_runs import CNN, RUNS, make, measured_again
 from PIL import Image
 
 import sharedlabel
-from sharedlabel import ROOT, data
+from sharedlabel import ROOT, data, runtime
 from sharedlabel.data import DataError, facts
 from sharedlabel.inference import networks
 from sharedlabel.runs import checkpoints
@@ -162,6 +162,14 @@ def test_a_graph_network_takes_the_n_that_it_was_built_for(results, tmp_path):
     save_group(tmp_path / "three", digits.pixels[:3] * 15)
     with pytest.raises(ValueError, match="group three: n: tuples of 3 images; this graph network was built for 5"):
         net.predict_groups(tmp_path)
+
+
+def test_loading_leaves_the_process_as_it_was(monkeypatch):
+    set_to = []
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    monkeypatch.setattr(runtime, "keep_freed_memory", lambda: set_to.append("malloc"))
+    sharedlabel.load(MNIST).predict(np.zeros((1, 28, 28)))
+    assert set_to == []
 
 
 # ---- the CNN of a head
