@@ -22,19 +22,25 @@ def check_writable(folder: Path) -> None:
         raise ParameterError(f"results: {folder} cannot take records, as {nearest} {reason}")
 
 
-def write_atomically(file: Path, content: bytes) -> None:
-    """Write the file, its folder too: write beside it, flush to the disk, rename. OSError leaves no partial file behind."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    remove_stale_parts(file)
-    part = file.with_name(f"{file.name}.{platform.node()}.{os.getpid()}.part")
+def write_atomically(contents: dict[Path, bytes]) -> None:
+    """Write each file, its folder too: write all beside where they go, flush to the disk, rename in the order given.
+
+    OSError leaves no partial file behind. Who is killed between two renames leaves the first file new and the second as it was.
+    """
+    parts = {file.with_name(f"{file.name}.{platform.node()}.{os.getpid()}.part"): file for file in contents}
     try:
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, file)
+        for part, file in parts.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            remove_stale_parts(file)
+            with part.open("wb") as stream:
+                stream.write(contents[file])
+                stream.flush()
+                os.fsync(stream.fileno())
+        for part, file in parts.items():
+            os.replace(part, file)
     except BaseException:
-        part.unlink(missing_ok=True)
+        for part in parts:
+            part.unlink(missing_ok=True)
         raise
 
 
