@@ -41,7 +41,7 @@ def pruned(name: str, iterations: int = 20) -> live.LiveNetwork:
 def stepper(network: live.LiveNetwork, way: str, device: torch.device) -> Callable[[], object]:
     """A step by one of `WAYS` on a batch that stays."""
     classes, network = network(torch.zeros(2, len(network.columns))).shape[1], copy.deepcopy(network).to(device)  # hooks stay with the copy
-    network.recordable = way != "eager"
+    network.graphable = way != "eager"
     step = training.make_step(network, losses.standard, training.adam(network, 1e-4), "bfloat16" if way == "bfloat16" else "float32")
     x, labels = torch.randn(BATCH, len(network.columns), device=device), torch.arange(BATCH, device=device) % classes
     return lambda: step(x, labels)

@@ -28,7 +28,7 @@ from torch import nn
 
 import sharedlabel
 import timing
-from sharedlabel import ROOT, choices, heads, live, models
+from sharedlabel import ROOT, choices, heads, live, models, runtime
 from sharedlabel.inference import Predictor, networks
 from sharedlabel.runs import checkpoints
 
@@ -120,6 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records", nargs="*")
     named = parser.parse_args().records
+    runtime.select_device("cpu")  # one thread, and freed memory is kept
     table = pd.read_csv(CSV) if CSV.exists() else pd.DataFrame(columns=["network"])
     wanted = named or [file for file in one_of_each_configuration() if file.stem not in set(table["network"])]
     for start in range(0, len(wanted), AT_ONCE):

@@ -19,7 +19,7 @@ def keep_compiled_code() -> None:
     The folder is this process's own: what numba keeps there are pickles, which nobody else may place. It goes when the process ends.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    exists = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    exists = next(folder for folder in (cache, *cache.parents) if os.path.exists(folder))  # Path's raises below a closed one
     if not os.access(ROOT / "sharedlabel" / "live", os.W_OK) and not os.access(exists, os.W_OK):
         folder = tempfile.TemporaryDirectory(prefix="sharedlabel-numba-")
         atexit.register(folder.cleanup)

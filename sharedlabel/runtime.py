@@ -71,10 +71,10 @@ def memory_guard(what: str, to_try: str = ""):
 
 @contextlib.contextmanager
 def exclusive_lock(lock: Path):
-    """Exclusive file lock: one process prepares the data, the others wait.
+    """Exclusive file lock: one process prepares the data, or writes a record, and the others wait.
 
     A process that is killed releases it. Where the file cannot be opened for writing (another user's, or a symbolic link, which is
-    not followed), nobody waits.
+    not followed), and on a file system without locks, nobody waits.
     """
     with contextlib.suppress(OSError):
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,8 @@ def exclusive_lock(lock: Path):
         yield
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

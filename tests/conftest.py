@@ -42,6 +42,21 @@ def quiet_notebooks():
     os.environ["SHAREDLABEL_GRID"] = "1"
 
 
+@pytest.fixture
+def closed_folder(tmp_path, monkeypatch):
+    """A folder that may not be looked into: Python 3.11's `Path.exists`, `is_dir` and `is_file` raise there. (Root may look anywhere.)"""
+    folder, stat = tmp_path / "closed", os.stat
+    folder.mkdir()
+
+    def refuse_within(path, *others, **options):
+        if str(path).startswith(f"{folder}/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *others, **options)
+
+    monkeypatch.setattr(os, "stat", refuse_within)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """A headless browser, this system's Chromium; what asks for it is skipped where there is none."""

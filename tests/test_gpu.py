@@ -1,10 +1,11 @@
 """What only a GPU can show: a recorded step learns what an eager one learns, and every method's notebook runs there."""
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import generator, model
-from test_methods import execute, saved
+from test_methods import GIVEN, execute, saved
 from test_resume import RUNS, whole_and_cut
 
 from sharedlabel import choices, live, losses, predictors, pruning, runtime, training
@@ -30,29 +31,22 @@ def test_a_recorded_step_learns_what_an_eager_one_learns(name, loss, precision):
     # in float64, as Adam makes of rounding errors steps as long as any other where BatchNorm leaves a weight no gradient
     kind, close = (torch.float64, {"rtol": 1e-5, "atol": 1e-6}) if precision == "float32" else (torch.float32, {"rtol": 2e-2, "atol": 2e-2})
     found = []
-    for recordable in (True, False):
+    for graphable in (True, False):
         small = live.build(network, SHAPE).to(device, kind)
-        small.recordable = recordable
+        small.graphable = graphable
         step = training.make_step(small, loss, training.adam(small, 1e-3), precision)
-        assert isinstance(step, training.GraphedStep) == recordable
+        assert isinstance(step, training.GraphedStep) == graphable
         said = [float(step(x.to(device, kind).flatten(1)[:, small.columns], y.to(device))) for x, y in batches()]
-        assert not recordable or step.graph
+        assert not graphable or step.graph
         found.append((said, *small.state_dict().values()))
     torch.testing.assert_close(*found, **close)
 
 
-def test_what_waits_for_the_gpu_or_draws_in_every_step_is_not_recorded():
-    network = model("conv", 0, (1, 28, 28), CLASSES)
-    pruning.prune(network, "random", 2.0, (torch.zeros(1, 1, 28, 28), None), iterations=1, generator=generator())
-    sparse = live.build(network, (1, 28, 28)).cuda()
-    assert any(not getattr(module, "recordable", True) for module in sparse.modules())
-    step = training.make_step(sparse, losses.standard, training.adam(sparse, 1e-3))
-    assert not isinstance(step, training.GraphedStep)
-    assert float(step(torch.randn(8, len(sparse.columns)).cuda(), torch.arange(8).cuda())) > 0
-    for order, recordable in (("confidence", True), ("permutations", False)):
+def test_what_draws_in_every_step_is_not_recorded():
+    for order, graphable in (("confidence", True), ("permutations", False)):
         cnn, head = predictors.StoredEmbeddings(), torch.nn.Linear(2, 2)
         unified = predictors.UnifiedCNNLSTM(cnn, head, torch.arange(2), order, 3, generator()).cuda()
-        assert isinstance(training.make_step(unified, losses.standard, training.adam(unified, 1e-3)), training.GraphedStep) == recordable
+        assert isinstance(training.make_step(unified, losses.standard, training.adam(unified, 1e-3)), training.GraphedStep) == graphable
 
 
 def test_predictions_by_mean_logits_are_those_of_a_cpu():
@@ -60,23 +54,25 @@ def test_predictions_by_mean_logits_are_those_of_a_cpu():
     assert torch.equal(predictors.mean_of_logits(logits.cuda(), chosen), predictors.mean_of_logits(logits, chosen))
 
 
+def accuracy_at_5(method: str, device: str, folder: Path) -> float:
+    """What a method's notebook measures after a short run on a device, and after the run that it starts from, if any."""
+    known, folder = parameters.defaults(method), folder / device
+    folder.mkdir()
+    given = {"n": [5]} if method == "graph" else {}
+    given |= {name: value for name, value in {"head_rho": 1.0, "head_max_epochs": 6, "head_learning_rate": 2e-3}.items() if name in known}
+    before = parameters.prerequisite(method, parameters.check(method, GIVEN | given))
+    if before:
+        execute(folder, before["method"], **{name: before[name] for name in before.keys() - {"method", "results"}} | {"device": device})
+    execute(folder, method, device=device, **given)
+    record = next(r for path in saved(folder) if (r := json.loads(path.read_text()))["params"]["method"] == method)
+    assert record["provenance"]["device"].startswith(device) and record["status"] == "ok"
+    return next(row["n_accuracy"] for row in record["measures"] if row["n"] == 5)
+
+
 @pytest.mark.parametrize("method", parameters.method_names())
 def test_a_methods_notebook_runs_on_a_gpu_and_measures_about_what_it_does_on_a_cpu(method, tmp_path):
-    n = {"n": [5]} if method == "graph" else {}
-    before = {"freeze_retrain": "baseline", "cnn_lstm": "balanced", "head_control": "balanced"}.get(method)
-    accuracies = []
-    for device in ("cuda", "cpu"):
-        folder = tmp_path / device
-        folder.mkdir()
-        if before:
-            usual = [size for size in parameters.defaults(before)["n"] if size <= choices.DATASETS["digits"].largest_tuple]
-            execute(folder, before, device=device, **{"n": usual} if method != "freeze_retrain" else {})
-        heads = {"head_rho": 1.0, "head_max_epochs": 6, "head_learning_rate": 2e-3} if before == "balanced" else {}
-        execute(folder, method, device=device, **n, **heads)
-        record = next(r for path in saved(folder) if (r := json.loads(path.read_text()))["params"]["method"] == method)
-        assert record["provenance"]["device"].startswith(device) and record["status"] == "ok"
-        accuracies.append(next(row["n_accuracy"] for row in record["measures"] if row["n"] == 5))
-    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.15) and accuracies[0] > 0.3
+    found = [accuracy_at_5(method, device, tmp_path) for device in ("cuda", "cpu")]
+    assert found[0] == pytest.approx(found[1], abs=0.15) and found[0] > 0.3
 
 
 @pytest.mark.parametrize("run", [name for name in RUNS if "early" not in name])  # which is left to rounding there

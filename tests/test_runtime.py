@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+import sharedlabel
 from sharedlabel import ROOT, runtime
 
 
@@ -93,6 +94,20 @@ print(sum(faults[5:]))  # by then the heap has its size
     here = os.environ | {"PYTHONPATH": str(ROOT)}
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=here)
     assert int(told.stdout) < 4000  # as many as one step has without it
+
+
+def test_a_file_system_without_locks_hinders_nobody(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(runtime.fcntl, "flock", refuse)
+    with runtime.exclusive_lock(tmp_path / "lock"):
+        assert (tmp_path / "lock").exists()
+
+
+def test_the_package_is_imported_below_a_home_that_is_closed(closed_folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(closed_folder / "cache"))
+    sharedlabel.keep_compiled_code()
 
 
 def test_a_lock_does_not_write_through_a_link(tmp_path):

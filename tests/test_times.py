@@ -1,4 +1,4 @@
-"""benchmarks/times.py: what a run's training takes at most; and the pages that benchmarks write from records alone."""
+"""benchmarks/times.py: what a run's training takes at most; pages that benchmarks write from records alone; which steps are eager."""
 import importlib
 
 import pytest
@@ -16,6 +16,14 @@ def times(monkeypatch):
 def test_what_bfloat16_costs_is_what_the_records_say(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     assert importlib.import_module("precision").report() == (ROOT / "benchmarks" / "precision.md").read_text()
+
+
+def test_the_gpu_benchmarks_eager_step_is_one_that_is_not_recorded(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    gpu = importlib.import_module("gpu")
+    monkeypatch.setattr(gpu.training, "make_step", lambda network, *_: lambda x, y: network)
+    network = gpu.pruned("MNIST Conv, rho 3.5")
+    assert [gpu.stepper(network, way, "cpu")().graphable for way in gpu.WAYS] == [way != "eager" for way in gpu.WAYS]
 
 
 def run(method: str = "baseline", **given) -> dict:

@@ -55,7 +55,7 @@ def load_edition(root: Path, edition: Edition) -> list[tuple[Tensor, Tensor]]:
 
     def make() -> dict[str, Tensor]:
         folder = root / NAME
-        if not folder.exists():
+        if not os.path.exists(folder):  # Path's raises below a folder closed to us
             unpack(checked_zip(root, edition), folder)
         return decode(folder, edition)
 
@@ -74,7 +74,7 @@ def made_from(edition: Edition) -> dict[str, str]:
 def checked_zip(root: Path, edition: Edition) -> Path:
     """The zip, downloaded if it is not there; DataError unless its checksum is that of the edition."""
     file, part = root / f"{NAME}.zip", root / f"{NAME}.zip.part"
-    if not file.exists():
+    if not os.path.exists(file):
         try:
             download(edition, part)
         except OSError as error:

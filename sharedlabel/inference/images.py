@@ -46,7 +46,7 @@ def groups_in(folder: Path) -> list[Path]:
     """The sub-folders of a folder by name, without hidden ones; DataError, which names it, on an image beside them, and where there
     is none.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path's raises below a folder closed to us
         raise DataError(f"{folder} is no folder; a folder with a sub-folder for each group is wanted")
     found = sorted(each for each in folder.iterdir() if not folders.ignored(each.name))
     groups, loose = [each for each in found if each.is_dir()], [each for each in found if each.suffix.lower() in pictures.SUFFIXES]

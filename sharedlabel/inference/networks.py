@@ -16,6 +16,7 @@ from sharedlabel import data, embeddings, heads, live, models, predictors, pruni
 from sharedlabel.data.facts import Facts
 from sharedlabel.live import lstm
 from sharedlabel.runs import checkpoints, parameters
+from sharedlabel.runs.errors import ParameterError
 from sharedlabel.runtime import random_stream
 
 
@@ -70,17 +71,23 @@ def complete_parameters(file: Path) -> dict:
 def cnn_record(file: Path, params: dict) -> Path | None:
     """The record of the CNN that a head's or a readout's run starts from, None where its own checkpoint has all of it.
 
-    It lies beside it, and has the same parameters, as far as both have them; FileNotFoundError where there is none. (Which n it was
-    measured at does not matter, as it does to `parameters.prerequisite`, which names a run that need not be there.)
+    It lies beside it and is the run that `parameters.prerequisite` names, or, where that is not there, one measured at other n, which
+    training does not see. FileNotFoundError where there is none, ParameterError where more than one fits.
     """
     method = params.get("cnn_method")
     if method is None or params.get("cnn_training", "frozen") != "frozen":
         return None
-    for other in sorted(file.parent.glob(f"*-{method}-*.json")):
-        found = complete_parameters(other)
-        if found["method"] == method and all(params[name] == found[name] for name in (found.keys() & params) - {"method", "n", "revision"}):
-            return other
-    raise FileNotFoundError(f"{file.name} starts from a CNN that {method} trained, and beside it lies no record of it")
+    run = parameters.prerequisite(params["method"], params)
+    decisive = run.keys() - parameters.RUNTIME_PARAMETERS - {"n"}
+    found = {other: complete_parameters(other) for other in sorted(file.parent.glob(f"*-{method}-*.json"))}
+    fitting = [other for other, own in found.items() if all(own.get(name) == run[name] for name in decisive)]
+    fitting = [other for other in fitting if found[other]["n"] == run["n"]] or fitting
+    if not fitting:
+        raise FileNotFoundError(f"{file.name} starts from a CNN that {method} trained, and beside it lies no record of it")
+    if len(fitting) > 1:
+        several = ", ".join(other.stem for other in fitting)
+        raise ParameterError(f"record: {file.stem} starts from one CNN, and several lie beside it: {several}; move all but its own away")
+    return fitting[0]
 
 
 def build(file: Path, params: dict, facts: Facts) -> Stages:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sharedlabel import runtime
 from sharedlabel.data import facts as data_facts
 from sharedlabel.data.facts import Facts
 from sharedlabel.inference import images as given_images
@@ -29,7 +28,6 @@ class Prediction(NamedTuple):
 
 def load(record: str | Path, results: str | Path = "results") -> "Predictor":
     """`sharedlabel.load`."""
-    runtime.select_device("cpu")
     file = records.find(record, results)
     found = read_record(file)
     if found["status"] != "ok":
@@ -50,7 +48,8 @@ def find_facts(file: Path, params: dict) -> Facts:
 
 
 class Predictor:
-    """The network of a record (`sharedlabel.load`). It computes on the CPU, by the record's live weights alone.
+    """The network of a record (`sharedlabel.load`). It computes on the CPU, by the record's live weights alone, on as many threads as
+    PyTorch has, which nothing here sets: it is the caller's process.
 
     record: the record's path. params: its parameters. classes: the names of the classes.
     """

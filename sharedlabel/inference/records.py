@@ -1,5 +1,6 @@
 """A record found by its name, or by the beginning of it."""
 import difflib
+import os
 from pathlib import Path
 
 from sharedlabel import ROOT
@@ -18,12 +19,12 @@ def find(record: str | Path, results: str | Path = "results") -> Path:
     path = Path(record).expanduser()
     if path.suffix in (".json", ".safetensors"):
         path = path.with_name(path.name.removesuffix(".safetensors").removesuffix(".large").removesuffix(".json") + ".json")
-        found = next((each for each in (path, ROOT / path) if each.is_file()), None)
+        found = next((each for each in (path, ROOT / path) if os.path.isfile(each)), None)  # Path's raises below a closed folder
         if found is None:
             raise ParameterError(f"record: there is no file {path}")
         return found
     folder, name = names.results_folder(results), str(record)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ParameterError(f"results: there is no folder {folder}")
     files = {file.stem: file for file in sorted(folder.glob("*/*/*.json"))}
     fitting = [name] if name in files else [each for each in files if each.startswith(name)]

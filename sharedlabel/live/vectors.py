@@ -2,6 +2,11 @@
 
 A block has the type of the array that it comes from: 64 numbers are four registers of AVX-512, 16 are one.
 """
+import hashlib
+import os
+from functools import partial
+from pathlib import Path
+
 import numba
 from llvmlite import ir
 from numba.core import types
@@ -11,10 +16,32 @@ from numba.extending import intrinsic, register_model
 FOLDED = 16  # numbers of the block that `add_folded` adds to
 FLAGS = ("contract", "reassoc", "nsz")  # sums in any order; NaN stays NaN
 
-# What Python calls is `compiled`, all else is `inlined` into it. A function that was compiled by itself would, in the process that compiled
-# it, be called in place of its copy in the program, and may take sums in another order than the copy that other processes load.
-compiled = numba.njit(nogil=True, cache=True, fastmath=set(FLAGS))
-inlined = numba.njit(nogil=True, cache=True, forceinline=True, fastmath=set(FLAGS))
+SOURCES = ("gates.py", "kernels.py", "terms.py", "vectors.py")  # what compiled code is made of
+
+
+def cache_folder() -> str:
+    """Where numba keeps what it compiles of these sources: a folder of their digest, as numba looks at a function's own file alone, and not
+    at those that it inlines. It lies where numba would put it: in NUMBA_CACHE_DIR, beside the sources, or in the user's cache.
+    """
+    folder = Path(__file__).parent
+    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "numba"
+    usual = numba.config.CACHE_DIR or (folder / "__pycache__" if os.access(folder, os.W_OK) else users)
+    digest = hashlib.sha256(b"\0".join((folder / name).read_bytes() for name in SOURCES)).hexdigest()
+    return os.path.join(usual, digest[:12])
+
+
+def compiled(function, kept_in: str = cache_folder(), **options):
+    """What Python calls is `compiled`, all else is `inlined` into it. A function that was compiled by itself would, in the process that
+    compiled it, be called in place of its copy in the program, and may take sums in another order than the copy that other processes load.
+    """
+    usual, numba.config.CACHE_DIR = numba.config.CACHE_DIR, kept_in  # which numba reads here, and others' functions keep theirs
+    try:
+        return numba.njit(nogil=True, cache=True, fastmath=set(FLAGS), **options)(function)
+    finally:
+        numba.config.CACHE_DIR = usual
+
+
+inlined = partial(compiled, forceinline=True)
 
 
 class Block(types.Type):

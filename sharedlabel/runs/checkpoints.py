@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sharedlabel import live, pruning
 from sharedlabel.runs import names, parameters
-from sharedlabel.runs.files import read_record, write_atomically
+from sharedlabel.runs.files import read_record
 
 # Bytes of a checkpoint up to which it is committed; a larger one is named so that git ignores it (an unpruned head: no run starts from it).
 COMMITTED_BYTES = 256 * 1024
@@ -50,17 +50,20 @@ def restore_network(network: nn.Module, shape: tuple[int, int, int], tensors: di
     return small
 
 
-def save(tensors: dict[str, Tensor], record_path: Path, facts: str = "") -> str:
-    """Write the checkpoint of a record and return its sha256: NAME.safetensors, or NAME.large.safetensors beyond `COMMITTED_BYTES`.
+def dumps(tensors: dict[str, Tensor], facts: str = "") -> bytes:
+    """A checkpoint's content.
 
     facts: of the data (`data.facts.dumps`), which go into its metadata, as the one entry, because the order of several is not fixed.
     """
-    content = safetensors.save(tensors, {"data": facts} if facts else None)  # save_file would let nobody else read it
+    return safetensors.save(tensors, {"data": facts} if facts else None)  # save_file would let nobody else read it
+
+
+def choose_paths(content: bytes, record_path: Path) -> tuple[Path, Path]:
+    """Where this checkpoint of a record goes, and where none lies then: NAME.safetensors, or NAME.large.safetensors beyond
+    `COMMITTED_BYTES`.
+    """
     small, large = names.checkpoint_paths(record_path)
-    chosen, other = (small, large) if len(content) <= COMMITTED_BYTES else (large, small)
-    write_atomically(chosen, content)
-    other.unlink(missing_ok=True)
-    return hashlib.sha256(content).hexdigest()
+    return (small, large) if len(content) <= COMMITTED_BYTES else (large, small)
 
 
 def find(record_path: Path) -> Path | None:

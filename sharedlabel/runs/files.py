@@ -16,25 +16,31 @@ STALE_SECONDS = 24 * 3600  # of a partial file that a process on another host le
 
 def check_writable(folder: Path) -> None:
     """ParameterError where records cannot go to a folder, be it there already or still to be made: better now than after a training."""
-    nearest = next(each for each in (folder, *folder.parents) if each.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        reason = "may not be written to" if nearest.is_dir() else "is not a folder"
+    nearest = next(each for each in (folder, *folder.parents) if os.path.exists(each))  # Path's raises below a folder closed to us
+    if not os.path.isdir(nearest) or not os.access(nearest, os.W_OK):
+        reason = "may not be written to" if os.path.isdir(nearest) else "is not a folder"
         raise ParameterError(f"results: {folder} cannot take records, as {nearest} {reason}")
 
 
-def write_atomically(file: Path, content: bytes) -> None:
-    """Write the file, its folder too: write beside it, flush to the disk, rename. OSError leaves no partial file behind."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    remove_stale_parts(file)
-    part = file.with_name(f"{file.name}.{platform.node()}.{os.getpid()}.part")
+def write_atomically(contents: dict[Path, bytes]) -> None:
+    """Write each file, its folder too: write all beside where they go, flush to the disk, rename in the order given.
+
+    OSError leaves no partial file behind. Who is killed between two renames leaves the first file new and the second as it was.
+    """
+    parts = {file.with_name(f"{file.name}.{platform.node()}.{os.getpid()}.part"): file for file in contents}
     try:
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, file)
+        for part, file in parts.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            remove_stale_parts(file)
+            with part.open("wb") as stream:
+                stream.write(contents[file])
+                stream.flush()
+                os.fsync(stream.fileno())
+        for part, file in parts.items():
+            os.replace(part, file)
     except BaseException:
-        part.unlink(missing_ok=True)
+        for part in parts:
+            part.unlink(missing_ok=True)
         raise
 
 

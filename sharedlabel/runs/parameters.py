@@ -291,8 +291,9 @@ def assigned_names(source: str) -> set[str]:
 def prerequisite(method: str, params: dict) -> dict | None:
     """The run that a run of `method` starts from (its `method` and all its parameters), None where it starts afresh.
 
-    It has the same parameters, as far as both notebooks know them, and its own notebook's revision. A head starts from
-    the CNN of its `cnn_method`, measured at the default n that the data set has test images for, unless the two are trained as one.
+    It has the same parameters, as far as both notebooks know them, and its own notebook's revision and defaults. A head starts from
+    the CNN of its `cnn_method`, measured at the default n that the data set has test images for (all of them where that is a record's
+    folder, which is not known), unless the two are trained as one.
     """
     before = params.get("cnn_method", "baseline" if method == "freeze_retrain" else None)
     if before is None or params.get("cnn_training") == "end_to_end":
@@ -300,7 +301,8 @@ def prerequisite(method: str, params: dict) -> dict | None:
     known = defaults(before)
     run = known | {name: params[name] for name in known if name in params} | {"method": before, "revision": known["revision"]}
     if "cnn_method" in params:
-        run["n"] = [size for size in known["n"] if size <= data_set(params).largest_tuple]
+        largest = data_set(params).largest_tuple if params["dataset"] in choices.DATASETS else max(known["n"])
+        run["n"] = [size for size in known["n"] if size <= largest]
     return run
 
 

@@ -1,7 +1,9 @@
 """Records: one small JSON a run, and a sparse checkpoint beside it.
 
-A run is done when its record exists. A record appears by atomic rename, after its checkpoint.
+A run is done when its record exists. A record appears by atomic rename, after its checkpoint. A run that is made again replaces both by
+two renames: killed between these, it leaves the new checkpoint beside the old record, which whoever loads it says (`checkpoints.load`).
 """
+import hashlib
 import json
 import os
 import platform
@@ -13,21 +15,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sharedlabel import ROOT
+from sharedlabel import ROOT, runtime
 from sharedlabel.runs import checkpoints, names
 from sharedlabel.runs.files import remove_stale_parts, write_atomically
 
 
 def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = None, facts: str = "") -> Path:
-    """Write the record, and before it `tensors` and `facts` as its checkpoint, each whole or not at all; returns the record's path.
+    """Write the record, and just before it `tensors` and `facts` as its checkpoint, each whole or not at all; returns the record's path.
 
     The checkpoint's sha256 goes into the record's `provenance`. The progress of its training (`runs.resume`) is deleted.
     """
-    target = names.record_path(record["params"], results)
+    target, written = names.record_path(record["params"], results), {}
     if tensors:
-        made = record.get("provenance", {}) | {"checkpoint_sha256": checkpoints.save(tensors, target, facts)}
-        record = record | {"provenance": made}
-    write_atomically(target, dumps(record).encode())
+        content = checkpoints.dumps(tensors, facts)
+        checkpoint, other = checkpoints.choose_paths(content, target)
+        record = record | {"provenance": record.get("provenance", {}) | {"checkpoint_sha256": hashlib.sha256(content).hexdigest()}}
+        written[checkpoint] = content
+    with runtime.exclusive_lock(target.with_name(".lock")):  # or two processes of one run leave one's checkpoint, the other's record
+        write_atomically(written | {target: dumps(record).encode()})
+        if tensors:
+            other.unlink(missing_ok=True)
     progress = names.progress_path(target)
     remove_stale_parts(progress)
     progress.unlink(missing_ok=True)

@@ -63,7 +63,7 @@ class Resumable:
         content = io.BytesIO()
         torch.save({"made_by": self.made_by, "streams": streams, "seconds": self.seconds(), "state": state}, content)
         try:
-            write_atomically(self.file, hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+            write_atomically({self.file: hashlib.sha256(content.getvalue()).digest() + content.getvalue()})
         except OSError as error:
             warnings.warn(f"training goes on, but its progress is not saved: {error}", stacklevel=2)
         self.written = time.monotonic()

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sharedlabel import ROOT, choices, data, training
-from sharedlabel.data import Images
+from sharedlabel.data import DataError, Images, tinyimagenet, torchvision_sets
 
 
 def rows(images: Images) -> set[bytes]:
@@ -343,3 +343,16 @@ def test_a_batch_of_rows_is_what_pytorch_makes_of_them():
     for wrong in (-1, 100):
         with pytest.raises(IndexError):
             rows.batch(torch.tensor([0, wrong]))
+
+
+def test_files_below_a_folder_that_is_closed_are_not_found(closed_folder, monkeypatch):
+    monkeypatch.setenv("SHAREDLABEL_DATA", str(closed_folder / "data"))
+
+    def download():
+        raise OSError("closed")
+
+    with pytest.raises(DataError, match="mnist: not found, and the download failed .closed.. Put these files into"):
+        torchvision_sets.check_files("mnist", closed_folder / "data" / "MNIST", {"a": ""}, download)
+    monkeypatch.setattr(tinyimagenet, "download", lambda *_: download())
+    with pytest.raises(DataError, match="tinyimagenet: not found, and the download failed .*Put tiny"):
+        tinyimagenet.checked_zip(closed_folder / "data", tinyimagenet.PUBLISHED)

@@ -5,6 +5,7 @@ import re
 import shutil
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from made_runs import CNN, RUNS, make, measured_again
 from PIL import Image
 
 import sharedlabel
-from sharedlabel import ROOT, data
+from sharedlabel import ROOT, data, runtime
 from sharedlabel.data import DataError, facts
+from sharedlabel.inference import networks
 from sharedlabel.runs import checkpoints
 from sharedlabel.runs.errors import ParameterError
 
@@ -130,6 +132,15 @@ def test_a_name_that_fits_none_or_several_is_refused_in_a_line(name, message):
     assert len(str(refused.value)) < 700
 
 
+def test_what_lies_below_a_folder_that_is_closed_is_not_there(closed_folder):
+    with pytest.raises(ParameterError, match="record: there is no file .*closed/a.json"):
+        sharedlabel.load(closed_folder / "a.json")
+    with pytest.raises(ParameterError, match="results: there is no folder .*closed/results"):
+        sharedlabel.load(MNIST, closed_folder / "results")
+    with pytest.raises(DataError, match="closed/groups is no folder"):
+        sharedlabel.load(MNIST).predict_groups(closed_folder / "groups")
+
+
 def test_a_collapsed_run_and_a_lost_checkpoint_have_no_network(tmp_path, results):
     file = make("baseline", results)
     shutil.copy(file, tmp_path)
@@ -151,6 +162,54 @@ def test_a_graph_network_takes_the_n_that_it_was_built_for(results, tmp_path):
     save_group(tmp_path / "three", digits.pixels[:3] * 15)
     with pytest.raises(ValueError, match="group three: n: tuples of 3 images; this graph network was built for 5"):
         net.predict_groups(tmp_path)
+
+
+def test_loading_leaves_the_process_as_it_was(monkeypatch):
+    set_to = []
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    monkeypatch.setattr(runtime, "keep_freed_memory", lambda: set_to.append("malloc"))
+    sharedlabel.load(MNIST).predict(np.zeros((1, 28, 28)))
+    assert set_to == []
+
+
+# ---- the CNN of a head
+
+
+@pytest.fixture
+def head_and_cnn(tmp_path) -> tuple:
+    """Copies of the records of a committed head and of its CNN."""
+    file = ROOT / "results/mnist/conv/mnist-conv-head_control-synflow-rho3.75-n1-seed0-7eab22b2.json"
+    cnn = networks.cnn_record(file, networks.complete_parameters(file))
+    return tuple(Path(shutil.copy(each, tmp_path)) for each in (file, cnn))
+
+
+def copy_changed(file: Path, letter: str, **changed) -> Path:
+    """A copy of a record with other parameters, by a name that begins with a letter."""
+    record = json.loads(file.read_text())
+    copy = file.with_name(f"{letter}-{file.name}")
+    copy.write_text(json.dumps(record | {"params": record["params"] | changed}))
+    return copy
+
+
+@pytest.mark.parametrize("changed", [{"budget": "macs"}, {"initialisation": "he"}, {"revision": 7}, {"n": [1]}], ids=str)
+def test_a_head_finds_its_own_cnn_beside_one_that_differs_in_what_only_cnns_have(head_and_cnn, changed):
+    head, cnn = head_and_cnn
+    copy_changed(cnn, "a", **changed)
+    assert networks.cnn_record(head, networks.complete_parameters(head)) == cnn
+
+
+def test_a_head_takes_its_cnn_at_other_n_where_that_is_all_there_is(head_and_cnn):
+    head, cnn = head_and_cnn
+    params, one, other = networks.complete_parameters(head), copy_changed(cnn, "a", n=[1]), copy_changed(cnn, "b", n=[1, 2])
+    copy_changed(cnn, "c", budget="macs")
+    cnn.unlink()
+    with pytest.raises(ParameterError, match=f"one CNN, and several lie beside it: {one.stem}, {other.stem}; move all but its own away"):
+        networks.cnn_record(head, params)
+    one.unlink()
+    assert networks.cnn_record(head, params) == other
+    other.unlink()
+    with pytest.raises(FileNotFoundError, match="beside it lies no record of it"):
+        networks.cnn_record(head, params)
 
 
 # ---- images
@@ -327,6 +386,6 @@ def test_damaged_facts_are_refused(tmp_path):
     del record["provenance"]["checkpoint_sha256"]
     file.write_text(json.dumps(record))
     for text in ("{}", "no JSON", '{"shape": [1, 8, 8], "scale": [], "shift": [0.0], "classes": ["a"]}'):
-        checkpoints.save(tensors, file, text)
+        file.with_suffix(".safetensors").write_bytes(checkpoints.dumps(tensors, text))
         with pytest.raises(ValueError, match="facts of no data set: "):
             sharedlabel.load(file)

@@ -1,6 +1,7 @@
 """Networks that are not this repository's: what was found wrong by trying them, a test each."""
 import copy
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -440,3 +441,18 @@ for network, inputs in ((small, x.flatten(1)[:, small.columns]), (tiny, sequence
     where = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     said = [subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=where).stdout for _ in range(2)]
     assert list(tmp_path.rglob("*.nbc")) and said[0] == said[1]
+
+
+def test_what_was_compiled_before_an_inlined_file_changed_is_not_used(tmp_path):
+    """numba looks at a function's own file alone, so the folder of what it keeps is named by all of them."""
+    made = tmp_path / "made"
+    made.mkdir()
+    shutil.copy(ROOT / "sharedlabel" / "live" / "vectors.py", made)
+    (made / "terms.py").touch()
+    (made / "kernels.py").write_text("from .gates import f\nfrom .vectors import compiled\n@compiled\ndef g():\n    return f()\n")
+    command = [sys.executable, "-B", "-c", "from made.kernels import g; print(g(), sum(g.stats.cache_hits.values()))"]
+    where, said = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}, []
+    for value in (1, 1, 2):
+        (made / "gates.py").write_text(f"from .vectors import inlined\n@inlined\ndef f():\n    return {value}\n")
+        said.append(subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=where).stdout)
+    assert said == ["1 0\n", "1 1\n", "2 0\n"]

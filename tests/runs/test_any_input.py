@@ -126,6 +126,12 @@ def test_a_folder_that_cannot_take_records_is_refused_before_anything_is_trained
         files.check_writable(tmp_path / "there" / "results")
 
 
+def test_a_folder_below_one_that_is_closed_cannot_take_records(closed_folder, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ParameterError, match=f"results: .* cannot take records, as {closed_folder} may not be written to"):
+        files.check_writable(closed_folder / "there" / "results")
+
+
 def test_a_grid_whose_folder_cannot_take_records_ends_at_once(tmp_path):
     (tmp_path / "file").touch()
     ended = grid(clone(tmp_path / "house"), STUDY.replace("runs/tiny", str(tmp_path / "file")))

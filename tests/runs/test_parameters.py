@@ -212,6 +212,12 @@ def test_a_baseline_to_start_from_has_its_own_revision():
     assert run["revision"] == parameters.defaults("baseline")["revision"]
 
 
+def test_the_run_that_a_records_head_starts_from_is_known_without_its_folder():
+    params = parameters.check("head_control", {}) | {"dataset": "folder-0123456789abcdef-8px"}
+    run = parameters.prerequisite("head_control", params)
+    assert (run["dataset"], run["n"]) == (params["dataset"], parameters.defaults("balanced")["n"])
+
+
 @METHODS
 def test_the_run_to_start_from_is_one_that_can_be_run(method):
     run = parameters.prerequisite(method, parameters.check(method, {}))

@@ -1,7 +1,9 @@
 """Records: names that say everything, files that are whole or not there, a table that is tidy."""
 import hashlib
+import itertools
 import json
 import math
+import multiprocessing
 import os
 import pickle
 import platform
@@ -109,7 +111,7 @@ def test_a_saved_record_reads_back(tmp_path):
     target = records.save(a_record(), tmp_path)
     assert target == names.record_path(PARAMS, tmp_path)
     assert json.loads(target.read_text()) == records.rounded(a_record())
-    assert [file.name for file in target.parent.iterdir()] == [target.name]
+    assert {file.name for file in target.parent.iterdir()} == {target.name, ".lock"}
 
 
 def test_a_write_cut_short_leaves_no_record(tmp_path, monkeypatch):
@@ -119,7 +121,7 @@ def test_a_write_cut_short_leaves_no_record(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "replace", cut_short)
     with pytest.raises(OSError, match="killed"):
         records.save(a_record(), tmp_path, {"a": torch.ones(2)})
-    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {file.name for file in tmp_path.rglob("*") if file.is_file()} == {".lock"}
 
 
 def test_a_write_cut_short_leaves_the_old_record_whole(tmp_path, monkeypatch):
@@ -138,13 +140,48 @@ def test_a_record_appears_after_its_checkpoint(tmp_path, monkeypatch):
     assert appeared == [".safetensors", ".json"]
 
 
+def test_a_run_that_is_killed_while_it_is_written_again_leaves_the_old_record_and_its_checkpoint(tmp_path, monkeypatch):
+    target, count = records.save(a_record(), tmp_path, {"a": torch.ones(2)}), itertools.count(1)
+
+    def killed_at_the_record(_):
+        if next(count) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.os, "fsync", killed_at_the_record)
+    with pytest.raises(KeyboardInterrupt):
+        records.save(a_record(), tmp_path, {"a": torch.zeros(2)})
+    assert torch.equal(checkpoints.load(target)["a"], torch.ones(2))
+
+
+def test_two_processes_that_save_one_run_leave_a_record_and_its_checkpoint(tmp_path, monkeypatch):
+    context, replace = multiprocessing.get_context("fork"), os.replace
+    begin, own = context.Event(), os.getpid()
+
+    def save_when_told():
+        begin.wait(20)
+        records.save(a_record(), tmp_path, {"a": torch.zeros(2)})
+
+    def replace_and_let_the_other_one_begin(part, file):
+        replace(part, file)
+        if os.getpid() == own and file.suffix == ".safetensors":
+            begin.set()
+            other.join(1)
+
+    monkeypatch.setattr(files.os, "replace", replace_and_let_the_other_one_begin)
+    other = context.Process(target=save_when_told, daemon=True)  # it begins outside of the lock, which a fork would share
+    other.start()
+    target = records.save(a_record(), tmp_path, {"a": torch.ones(2)})
+    other.join(20)
+    assert other.exitcode == 0 and torch.equal(checkpoints.load(target)["a"], torch.zeros(2))
+
+
 def test_a_write_that_fails_leaves_no_partial_file(tmp_path, monkeypatch):
     def full(_):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="no space left"):
-        files.write_atomically(tmp_path / "record.json", b"content")
+        files.write_atomically({tmp_path / "record.json": b"content"})
     assert not list(tmp_path.iterdir())
 
 
@@ -157,7 +194,7 @@ def test_partial_files_that_killed_processes_left_are_removed_and_those_of_livin
     for part in parts.values():
         part.touch()
     os.utime(parts["long ago"], (old, old))
-    files.write_atomically(tmp_path / "record.json", b"content")
+    files.write_atomically({tmp_path / "record.json": b"content"})
     assert {what for what, part in parts.items() if part.exists()} == {"alive", "elsewhere", "not ours"}
     assert (tmp_path / "record.json").read_bytes() == b"content"
 
