@@ -89,7 +89,6 @@ def check(method: str, given: dict, where: str = ANYWHERE) -> dict:
     """All parameters of a run of `method`, defaults filled in, a whole number for a float made one.
 
     Where `n` is the notebook's own, the sizes stay of which the data set can form tuples.
-
     Raises ParameterError, which names the value, what is allowed and `where` to set it.
     """
     known = defaults(method)
@@ -292,8 +291,7 @@ def prerequisite(method: str, params: dict) -> dict | None:
     """The run that a run of `method` starts from (its `method` and all its parameters), None where it starts afresh.
 
     It has the same parameters, as far as both notebooks know them, and its own notebook's revision and defaults. A head starts from
-    the CNN of its `cnn_method`, measured at the default n that the data set has test images for (all of them where that is a record's
-    folder, which is not known), unless the two are trained as one.
+    the CNN of its `cnn_method` unless the two are trained as one, measured at the default n that the data set, where known, has images for.
     """
     before = params.get("cnn_method", "baseline" if method == "freeze_retrain" else None)
     if before is None or params.get("cnn_training") == "end_to_end":

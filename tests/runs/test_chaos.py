@@ -53,7 +53,7 @@ def trains(made: Path, since: float) -> bool:
 def outcome(made: Path) -> dict[str, bytes]:
     """Every file of the results, records without their provenance but for the checkpoint's sha256."""
     found = {}
-    for file in sorted((made / RESULTS).rglob("*.*")):
+    for file in sorted((made / RESULTS).rglob("*-seed*")):
         found[file.name] = file.read_bytes()
         if file.suffix == ".json":
             record = json.loads(found[file.name])

@@ -74,7 +74,7 @@ def grid(house: Path, study: str, *flags: str) -> SimpleNamespace:
 
 def snapshot(house: Path) -> dict[str, tuple]:
     """Every record and checkpoint: its mtime and its bytes."""
-    return {f.name: (f.stat().st_mtime_ns, f.read_bytes()) for f in sorted((house / RESULTS).rglob("*.*"))}
+    return {f.name: (f.stat().st_mtime_ns, f.read_bytes()) for f in sorted((house / RESULTS).rglob("*-seed*"))}
 
 
 def training(house: Path) -> list[Path]:
@@ -126,7 +126,7 @@ def story(tmp_path_factory) -> SimpleNamespace:
 
     other = clone(tmp_path_factory.mktemp("second"))
     shutil.copytree(house / RESULTS, other / RESULTS)
-    for file in (other / RESULTS).rglob("*.*"):
+    for file in (other / RESULTS).rglob("*-seed*"):
         os.utime(file, (1e9, 1e9))  # older than all that makes them
     for file in other / "Snakefile", other / "notebooks/methods/baseline.ipynb":
         file.write_text(file.read_text().replace("rho", "rho ", 1))  # a change of text
