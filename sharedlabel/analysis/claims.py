@@ -77,9 +77,9 @@ def count_verdicts(board: pd.DataFrame) -> str:
     verdicts = board.loc[~board["ours"], "verdict"]
     holds, fails, untested = (int((verdicts == word).sum()) for word in ("holds", "fails", "not tested"))
     return (
-        f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, {len(verdicts) - holds - fails - untested} cannot be decided "
-        f"yet, and {untested} was not tested. A claim holds if every case (a network, n or comparison; counted beside it) does, or most "
-        "where it says so. One that surely fails (comparisons: corrected for their number) fails it."
+        f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, {len(verdicts) - holds - fails - untested} are open, and "
+        f"{untested} was not tested. A claim holds if every case (a network, n or comparison; counted beside it) does, or most "
+        "where it says so. One that surely fails (corrected for their number) fails it."
     )
 
 

@@ -62,9 +62,7 @@ def phrases(code: str) -> list[str]:
 
 
 def sweet_spots_by_n_over_rho() -> tuple:
-    runs = section_5_1.select_runs()
-    cases = section_5_1.claim_sweet_spot(runs)
-    return *count_holds(section_5_1, "sweet-spot", runs), WORDS[cases["case"].nunique()], cases["n"].nunique()
+    return count_holds(section_5_1, "sweet-spot", section_5_1.select_runs())
 
 
 def flops_of_constants() -> tuple:
@@ -292,7 +290,7 @@ CHECKED = [
     ("README.md", "One in closed form, of {} weights, lifts MNIST's balanced CNN of {} weights from {:.1f} to {:.1f} % at n = 5; "
      "the LSTM's head of {:,} reaches {:.1f}", closed_form_readout),
     ("README.md", "25 views of one, shifted by up to a pixel, are worth about {}", worth_of_views),
-    ("README.md", "By n/ρ, yes, in {} of {} cases ({} networks, {} n).", sweet_spots_by_n_over_rho),
+    ("README.md", "By n/ρ, yes, in {} of {} cases.", sweet_spots_by_n_over_rho),
     ("README.md", "with {} to {} times the weights", weights_per_mac),
     ("README.md", "Yes on {} of {} networks of Table 1",
      lambda: count_holds(section_5_2, "balanced-large-n", section_5_2.select_runs(tables.load_records()))),
