@@ -570,8 +570,10 @@ def balanced_limits_are_no_lower() -> bool:
 
 
 def end_to_end_is_ahead_at_5() -> bool:
-    [row] = cases("section_5_3", "trained-by-itself", UNPRUNED).query("n == 5").to_dict("records")
-    return row["verdict"] == "fails"
+    found = cases("section_5_3", "trained-by-itself").assign(pruned=lambda table: ~table["case"].str.contains(UNPRUNED, regex=False))
+    pruned = found[found["pruned"]]
+    told = set(pruned["verdict"]) == {"cannot tell"} and set(pruned["seeds"]) == {10}
+    return told and found[~found["pruned"]].set_index("n")["verdict"].to_dict() == {5: "fails", 15: "cannot tell"}
 
 
 def fine_tuning_gains() -> bool:
@@ -861,8 +863,8 @@ JUDGED = [
     (TABLE_2, "in the mean over $n$ it does so nowhere,", no_lstm_is_ahead_in_the_mean),
     (TABLE_2, "On CIFAR-100 with an unpruned head the CNN-LSTM is behind the head trained per image, by its own interval, and no "
      "difference from the one trained on the tuple's mean can be told:", tuple_loss_is_what_costs_on_cifar100),
-    (TABLE_2, "so it is at $n = 5$ with an unpruned head, where end to end is ahead, the other way round than the paper says.",
-     end_to_end_is_ahead_at_5),
+    (TABLE_2, "At $n = 5$ with an unpruned head end to end is ahead all the same, the other way round than the paper says; with a pruned "
+     "head ten seeds do not tell.", end_to_end_is_ahead_at_5),
     (TABLE_2, "With an unpruned head it is ahead of the frozen CNN at both $n$; two points count as considerable. At $n = 15$ the frozen "
      "CNN leaves less room than that, and of its errors fine-tuning leaves a small part.", fine_tuning_gains),
     (TABLE_2, "an unpruned LSTM that was trained for few images falls behind where it reads many.",
