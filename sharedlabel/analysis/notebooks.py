@@ -33,7 +33,7 @@ def shrink(*notebooks: str) -> None:
             whole, small = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))), io.BytesIO()
             if whole.mode != "P":  # not yet
                 # This method keeps the colours of a legend's few pixels.
-                few = whole.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+                few = whole.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
                 few.save(small, "png", optimize=True)
                 output["data"]["image/png"] = base64.encodebytes(small.getvalue()).decode()
         notebook.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

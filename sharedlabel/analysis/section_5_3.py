@@ -217,10 +217,11 @@ def by_training(runs: Runs, one: str, other: str) -> pd.DataFrame:
     table = at_own_n(at_defaults(table[table["variant"] == "lstm_balanced"], ("cnn_training",)))
     matched = [*MATCHED, *HEAD_MATCHED]
     pairs = comparisons.paired_differences(table, one, other, "per_cent", by="cnn_training", matched=matched)
-    limited = table.loc[table["stopped"] == "limit", [*PANEL, "n", "seed", "cnn_training"]].assign(limited=True)
-    behind = pairs[[*PANEL, "n", "seed"]].assign(cnn_training=np.where(pairs["difference"] > 0, other, one))
-    level = behind.merge(limited, how="left")["limited"].notna().to_numpy()
-    pairs = pairs.assign(at_best=pairs["difference"].mask(level, 0.0))
+    run = [*PANEL, "n", "seed", "cnn_training"]
+    limited = set(table.loc[table["stopped"] == "limit", run].itertuples(index=False, name=None))
+    behind = pairs.assign(cnn_training=np.where(pairs["difference"] > 0, other, one))[run]
+    level = [each in limited for each in behind.itertuples(index=False, name=None)]
+    pairs = pairs.assign(at_best=pairs["difference"].mask(np.array(level, bool), 0.0))
     found, at_best, levels = (intervals.summary(pairs, value, [*PANEL, "n"]) for value in ("difference", "at_best", other))
     found = found.assign(verdict=comparisons.judge_each(at_best), room=100 - levels["mean"])
     rows = []

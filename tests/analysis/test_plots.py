@@ -194,7 +194,26 @@ def test_an_executed_notebooks_figures_shrink_once_and_look_the_same(tmp_path):
     picture = tmp_path / "picture.png"
     assert picture.stat().st_size < 0.5 * len(content.getvalue())
     seen, drawn = (np.asarray(Image.open(each).convert("RGB")).astype(int) for each in (picture, content))
-    assert np.abs(seen - drawn).mean() < 1
+    assert np.abs(seen - drawn).mean() < 1 and (seen[drawn.min(2) == 255] == 255).all()  # white stays white
+
+
+def test_shrinking_keeps_the_colours_of_a_legend_beside_many_others(tmp_path):
+    figure, ax = plt.subplots()
+    x, y, stream = np.arange(200), np.arange(200) % 17, np.random.default_rng(0)
+    for colour in plots.PALETTE:
+        ax.scatter(stream.permutation(x), y, color=colour, alpha=0.5, s=12)
+    ax.plot([], [], "o", color="#de8f05", markersize=4, label="balanced")
+    ax.legend()
+    content, file = io.BytesIO(), tmp_path / "notebook.ipynb"
+    figure.savefig(content, format="png")
+    data = {"image/png": base64.encodebytes(content.getvalue()).decode()}
+    file.write_text(json.dumps({"cells": [{"source": [], "outputs": [{"output_type": "display_data", "data": data}]}], "metadata": {}}))
+    notebooks.shrink(str(file))
+    [picture] = json.loads(file.read_text())["cells"][0]["outputs"]
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["data"]["image/png"]))).convert("RGB")).astype(int)
+    drawn = np.asarray(Image.open(content).convert("RGB")).astype(int)
+    marker = (drawn == (0xDE, 0x8F, 0x05)).all(2)
+    assert marker.any() and np.abs(seen - drawn)[marker].max() < 12
 
 
 def test_an_alternative_text_says_where_each_curve_begins_and_ends_or_is_largest():

@@ -940,7 +940,7 @@ NO_VERDICTS = {  # headings that name a claim, questions, rules, and what the pa
         "does sharing beat averaging, or does the head?", "one case refutes it if it is significantly the other way round",
         "Claim: the CNN-LSTM beats all the other methods at every n", "lies above all other methods at every $n$ (\"highly outperforms\")",
         "Where the CNN-LSTM is ahead of its CNN's averaged logits by its own interval, its lead is", "Does the head alone beat averaging?",
-        "Where a run of the side that is behind stopped at the limit", "order significantly has the same significant order",
+        "A run that is behind and stopped at the limit might", "order significantly has the same significant order",
         "fails if one is significantly reversed", "one with 31 nowhere near", "Does a graph between the copies beat averaging?",
     ],
 }
