@@ -135,17 +135,22 @@ def scoreboard_table(board: pd.DataFrame, folder: str) -> str:
     return f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def count_cases(cases: str, yes: str = "better", no: str = "worse") -> str:
-    """The cases of a claim as `claims.scoreboard` counts them, in words."""
+def read_counts(cases: str) -> list[int]:
+    """How many cases of a claim hold, fail and are undecided, as `claims.scoreboard` writes it."""
     count = {word: int(number) for word, number in re.findall(r"(holds|fails|cannot tell) (\d+)", cases)}
-    holds, fails, rest = (count.get(word, 0) for word in ("holds", "fails", "cannot tell"))
-    return f"{yes} in {holds} of {holds + fails + rest} cases, {no} in {fails}, undecided in {rest}"
+    return [count.get(word, 0) for word in ("holds", "fails", "cannot tell")]
+
+
+def count_spots(cases: str) -> str:
+    """The cases of a claim that there is a sweet spot, in words."""
+    holds, fails, rest = read_counts(cases)
+    return f"one in {holds} of {holds + fails + rest} cases, none in {fails}, undecided in {rest}"
 
 
 def count_own(claim: pd.Series, yes: str = "better", no: str = "worse") -> str:
     """The cases of a claim that a difference lies above zero, either way by the same rule; a row of `claims.scoreboard`."""
-    count = {word: int(number) for word, number in re.findall(r"(holds|fails|cannot tell) (\d+)", claim["cases"])}
-    return f"{yes} in {count.get('holds', 0)} of {sum(count.values())} cases, {no} in {claim['below']}, each by its own interval"
+    counts = read_counts(claim["cases"])
+    return f"{yes} in {counts[0]} of {sum(counts)} cases, {no} in {claim['below']}, each by its own interval"
 
 
 def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
@@ -158,8 +163,8 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     return "\n".join((
         "1. Reading the images together by an LSTM was hardly ever better than the same head on each image alone "
         f"({count_own(board.loc['sharing-adds'])}). Set heads, too, are hardly ever ahead of the LSTM's head on single images.",
-        f"2. The sweet spot belongs to the measure. By n/ρ there is {count_cases(cases['sweet-spot'], 'one', 'none')}; "
-        f"by FLOPs {count_cases(cases['sweet-spot-flops'], 'one', 'none')}.",
+        f"2. The sweet spot belongs to the measure. By n/ρ there is {count_spots(cases['sweet-spot'])}; "
+        f"by FLOPs {count_spots(cases['sweet-spot-flops'])}.",
         "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is "
         "lost, however many images come.",
         f"4. Training for the tuple is worth it on most networks at large n ({count_own(board.loc['balanced-large-n'])}). Often it is by "
