@@ -84,7 +84,7 @@ def one_of_each_configuration() -> list[Path]:
     for file in sorted((ROOT / "results").glob("*/*/*.json")):
         record = json.loads(file.read_text())
         params = {name: value for name, value in record["params"].items() if name not in ("seed", "n")}
-        if record["status"] == "ok" and (checkpoints.find(file) or params.get("readout") == "averaged"):
+        if record["status"] == "ok" and (checkpoints.find(file) or params.get("readout") in choices.STATELESS_READOUTS):
             found.setdefault(json.dumps(params, sort_keys=True), file)
     return list(found.values())
 

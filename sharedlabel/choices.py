@@ -104,7 +104,10 @@ ARCHITECTURES = ("embedding", "neuron")  # of the graph method
 HEAD_BIASES = ("pruned", "kept")
 DEVICE, DEVICES = r"^(auto|cpu|cuda(:[0-9]+)?)$", "auto, cpu, cuda, cuda:N (N counts GPUs from 0)"  # a name's form; the same in words
 ON_COLLAPSE = ("raise", "record")
-READOUTS = {"averaged": "averaged logits", "lda": "LDA", "linear": "linear layer", "mlp": "MLP"}
+READOUTS = {"averaged": "averaged logits", "vote": "majority vote", "prior": "logits less log frequencies", "bias": "refitted biases",
+            "lda": "LDA", "linear": "linear layer", "mlp": "MLP"}
+LOGIT_READOUTS = ("averaged", "vote", "prior", "bias")  # which cost nothing beside a CNN
+STATELESS_READOUTS = ("averaged", "vote")
 SET_HEADS = {"deep_sets": "DeepSets", "attention": "attention pooling"}
 EMBEDDINGS = ("logits", "features")  # what a readout reads
 

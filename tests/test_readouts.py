@@ -9,7 +9,7 @@ from conftest import generator, run_notebook
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedlabel import embeddings, moments, readouts
+from sharedlabel import choices, embeddings, moments, predictors, readouts
 from sharedlabel.runs import names, parameters
 
 CNN = {"dataset": "digits", "model": "conv", "rho": 1.5, "n": [1, 5], "max_epochs": 4, "learning_rate": 2e-3,
@@ -91,12 +91,74 @@ def test_a_cnn_without_its_checkpoint_says_which_command_makes_it(folder, tmp_pa
         run_notebook("readout", CNN | {"readout": "lda"}, tmp_path / "results")
 
 
-def test_averaged_reads_logits_only():
-    with pytest.raises(parameters.ParameterError, match="embedding: 'features' is for a readout that computes classes from it"):
-        parameters.check("readout", {"readout": "averaged", "embedding": "features"})
+@pytest.mark.parametrize("kind", choices.LOGIT_READOUTS)
+def test_what_has_no_weights_reads_logits_only(kind):
+    with pytest.raises(parameters.ParameterError, match=f"'features' is for a readout with weights; allowed with readout {kind}: logits"):
+        parameters.check("readout", {"readout": kind, "embedding": "features"})
+
+
+@pytest.mark.parametrize("kind", ["vote", "prior", "bias"])
+def test_what_has_no_weights_costs_nothing(folder, kind):
+    record = (run_notebook_without_checkpoint if kind == "vote" else lambda *given: run_notebook("readout", *given))(
+        CNN | {"readout": kind}, folder)
+    assert set(record["network"]["head"].values()) == {0} and not record["epochs"]
+    cnn = json.loads(next(folder.rglob("*conv-baseline*rho1.5*.json")).read_text())
+    expected, found = accuracies(cnn), accuracies(record)
+    assert all(abs(found[key] - expected[key]) < 0.15 for key in found)
+    assert kind != "vote" or found["disjoint", 1] == expected["disjoint", 1]  # one vote is the prediction
+    if kind != "vote":
+        assert record["checkpoint"]["readout.0.offset"].shape == (10,) and float(record["checkpoint"]["readout.0.offset"].abs().max()) > 0
 
 
 # ---- functions
+
+
+def test_votes_are_counted_and_ties_go_to_the_larger_mean_of_softmax_outputs():
+    logits = torch.tensor([[2.0, 1, 0], [2, 1, 0], [0, 99, 0], [0, 0, 0.1], [0, 0, 9]])
+    outputs = readouts.build("vote", 3, 3, 1)(logits)
+    assert predictors.mean_of_logits(outputs, torch.tensor([[0, 1, 2], [2, 3, 4], [2, 2, 4]])).tolist() == [0, 2, 1]
+    assert predictors.mean_of_logits(outputs, torch.tensor([[0, 2], [2, 3], [3, 0]])).tolist() == [1, 1, 0]  # one vote each
+    assert predictors.mean_of_logits(logits, torch.tensor([[0, 1, 2]])).tolist() == [1]
+
+
+def test_the_prior_is_taken_off_so_that_averaging_is_bayes_rule():
+    frequency = torch.tensor([0.7, 0.2, 0.1])
+    likelihood = torch.tensor([[0.6, 0.4], [0.3, 0.7], [0.1, 0.9]])  # p(x | y), [classes, values of x]
+    posterior = (frequency[:, None] * likelihood).log().T  # logits of an image with each value of x
+    readout = readouts.build("prior", 3, 3, 1)
+    readouts.fit_prior(readout, torch.arange(3).repeat_interleave((1000 * frequency).round().long()))
+    pairs = torch.tensor([[0, 0], [0, 1], [1, 1]])
+    expected = torch.stack([likelihood[:, pair].prod(1).argmax() for pair in pairs])
+    assert torch.equal(predictors.mean_of_logits(readout(posterior), pairs), expected)
+    assert not torch.equal(predictors.mean_of_logits(posterior, pairs), expected)
+
+
+@given(seed=st.integers(0, 100), scale=st.floats(0.2, 5))
+def test_refitted_biases_undo_a_shift_whatever_the_scale_of_the_logits_and_the_number_of_images(seed, scale):
+    logits = torch.randn(3000, 4, generator=generator(seed))
+    labels = torch.multinomial(logits.softmax(1), 1, generator=generator(seed + 1))[:, 0]
+    kept = torch.cat([torch.arange(3000)[labels != 0], torch.arange(3000)[labels == 0][::3]])  # class 0 is a third as frequent
+    shift = torch.tensor([2.0, -1, 0, 0.5])
+    readouts.fit_bias(fitted := readouts.build("bias", 4, 4, 1), embeddings.as_images(scale * (logits + shift)[kept], labels[kept]))
+    offset = fitted[0].offset / scale
+    torch.testing.assert_close(offset, shift.mean() - shift, atol=0.35, rtol=0)
+    assert abs(float(offset.sum())) < 1e-4
+
+
+@pytest.mark.parametrize("fit", [
+    lambda readout, labels: readouts.fit_prior(readout, labels),
+    lambda readout, labels: readouts.fit_bias(readout, embeddings.as_images(torch.randn(len(labels), 3), labels)),
+])
+def test_an_offset_of_a_class_without_images_is_refused(fit):
+    with pytest.raises(ValueError, match="class 1 has no image"):
+        fit(readouts.build("bias", 3, 3, 1), torch.tensor([0, 2, 2, 0]))
+
+
+def test_biases_of_a_network_that_knows_nothing_and_of_one_that_knows_all_are_finite():
+    labels = torch.arange(90) % 3
+    for logits in (torch.ones(90, 3), 50 * torch.eye(3)[labels]):
+        readouts.fit_bias(fitted := readouts.build("bias", 3, 3, 1), embeddings.as_images(logits, labels))
+        assert fitted[0].offset.isfinite().all() and float(fitted[0].offset.abs().max()) < 1
 
 
 def drawn(count: int = 600, width: int = 5, classes: int = 3, seed: int = 0):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from sharedlabel import data, embeddings, heads, live, models, predictors, pruning, readouts
+from sharedlabel import choices, data, embeddings, heads, live, models, predictors, pruning, readouts
 from sharedlabel.data.facts import Facts
 from sharedlabel.live import lstm
 from sharedlabel.runs import checkpoints, parameters
@@ -102,7 +102,7 @@ def build(file: Path, params: dict, facts: Facts) -> Stages:
     }
     if params["method"] not in builders:
         raise ValueError(f"{file}: networks of method {params['method']} cannot be loaded yet; allowed: {', '.join(builders)}")
-    tensors = {} if params.get("readout") == "averaged" else checkpoints.load(file)  # averaging logits has none of its own
+    tensors = {} if params.get("readout") in choices.STATELESS_READOUTS else checkpoints.load(file)
     cnn = cnn_record(file, params)
     if cnn is not None:
         tensors |= {f"cnn.{name}": tensor for name, tensor in checkpoints.load(cnn).items()}
@@ -146,9 +146,7 @@ def pooling(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
 def readout(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     """A readout of each image's embedding, and the mean of its outputs."""
     cnn, state = restore_cnn(params, facts, part(tensors, "cnn."))[1], part(tensors, "readout.")
-    if not state:
-        return Stages(on_images(cnn), heads.Mean())
-    columns = state.pop("columns").long()
+    columns = state.pop("columns", torch.arange(len(facts.classes))).long()
     reader = readouts.build(params["readout"], len(columns), len(facts.classes), params["hidden_units"])
     reader.load_state_dict(state)
     cnn = live.freeze(cnn, 1)[0] if params["embedding"] == "features" else cnn

@@ -258,8 +258,8 @@ def contradictions(params: dict):
     for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
         if training != "frozen" and params[name] != only:
             yield f"{name}: {params[name]!r} is for a frozen CNN; allowed with cnn_training {training}: {only!r}"
-    if params.get("readout") == "averaged" and params["embedding"] != "logits":
-        yield f"embedding: {params['embedding']!r} is for a readout that computes classes from it; allowed with readout averaged: logits"
+    if params.get("readout") in choices.LOGIT_READOUTS and params["embedding"] != "logits":
+        yield f"embedding: {params['embedding']!r} is for a readout with weights; allowed with readout {params['readout']}: logits"
     if "architecture" in params and n != [params["train_n"]]:
         built = params["train_n"]
         yield f"n: {show(n)} is not allowed; a graph network is built for train_n = {built} images, so allowed is [{built}]"

@@ -22,6 +22,9 @@ RUNS = {  # by what is said of them: a method and its parameters
     "balanced": ("balanced", {}),
     "freeze and retrain": ("freeze_retrain", {}),
     "averaged logits": ("readout", {"readout": "averaged"}),
+    "majority vote": ("readout", {"readout": "vote"}),
+    "logits less log frequencies": ("readout", {"readout": "prior"}),
+    "refitted biases": ("readout", {"readout": "bias"}),
     "LDA": ("readout", {}),
     "LDA of features": ("readout", {"embedding": "features"}),
     "perceptron": ("readout", {"readout": "mlp", "hidden_units": 16, "head_max_epochs": 10, "head_learning_rate": 1e-2}),
@@ -61,7 +64,7 @@ def make(what: str, results: Path, folder: Path | None = None) -> Path:
     before = parameters.prerequisite(method, params)
     for run in (before, params):
         if run is not None and not record_of(run, results).exists():
-            with contextlib.suppress(FileNotFoundError):  # averaged logits have no checkpoint to return
+            with contextlib.suppress(FileNotFoundError):  # averaged logits and votes have no checkpoint to return
                 run_notebook(run["method"], {name: value for name, value in run.items() if name != "method"}, results)
     return record_of(params, results)
 

@@ -15,7 +15,7 @@ from made_runs import CNN, RUNS, make, measured_again
 from PIL import Image
 
 import sharedlabel
-from sharedlabel import ROOT, data, runtime
+from sharedlabel import ROOT, choices, data, runtime
 from sharedlabel.data import DataError, facts
 from sharedlabel.inference import networks
 from sharedlabel.runs import checkpoints
@@ -49,7 +49,7 @@ def one_of_each_kind(dataset: str) -> list:
         record = json.loads(file.read_text())
         params = record["params"]
         kind = (params["model"], params["method"], *map(params.get, ("architecture", "readout", "embedding", "cnn_training", "order")))
-        if record["status"] == "ok" and (file.with_suffix(".safetensors").exists() or params.get("readout") == "averaged"):
+        if record["status"] == "ok" and (file.with_suffix(".safetensors").exists() or params.get("readout") in choices.STATELESS_READOUTS):
             found.setdefault(kind, file)
     return list(found.values())
 
