@@ -5,9 +5,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.nn.utils import prune as torch_prune
 
-from sharedlabel import choices, costs, live, models, runtime
+from sharedlabel import choices, costs, live, models
 from sharedlabel.analysis import appendix_c_2, diagrams, intervals, plots
 from sharedlabel.pruning import masks
 from sharedlabel.runs import checkpoints, names, parameters
@@ -96,14 +95,8 @@ def restore_network(results: str | Path, run: dict, shape: tuple[int, int, int])
 
 def read_network(record: Path, params: dict, shape: tuple[int, int, int]) -> nn.Module:
     """`restore_network` of a record and its parameters."""
-    tensors, classes = checkpoints.load(record), choices.DATASETS[params["dataset"]].classes
-    network = models.build(params["model"], shape, classes, runtime.random_stream(params["seed"], "initialisation"))
-    for name, module in network.named_modules():
-        if f"{name}.values" in tensors:
-            values, index = tensors[f"{name}.values"], tensors[f"{name}.index"].long()
-            with torch.no_grad():
-                module.weight.copy_(torch.zeros(module.weight.numel()).scatter(0, index, values).view_as(module.weight))
-            torch_prune.custom_from_mask(module, "weight", module.weight != 0)
+    network = models.build(params["model"], shape, choices.DATASETS[params["dataset"]].classes, torch.Generator())  # all replaced
+    checkpoints.restore_network(network, shape, checkpoints.load(record))
     return network
 
 

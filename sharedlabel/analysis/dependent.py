@@ -6,7 +6,6 @@ A view is a test image shifted at random by up to SHIFTS pixels, photographs mir
 images has one view of each. So the two differ in nothing but dependence. Nothing is trained, and no network was trained on views.
 """
 import itertools
-import json
 import time
 from dataclasses import replace
 from functools import lru_cache
@@ -14,14 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from sharedlabel import ROOT, data, embeddings, metrics, models, moments, predictors, training, tuples
+from sharedlabel import ROOT, data, inference, metrics, moments, predictors, tuples
 from sharedlabel.analysis import law, tables
 from sharedlabel.analysis.intervals import ROW
 from sharedlabel.data import Images
-from sharedlabel.runs import checkpoints
 from sharedlabel.runtime import random_stream, select_device
 
 CASES = [("mnist", "conv", 3.5), ("mnist", "conv", 3.75), ("mnist", "fc", 2.5), ("cifar10", "resnet18", 4.5), ("cifar10", "conv", 3.0)]
@@ -76,45 +73,6 @@ def view_sets(dataset: str, shift: int, seed: int) -> tuple[Images, Images]:
     return tuple(replace(test, pixels=crops.views(index), labels=test.labels[index]) for index in (torch.arange(len(test)), chosen))
 
 
-def restore(file: Path, shift: int) -> tuple[torch.nn.Module, dict, tuple[Images, Images]]:
-    """The network of a CNN's record under its masks, with its trained weights, and the views for its seed."""
-    params = law.complete_parameters(file)
-    sets = view_sets(params["dataset"], shift, params["seed"])
-    network = models.build(params["model"], sets[0].shape, sets[0].classes, random_stream(params["seed"], "initialisation"))
-    return network, params, sets
-
-
-@lru_cache(maxsize=1)
-def logits(cnn: Path, shift: int) -> list[Tensor]:
-    """The logits [N, l] of a CNN's record for both `view_sets`."""
-    network, params, sets = restore(cnn, shift)
-    small = checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
-    return [training.outputs(small, rows, params["precision"]) for rows in data.gather_columns(sets, small.columns)]
-
-
-@lru_cache(maxsize=1)
-def head_rows(cnn: Path, shift: int) -> list[Images]:
-    """What a head reads of a CNN's record for both `view_sets` (`embeddings.compute`)."""
-    network, params, sets = restore(cnn, shift)
-    checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
-    return embeddings.compute(network, list(sets), torch.device("cpu"), params["precision"])[0]
-
-
-def outputs(file: Path, reader: str, shift: int) -> list[Tensor]:
-    """What a reader averages, [N, l], for both `view_sets`; of all readers but the LSTM."""
-    if reader == "averaged":
-        return logits(file, shift)
-    params = law.complete_parameters(file)
-    cnn, tensors = checkpoints.prerequisite_path(params["method"], params), checkpoints.load(file)
-    if reader == "lda":
-        columns = tensors["readout.columns"].long()
-        return [F.linear(each[:, columns], tensors["readout.0.weight"], tensors["readout.0.bias"]) for each in logits(cnn, shift)]
-    rows = head_rows(cnn, shift)
-    head = law.restore_head(tensors, rows[0].shape[0] - 1, rows[0].classes)
-    small = predictors.IndependentHead(predictors.StoredEmbeddings(), head, head.columns)
-    return [training.outputs(small, each, chosen=torch.arange(len(each))[:, None]) for each in rows]
-
-
 def accuracy(means: Tensor, labels: Tensor) -> float:
     """The percentage of outputs [T, l] that are largest at the label [T]."""
     return 100 * float((means.argmax(1) == labels).double().mean())
@@ -139,26 +97,24 @@ def measure_averages(single: Tensor, labels: Tensor, views: Tensor, view_labels:
     return rows
 
 
-def measure_lstm(file: Path, shift: int) -> list[dict]:
+def measure_lstm(net: inference.Predictor, images: Images, of_views: Images) -> list[dict]:
     """A row as of `measure_averages` for an LSTM head, at the n that it was trained for; it averages no outputs: nothing is predicted."""
-    params = law.complete_parameters(file)
-    rows, n = head_rows(checkpoints.prerequisite_path("cnn_lstm", params), shift), params["train_n"]
-    head = law.restore_head(checkpoints.load(file), rows[0].shape[0] - 1, rows[0].classes)
-    small = predictors.UnifiedCNNLSTM(predictors.StoredEmbeddings(), head, head.columns, params["order"], 1, random_stream(0, "orders"))
-    of_images = tuples.random(rows[0].labels, n, random_stream(params["seed"], f"dependent {n}"), TUPLES // 5)
-    of_views = torch.arange(len(rows[1])).view(-1, VIEWS)[:, :n]
-    found = {name: accuracy(training.outputs(small, each, chosen=chosen), each.labels[chosen[:, 0]])
-             for name, each, chosen in zip(("independent", "dependent"), rows, (of_images, of_views))}
+    n = net.params["train_n"]
+    drawn = tuples.random(images.labels, n, random_stream(net.params["seed"], f"dependent {n}"), TUPLES // 5)
+    views = torch.arange(len(of_views)).view(-1, VIEWS)[:, :n]
+    found = {name: accuracy(net.combine(net.embed(each.pixels)[chosen]), each.labels[chosen[:, 0]])
+             for name, each, chosen in (("independent", images, drawn), ("dependent", of_views, views))}
     return [{"n": n} | found]
 
 
 def measure(file: Path, reader: str, shift: int) -> list[dict]:
     """The rows of a run, for views shifted by up to `shift` pixels."""
+    net = inference.load(file)
+    images, of_views = view_sets(net.params["dataset"], shift, net.params["seed"])
     if reader == "lstm":
-        return measure_lstm(file, shift)
-    params = json.loads(file.read_text())["params"]
-    (images, of_views), (single, views) = view_sets(params["dataset"], shift, params["seed"]), outputs(file, reader, shift)
-    return measure_averages(single, images.labels, views.unflatten(0, (-1, VIEWS)), of_views.labels[::VIEWS], params["seed"])
+        return measure_lstm(net, images, of_views)
+    single, views = (law.single_outputs(net, each) for each in (images, of_views))
+    return measure_averages(single, images.labels, views.unflatten(0, (-1, VIEWS)), of_views.labels[::VIEWS], net.params["seed"])
 
 
 def table_file(results: str | Path = "results") -> Path:

@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
 
-from sharedlabel import ROOT, choices, data, embeddings, metrics, models, moments, predictors, readouts, training
+from sharedlabel import ROOT, choices, data, inference, metrics, moments, predictors
 from sharedlabel.data import Images
-from sharedlabel.inference.networks import complete_parameters, restore_head
-from sharedlabel.runs import checkpoints, names, parameters
+from sharedlabel.inference.networks import complete_parameters
+from sharedlabel.runs import names, parameters
 from sharedlabel.runtime import random_stream, select_device
 
 # A mean of outputs of single images predicts.
@@ -74,63 +73,13 @@ def run_outputs(file: Path, path: str = "") -> list[tuple[Tensor, Tensor]]:
 
     FileNotFoundError where a checkpoint is missing, ValueError where it is damaged or another network's.
     """
-    params = parameters_of(file, path)
-    sets = sets_of(params)
-    if params["method"] == "head_control":
-        found = head_outputs(file, params, sets)
-    elif params["method"] == "readout":
-        found = readout_outputs(file, params)
-    else:
-        sets = [data.average_pooled(images, params.get("pool", 1)) for images in sets]
-        network = build(params, sets[0])
-        small = checkpoints.restore_network(network, sets[0].shape, checkpoints.load(file))
-        found = [training.outputs(small, rows, params["precision"]) for rows in data.gather_columns(sets, small.columns)]
-    return [(each, images.labels) for each, images in zip(found, sets)]
+    net = inference.load(file)
+    return [(single_outputs(net, images), images.labels) for images in sets_of(parameters_of(file, path))]
 
 
-def build(params: dict, images: Images) -> nn.Module:
-    """A run's dense network for such `images`; its checkpoint replaces the weights."""
-    width = {"width": params["width"]} if "width" in params else {}
-    return models.build(params["model"], images.shape, images.classes, random_stream(params["seed"], "initialisation"), **width)
-
-
-def head_outputs(file: Path, params: dict, sets: tuple[Images, Images]) -> list[Tensor]:
-    """The outputs of a head that reads every image by itself, after the CNN that its run starts from."""
-    cnn = checkpoints.prerequisite_path("head_control", params)
-    rows = stored_embeddings(cnn, params["standardised"], params["path"])
-    head = restore_head(checkpoints.load(file), rows[0].shape[0] - 1, sets[0].classes)
-    small = predictors.IndependentHead(predictors.StoredEmbeddings(), head, head.columns)
-    single = [torch.arange(len(each))[:, None] for each in rows]
-    return [training.outputs(small, each, chosen=chosen) for each, chosen in zip(rows, single)]
-
-
-@torch.no_grad()
-def readout_outputs(file: Path, params: dict) -> list[Tensor]:
-    """The outputs of a linear readout after the CNN that its run starts from."""
-    tensors = checkpoints.load(file)
-    columns = tensors["readout.columns"].long()
-    found = cnn_embeddings(checkpoints.prerequisite_path("readout", params), params["embedding"], params["path"])
-    return [F.linear(each[:, columns], tensors["readout.0.weight"], tensors["readout.0.bias"]) for each in found]
-
-
-@lru_cache(maxsize=2)
-def cnn_embeddings(cnn: Path, embedding: str, path: str) -> list[Tensor]:
-    """`readouts.embed` of the CNN of a record, for the `image_sets` of its seed."""
-    params = parameters_of(cnn, path)
-    sets = sets_of(params)
-    network = build(params, sets[0])
-    small = checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
-    return readouts.embed(small, list(sets), embedding, params["precision"])
-
-
-@lru_cache(maxsize=2)
-def stored_embeddings(cnn: Path, standardised: bool, path: str) -> list[Images]:
-    """`embeddings.compute` of the CNN of a record, for the `image_sets` of its seed."""
-    params = parameters_of(cnn, path)
-    sets = sets_of(params)
-    network = build(params, sets[0])
-    checkpoints.restore_network(network, sets[0].shape, checkpoints.load(cnn))
-    return embeddings.compute(network, list(sets), torch.device("cpu"), params["precision"], standardised)[0]
+def single_outputs(net: inference.Predictor, images: Images) -> Tensor:
+    """What a network says of each image by itself, [N, l]; `images` as its data set has them."""
+    return net.combine(net.embed(images.pixels)[:, None])
 
 
 def predict(outputs: Tensor, labels: Tensor, ns: list[float], generator: torch.Generator) -> list[tuple[float, float]]:

@@ -14,10 +14,9 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sharedlabel import ROOT, data, metrics, models, training
+from sharedlabel import ROOT, data, inference, metrics
 from sharedlabel.analysis import choose, claims, intervals, plots, report, tables
-from sharedlabel.runs import checkpoints, names, parameters
-from sharedlabel.runtime import random_stream
+from sharedlabel.runs import names, parameters
 
 EXAMPLE = ROOT / "notebooks" / "images" / "tuple.json"  # and the images beside it, as a PNG
 NETWORK = {"dataset": "mnist", "model": "conv", "pruner": "synflow", "rho": 3.5, "seed": 0}  # a baseline
@@ -27,13 +26,10 @@ RIGHT, WRONG = plots.PALETTE[0], plots.PALETTE[1]
 
 def make_example() -> None:
     """Write the example: the first `N` test images of class `LABEL`, and the logits that the baseline `NETWORK` gives them."""
-    train_set, test_set = data.load(NETWORK["dataset"])
-    params = parameters.check("baseline", NETWORK)
-    record = names.record_path(parameters.identity("baseline", params), "results")
-    network = models.build(params["model"], train_set.shape, train_set.classes, random_stream(params["seed"], "initialisation"))
-    live = checkpoints.restore_network(network, train_set.shape, checkpoints.load(record))
+    record = names.record_path(parameters.identity("baseline", parameters.check("baseline", NETWORK)), "results")
+    test_set = data.load(NETWORK["dataset"])[1]
     index = (test_set.labels == LABEL).nonzero().flatten()[:N]
-    logits = training.outputs(live, test_set.gather(live.columns).subset(index))
+    logits = inference.load(record).embed(test_set.pixels[index])
     Image.fromarray(np.hstack(test_set.pixels[index, 0].numpy())).save(EXAMPLE.with_suffix(".png"))
     content = {"record": record.stem, "label": LABEL, "test images": index.tolist(), "logits": logits.double().round(decimals=4).tolist()}
     EXAMPLE.write_text(json.dumps(content, indent=1) + "\n")

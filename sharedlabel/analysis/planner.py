@@ -79,7 +79,7 @@ def data_set_name(dataset: str, path: str, image_size: int, results: str | Path 
         raise ParameterError(f"path: {show(path)} is not allowed with dataset {show(dataset)}; allowed: {allowed}")
     if dataset != "folder":
         return dataset
-    for cached in (folders.read, law.image_sets, law.cnn_embeddings, law.stored_embeddings, load):  # images may have changed since
+    for cached in (folders.read, law.image_sets, load):  # images may have changed since
         cached.cache_clear()
     try:
         name = parameters.folder_name(path, image_size)

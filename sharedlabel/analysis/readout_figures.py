@@ -5,7 +5,7 @@ import pandas as pd
 from sharedlabel.analysis import intervals, plots, readout
 
 LADDER_N = (2, 5, 40)
-IN_TABLES_ONLY = ("deep_sets_alone", "attention", "attention_alone")  # as dear as DeepSets, and hidden behind it
+IN_TABLES_ONLY = ("vote", "prior", "bias", "deep_sets_alone", "attention", "attention_alone")  # as dear as another
 CURVES = ("averaged", "lda", "mlp32", "deep_sets", "head", "lstm")
 
 
@@ -72,6 +72,26 @@ def draw_curves(runs: pd.DataFrame, cases: list[tuple]):
     axes[0].set_ylabel("n-accuracy (%)")
     plots.legend_below(figure, columns=3)
     return figure, f"n-accuracy against n by readout, a panel a CNN, with 95 per cent bands over seeds. {plots.describe_curves(figure)}"
+
+
+def draw_offsets(runs: pd.DataFrame, cases: list[tuple]):
+    """n-accuracy against n of the baseline's CNN on some networks (ROW), by what is averaged, beside balanced training."""
+    found = readout.beside_balanced(runs)
+    cases = [case for case in cases if (plots.select_case(found, case)["rung"] == "bias").any()]
+    if not cases:
+        return None, ""
+    figure, axes = plots.panel_row([plots.case_title(case) for case in cases], 4)
+    for ax, case in zip(axes, cases):
+        part = plots.select_case(found, case)
+        for (rung, label), colour, marker in zip(readout.OFFSETS.items(), plots.PALETTE, plots.MARKERS):
+            if rung != "vote" and (part["rung"] == rung).any():
+                plots.curve(ax, part[part["rung"] == rung], "n", "accuracy", "n", color=colour, marker=marker, label=label)
+        ax.set_ylim(None, 101)
+        plots.n_axis(ax)
+    axes[0].set_ylabel("n-accuracy (%)")
+    plots.legend_below(figure, columns=2)
+    said = "n-accuracy against n by what is averaged, a panel a network, with 95 per cent bands over seeds."
+    return figure, f"{said} {plots.describe_curves(figure)}"
 
 
 def draw_needed(found: pd.DataFrame):

@@ -9,11 +9,9 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
-from sharedlabel import ROOT, data, models, training, tuples
-from sharedlabel.analysis import intervals, section_5_2, tables
+from sharedlabel import ROOT, data, inference, tuples
+from sharedlabel.analysis import intervals, law, section_5_2, tables
 from sharedlabel.analysis.intervals import ROW
-from sharedlabel.analysis.law import complete_parameters
-from sharedlabel.runs import checkpoints
 from sharedlabel.runtime import random_stream, select_device
 
 TABLE = "tables/softmax_reading.csv"
@@ -32,12 +30,10 @@ def tuple_accuracies(outputs: Tensor, labels: Tensor, ns: list[int], seed: int) 
 
 def run_rows(file: Path, ns: list[int]) -> list[dict]:
     """A record's rows of the table; FileNotFoundError where its checkpoint is missing, ValueError where it is damaged."""
-    params = complete_parameters(file)
-    test_set = data.load_splits(params["dataset"], params["held_out"], params["seed"], ns)[2]
-    network = models.build(params["model"], test_set.shape, test_set.classes, random_stream(params["seed"], "initialisation"))
-    small = checkpoints.restore_network(network, test_set.shape, checkpoints.load(file))
-    outputs = training.outputs(small, *data.gather_columns([test_set], small.columns), params["precision"])
-    return [{"run": file.stem} | row for row in tuple_accuracies(outputs, test_set.labels, ns, params["seed"])]
+    net = inference.load(file)
+    test_set = data.load(net.params["dataset"])[1]
+    outputs = law.single_outputs(net, test_set)
+    return [{"run": file.stem} | row for row in tuple_accuracies(outputs, test_set.labels, ns, net.params["seed"])]
 
 
 def write(results: str = "results") -> int:

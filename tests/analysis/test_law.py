@@ -7,6 +7,7 @@ from conftest import generator, run_notebook
 
 from sharedlabel import ROOT, choices, heads, pruning
 from sharedlabel.analysis import beyond_law, law
+from sharedlabel.inference import networks
 from sharedlabel.live import lstm
 from sharedlabel.runs import checkpoints
 
@@ -86,7 +87,7 @@ def test_a_head_is_restored_from_its_checkpoint():
     masks = {name: torch.rand(p.shape, generator=generator(i)) < 0.4 for i, (name, p) in enumerate(head.named_parameters())}
     pruning.apply_masks(head, masks)
     small = lstm.build(head)
-    again = law.restore_head(checkpoints.live_tensors(small, "head."), 6, 4)
+    again = networks.restore_head(checkpoints.live_tensors(small, "head."), 6, 4)
     x = torch.randn(5, 1, 6, generator=generator())
     torch.testing.assert_close(again(x[..., again.columns]), small(x[..., small.columns]))
 
