@@ -9,7 +9,7 @@ import torch
 from conftest import generator, run_notebook
 
 from sharedlabel import data
-from sharedlabel.analysis import beyond_dependent, comparisons, dependent
+from sharedlabel.analysis import beyond_dependent, comparisons, dependent, law
 from sharedlabel.data import Images
 
 GIVEN = {"dataset": "digits", "model": "fc", "rho": 1.0, "max_epochs": 12, "learning_rate": 2e-3,
@@ -72,6 +72,10 @@ def test_a_run_of_digits_and_its_readout(tmp_path, monkeypatch):
     assert (single["effective"] - 1).abs().max() < 0.25 and (single["independent"] - single["dependent"]).abs().max() < 12
     before = dependent.table_file(tmp_path).read_text()
     assert dependent.update(tmp_path) == 0 and dependent.table_file(tmp_path).read_text() == before
+
+
+def test_every_committed_run_of_its_cases_is_measured():
+    assert set(dependent.select_files()["run"].map(law.digest)) == set(dependent.read()["run"])
 
 
 def made_rows(**given) -> pd.DataFrame:
