@@ -109,6 +109,23 @@ def test_rungs_are_compared_in_pairs_by_seed():
     assert verdicts(readout.claim_lda_pruned_lstm(runs)) == []
 
 
+def test_refitted_biases_of_the_baseline_are_compared_with_balanced_training():
+    baseline = rungs(averaged=[70.0, 71.0, 72.0], bias=[79.0, 80.1, 81.2], prior=[70.1, 71.0, 71.9]).assign(cnn_method="baseline")
+    runs = pd.concat([baseline, rungs(averaged=[80.0, 81.0, 82.0], bias=[99.0, 99.0, 99.0])])  # these of the balanced CNN
+    assert verdicts(readout.claim_bias(runs)) == ["holds"] * 2 and verdicts(readout.claim_prior(runs)) == ["cannot tell"] * 2
+    against = readout.claim_bias_balanced(runs)
+    assert verdicts(against) == ["holds"] * 2 and against["estimate"].tolist() == pytest.approx([-0.9] * 2)
+    assert against["case"].tolist() == ["MNIST, Conv, ρ = 3.75, baseline CNN"] * 2
+    assert verdicts(readout.claim_bias_balanced(baseline)) == []
+    table = readout.tabulate_offsets(runs, 40)
+    assert table.columns.tolist() == ["network", "averaged logits", "less log frequencies", "refitted biases", "balanced training"]
+    assert [text.split()[0] for text in table.iloc[0, 1:]] == ["71.0", "71.0", "80.1", "81.0"]
+    figure, text = figures_of_readouts.draw_offsets(runs, [("mnist", "conv", 3.75), ("mnist", "fc", 2.5)])
+    assert len(figure.axes) == 1 and "balanced training" in text and "refitted biases" in text
+    assert figures_of_readouts.draw_offsets(rungs(lda=[1.0]), [("mnist", "conv", 3.75)]) == (None, "")
+    assert readout.tabulate_offsets(rungs(lda=[1.0]), 40).empty
+
+
 def test_set_heads_are_compared_each_with_the_lstm_and_with_itself_alone():
     of_sets = {"deep_sets": [96.5, 97.6, 98.4], "attention": [90.0, 91.1, 92.1], "deep_sets_alone": [97.5, 98.5, 99.5]}
     runs = rungs(lstm=[96.0, 97.0, 98.0], **of_sets)

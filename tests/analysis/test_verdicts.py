@@ -17,6 +17,7 @@ from sharedlabel.analysis import (
     claims,
     comparisons,
     intervals,
+    readout,
     section_5_1,
     section_5_1_checks,
     section_5_2,
@@ -212,6 +213,57 @@ def small_dense_is_mostly_linear() -> bool:
 
 def lda_loses_nowhere() -> bool:
     return share(judged("beyond_readout")["lda-averaging"], "fails") == 0
+
+
+def beside_balanced(n: int) -> pd.DataFrame:
+    """Mean n-accuracy by network and by what is averaged, of the seeds that have averaged logits, refitted biases and balanced training."""
+    found = readout.beside_balanced(runs("beyond_readout")).query("n == @n")
+    found = found.pivot_table(index=[*intervals.ROW, "seed"], columns="rung", values="accuracy")
+    return found.dropna(subset=["averaged", "bias", "balanced"]).groupby(intervals.ROW).mean()
+
+
+def biases_bring(least: float, most: float, *networks: tuple) -> bool:
+    """Whether that share of what balanced training gains at n = 80 is what refitted biases do, on each of these networks."""
+    found = beside_balanced(80).loc[list(networks)]
+    shares = (found["bias"] - found["averaged"]) / (found["balanced"] - found["averaged"])
+    return bool(shares.between(least, most).all())
+
+
+FC, RESNET, CONV_3_5 = ("mnist", "fc", 2.5), ("cifar10", "resnet18", 4.5), ("mnist", "conv", 3.5)
+
+
+def biases_bring_most() -> bool:
+    return biases_bring(0.6, 1.1, FC, RESNET, ("cifar100", "conv", 2.5))
+
+
+def class_frequencies_are_most_on_fc() -> bool:
+    found = beside_balanced(80).loc[FC]
+    return found["prior"] - found["averaged"] > 0.6 * (found["bias"] - found["averaged"]) and set(
+        cases("beyond_readout", "prior-averaging", "MNIST, FC")["verdict"]) == {"holds"}
+
+
+def biases_gain_nothing_on_conv() -> bool:
+    found = cases("beyond_readout", "bias-averaging", "MNIST, Conv, ρ = 3.5,")
+    return set(found["verdict"]) == {"cannot tell"} and biases_bring(-1, 0.3, CONV_3_5)
+
+
+def lda_does_more_than_biases() -> bool:
+    found = beside_balanced(80)
+    return (found["lda"] > found["bias"]).mean() > 0.6
+
+
+def votes_are_behind_at_5() -> bool:
+    found = beside_balanced(5).dropna(subset="vote")
+    return len(found) > 8 and bool((found["vote"] < found["averaged"] - 1).all())
+
+
+def biases_change_little_at_1() -> bool:
+    found = beside_balanced(1)
+    return bool((found["bias"] - found["averaged"]).abs().max() < 1)
+
+
+def biases_lose_nowhere() -> bool:
+    return share(judged("beyond_readout")["bias-averaging"], "fails") == 0
 
 
 def synflow_keeps_a_path() -> bool:
@@ -748,6 +800,19 @@ JUDGED = [
     (README, "and it mostly costs little at n = 1.", balanced_costs_little_at_1),
     (README, "But on FC and ResNet-18 the usual loss on the same batches, equally many images a class, gains as much.",
      batches_gain_as_much),
+    (READOUT, "bring most of what balanced training gains on MNIST's FC, CIFAR-10's ResNet-18 and CIFAR-100's Conv at $n = 80$",
+     biases_bring_most),
+    (READOUT, "So most of its gain there is one of $\\ell$ numbers (on FC that of class frequencies, mostly)",
+     class_frequencies_are_most_on_fc),
+    (READOUT, "On CIFAR-100's WideResNet-20 at $\\rho = 2.5$ they bring half of its gain",
+     lambda: biases_bring(0.4, 0.6, ("cifar100", "wideresnet20", 2.5))),
+    (READOUT, "on MNIST's Conv at $\\rho = 3.5$ none that can be told; there it is the loss that helps.", biases_gain_nothing_on_conv),
+    (READOUT, "At $n = 1$ they change little. LDA, below, does more on most networks",
+     lambda: biases_change_little_at_1() and lda_does_more_than_biases()),
+    (READOUT, "at $n = 5$ it is behind averaging on every network.", votes_are_behind_at_5),
+    (TABLE_1, "these lift the baseline on FC and ResNet-18 by most of what balanced training does, for nothing",
+     lambda: biases_bring(0.6, 1.1, FC, RESNET)),
+    (OVERVIEW, "The last layer's biases refitted after training:", biases_lose_nowhere),
     (README, "Mostly it cannot be told from the same head on each image alone; trained on single images, that is more often ahead.",
      lstm_is_level_with_its_controls_or_behind),
     (README, "With its head pruned as stated it is behind averaging over Table 2's less pruned CNN on MNIST and CIFAR-10.",
