@@ -86,7 +86,7 @@ def draw_offsets(runs: pd.DataFrame, cases: list[tuple]):
         for (rung, label), colour, marker in zip(readout.OFFSETS.items(), plots.PALETTE, plots.MARKERS):
             if rung != "vote" and (part["rung"] == rung).any():
                 plots.curve(ax, part[part["rung"] == rung], "n", "accuracy", "n", color=colour, marker=marker, label=label)
-        ax.set_ylim(None, 101)
+        ax.set_ylim(0, 103)
         plots.n_axis(ax)
     axes[0].set_ylabel("n-accuracy (%)")
     plots.legend_below(figure, columns=2)
