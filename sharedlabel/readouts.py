@@ -102,8 +102,8 @@ def fit_bias(readout: nn.Sequential, rows: Images) -> None:
     """Give an `Offset` the values with which, and with one scale of all logits, the mean over classes of the cross entropy of single
     images is least.
 
-    Bias-corrected temperature scaling (Alexandari et al. 2020), with classes equally weighed; the scale, which no argmax of a mean
-    depends on, is left out. Found by L-BFGS in float64, on the CPU. ValueError if a class has no image.
+    Bias-corrected temperature scaling (Alexandari et al. 2020, who fit on held-out images) with classes equally weighed; the scale,
+    which no argmax of a mean depends on, is left out. Found by L-BFGS in float64, on the CPU. ValueError if a class has no image.
     """
     logits, labels = (t.cpu() for t in (rows.batch(slice(None)).double(), rows.labels))
     counts = torch.bincount(labels, minlength=logits.shape[1])
