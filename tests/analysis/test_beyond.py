@@ -120,7 +120,7 @@ def test_refitted_biases_of_the_baseline_are_compared_with_balanced_training():
     table = readout.tabulate_offsets(runs, 40)
     assert table.columns.tolist() == ["network", "averaged logits", "less log frequencies", "refitted biases", "balanced training",
                                       "balanced, refitted"]
-    assert [text.split()[0] for text in table.iloc[0, 1:]] == ["71.0", "71.0", "80.1", "81.0", "99.0"]
+    assert [text.split()[0] for text in table.iloc[0, 1:]] == ["71.0", "71.0", "80.1", "81.0", "99"]
     figure, text = figures_of_readouts.draw_offsets(runs, [("mnist", "conv", 3.75), ("mnist", "fc", 2.5)])
     assert len(figure.axes) == 1 and "balanced training" in text and "refitted biases" in text
     assert figures_of_readouts.draw_offsets(rungs(lda=[1.0]), [("mnist", "conv", 3.75)]) == (None, "")
