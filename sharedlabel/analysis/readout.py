@@ -27,7 +27,8 @@ RUNGS = {  # in the order of the ladder
     "deep_sets_alone": "DeepSets alone", "deep_sets": "DeepSets", "head": "head alone", "lstm": "CNN-LSTM",
 }
 OFFSETS = {"averaged": "averaged logits", "vote": "majority vote", "prior": "less log frequencies", "bias": "refitted biases",
-           "balanced": "balanced training", "balanced_bias": "balanced, refitted"}  # of the baseline's CNN but for the last two
+           "balanced": "balanced training", "balanced_bias": "balanced, refitted", "alike": "classes alike",
+           "alike_bias": "alike, refitted"}  # of the baseline's CNN but for the last four
 SETS_TRAINED_FOR = {2: 5, 5: 5, 7: 5, 15: 15, 40: 40}  # which of a study's set heads is read at an n
 HEAD_DEFAULTS = ["order", "permutations", "cnn_training", "standardised", "head_biases", "head_pruner", "head_score_n",
                  "standard_weight", "tuple_size", "tuples_per_batch", "initialisation"]
@@ -39,15 +40,16 @@ KEYS = [*ROW, "cnn_method", "rung", "seed", "n"]
 def select_runs(results: str | Path = "results") -> pd.DataFrame:
     """Every rung on every CNN, a row a run and n: KEYS, `run`, `accuracy`, `weights`, `macs` of one image.
 
-    `cnn_method` is what trained the CNN. A head alone was trained on single images; a CNN-LSTM for this n, a set head as SETS_TRAINED_FOR
-    says. All else is at its default, of set heads as in params/set_heads.yaml.
+    `cnn_method` is what trained the CNN, `alike` being the balanced method with lambda = 1: the baseline's loss, all classes alike. A head
+    alone was trained on single images; a CNN-LSTM for this n, a set head as SETS_TRAINED_FOR says. All else is at its default, of set heads as in params/set_heads.yaml.
     """
     runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout", "set_head"))
     runs = runs[(runs["protocol"] == "random") & (runs["pruner"] == "synflow") & (runs["prune_iterations"] == 100)]
-    runs = tables.at_defaults(runs, HEAD_DEFAULTS, but=["head_pruner"])
-    runs = runs.reindex(columns=runs.columns.union(OPTIONAL))
-    cnn = runs["method"].isin(["baseline", "balanced"])
-    runs = runs.assign(rung=name_rungs(runs), cnn_method=runs["cnn_method"].where(~cnn, runs["method"]))
+    runs = runs.reindex(columns=runs.columns.union([*OPTIONAL, "standard_weight"]))
+    alike = (runs["standard_weight"] == 1) & runs["method"].isin(["balanced", "readout"])
+    runs = tables.at_defaults(runs.assign(standard_weight=runs["standard_weight"].mask(alike, 0.5)), HEAD_DEFAULTS, but=["head_pruner"])
+    cnn = runs["cnn_method"].where(~runs["method"].isin(["baseline", "balanced"]), runs["method"])
+    runs = runs.assign(rung=name_rungs(runs), cnn_method=cnn.mask(alike.reindex(runs.index), "alike"))
     alone, sets = runs["train_n"] == 1, runs["method"] == "set_head"
     heads = runs["method"].isin(["head_control", "cnn_lstm"])
     used = np.where(runs["method"] == "head_control", alone, runs["train_n"] == runs["n"])
@@ -137,13 +139,13 @@ def claim_bias_balanced(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def beside_balanced(runs: pd.DataFrame) -> pd.DataFrame:
-    """The baseline's CNNs, with two rungs of the balanced CNN: its averaged logits, `balanced`, and its refitted biases, `balanced_bias`.
+    """The baseline's CNNs, with two rungs of each other CNN: its averaged logits (`balanced`, `alike`) and its refitted biases (`_bias`).
 
-    Of the seeds that have averaged logits and refitted biases of the one and averaged logits of the other.
+    Of the seeds that have averaged logits and refitted biases of the baseline and averaged logits of balanced training.
     """
-    balanced = runs[(runs["cnn_method"] == "balanced") & runs["rung"].isin(["averaged", "bias"])]
-    balanced = balanced.assign(cnn_method="baseline", rung=balanced["rung"].map({"averaged": "balanced", "bias": "balanced_bias"}))
-    found = pd.concat([runs[runs["cnn_method"] == "baseline"], balanced])
+    others = runs[(runs["cnn_method"] != "baseline") & runs["rung"].isin(["averaged", "bias"])]
+    others = others.assign(cnn_method="baseline", rung=others["cnn_method"] + others["rung"].map({"averaged": "", "bias": "_bias"}))
+    found = pd.concat([runs[runs["cnn_method"] == "baseline"], others])
     whole = found.groupby([*ROW, "seed"])["rung"].transform(lambda rungs: {"averaged", "bias", "balanced"} <= set(rungs))
     return found[whole.astype(bool)]
 

@@ -84,7 +84,7 @@ def draw_offsets(runs: pd.DataFrame, cases: list[tuple]):
     for ax, case in zip(axes, cases):
         part = plots.select_case(found, case)
         for (rung, label), colour, marker in zip(readout.OFFSETS.items(), plots.PALETTE, plots.MARKERS):
-            if rung not in ("vote", "balanced_bias") and (part["rung"] == rung).any():
+            if rung in ("averaged", "prior", "bias", "balanced") and (part["rung"] == rung).any():
                 plots.curve(ax, part[part["rung"] == rung], "n", "accuracy", "n", color=colour, marker=marker, label=label)
         ax.set_ylim(0, 103)
         plots.n_axis(ax)
