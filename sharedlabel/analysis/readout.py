@@ -41,7 +41,8 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     """Every rung on every CNN, a row a run and n: KEYS, `run`, `accuracy`, `weights`, `macs` of one image.
 
     `cnn_method` is what trained the CNN, `alike` being the balanced method with lambda = 1: the baseline's loss, all classes alike. A head
-    alone was trained on single images; a CNN-LSTM for this n, a set head as SETS_TRAINED_FOR says. All else is at its default, of set heads as in params/set_heads.yaml.
+    alone was trained on single images; a CNN-LSTM for this n, a set head as SETS_TRAINED_FOR says. All else
+    is at its default, of set heads as in params/set_heads.yaml.
     """
     runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout", "set_head"))
     runs = runs[(runs["protocol"] == "random") & (runs["pruner"] == "synflow") & (runs["prune_iterations"] == 100)]
