@@ -2,7 +2,7 @@
 import numpy as np
 import pandas as pd
 
-from sharedlabel.analysis import intervals, plots, readout
+from sharedlabel.analysis import intervals, plots, readout, readout_tables
 
 LADDER_N = (2, 5, 40)
 IN_TABLES_ONLY = ("vote", "prior", "bias", "deep_sets_alone", "attention", "attention_alone")  # as dear as another
@@ -27,7 +27,7 @@ def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
     if part.empty:
         return None, ""
     figure, axes = plots.panel_row([f"n = {n}" for n in LADDER_N], 5)
-    paper = readout.paper_rows()[lambda table: (table["dataset"] == case[0]) & (table["model"] == case[1])]
+    paper = readout_tables.paper_rows()[lambda table: (table["dataset"] == case[0]) & (table["model"] == case[1])]
     for ax, n in zip(axes, LADDER_N):
         found = intervals.summary(part[part["n"] == n], "accuracy", ["rung"]).set_index("rung")
         costs = spread(part[part["n"] == n].groupby("rung")[cost].mean().reindex(list(rung_styles())).dropna())
@@ -38,7 +38,7 @@ def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
                 how = {"marker": marker, "color": colour, "label": readout.RUNGS[rung], "linestyle": "", "markersize": 7}
                 ax.errorbar(costs[rung], row["mean"], bar, **how)
         if cost == "weights":
-            for row, name, marker in zip(paper.itertuples(), readout.paper_names(paper), "*Pd"):
+            for row, name, marker in zip(paper.itertuples(), readout_tables.paper_names(paper), "*Pd"):
                 how = {"color": "0.25", "markersize": 9, "markerfacecolor": "white", "linestyle": "", "label": f"paper: {name}"}
                 ax.plot(row.params_remaining, getattr(row, f"n{n}"), marker, **how)
         ax.set(xscale="log", xlabel="weights" if cost == "weights" else "MACs of an image", ylim=(0, 103))

@@ -8,7 +8,7 @@ import pytest
 from conftest import run_notebook
 
 from sharedlabel import ROOT
-from sharedlabel.analysis import beyond_law, comparisons, readout
+from sharedlabel.analysis import beyond_law, comparisons, readout, readout_tables
 from sharedlabel.analysis import beyond_law_figures as figures
 from sharedlabel.analysis import readout_figures as figures_of_readouts
 
@@ -117,14 +117,14 @@ def test_refitted_biases_of_the_baseline_are_compared_with_balanced_training():
     assert verdicts(against) == ["holds"] * 2 and against["estimate"].tolist() == pytest.approx([-0.9] * 2)
     assert against["case"].tolist() == ["MNIST, Conv, ρ = 3.75, baseline CNN"] * 2
     assert verdicts(readout.claim_bias_balanced(baseline)) == []
-    table = readout.tabulate_offsets(runs, 40)
+    table = readout_tables.tabulate_offsets(runs, 40)
     assert table.columns.tolist() == ["network", "averaged logits", "less log frequencies", "refitted biases", "balanced training",
                                       "balanced, refitted"]
     assert [text.split()[0] for text in table.iloc[0, 1:]] == ["71.0", "71.0", "80.1", "81.0", "99"]
     figure, text = figures_of_readouts.draw_offsets(runs, [("mnist", "conv", 3.75), ("mnist", "fc", 2.5)])
     assert len(figure.axes) == 1 and "balanced training" in text and "refitted biases" in text
     assert figures_of_readouts.draw_offsets(rungs(lda=[1.0]), [("mnist", "conv", 3.75)]) == (None, "")
-    assert readout.tabulate_offsets(rungs(lda=[1.0]), 40).empty
+    assert readout_tables.tabulate_offsets(rungs(lda=[1.0]), 40).empty
 
 
 def test_set_heads_are_compared_each_with_the_lstm_and_with_itself_alone():
@@ -173,14 +173,14 @@ def test_what_the_paper_did_not_ask_is_not_in_the_tables_of_its_sections():
 
 
 def test_the_ladder_is_in_its_order_and_has_costs():
-    table = readout.tabulate_ladder(rungs(lstm=[96.0, 97.0], averaged=[40.0, 41.0], lda=[90.0, 91.0]), ("mnist", "conv", 3.75, "balanced"))
+    table = readout_tables.tabulate_ladder(rungs(lstm=[96.0, 97.0], averaged=[40.0, 41.0], lda=[90.0, 91.0]), ("mnist", "conv", 3.75, "balanced"))
     assert table["readout"].tolist() == ["averaged logits", "LDA", "CNN-LSTM"] and table["weights"].tolist() == [47] * 3
-    assert readout.tabulate_ladder(rungs(lda=[1.0]), ("cifar10", "conv", 2.0, "baseline")).empty
+    assert readout_tables.tabulate_ladder(rungs(lda=[1.0]), ("cifar10", "conv", 2.0, "baseline")).empty
 
 
 def test_the_ladder_has_the_seeds_of_lda_alone():
     runs = rungs(lstm=[96.0, 97.0], averaged=[40.0, 42.0, 90.0], lda=[90.0, 91.0])
-    table = readout.tabulate_ladder(runs, ("mnist", "conv", 3.75, "balanced"))
+    table = readout_tables.tabulate_ladder(runs, ("mnist", "conv", 3.75, "balanced"))
     assert table.set_index("readout")["n = 5"]["averaged logits"].startswith("41")
 
 

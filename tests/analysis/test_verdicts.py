@@ -837,7 +837,8 @@ JUDGED = [
      "of each", lambda: biases_change_little_at_1() and lda_is_ahead_of_biases_on_four()),
     (READOUT, "at $n = 5$ it is behind averaging in the mean on every network.", votes_are_behind_at_5),
     (TABLE_1, "they lift the baseline on FC and ResNet-18 at $n = 80$ by most of what balanced training does, without a weight more, "
-     "and add nothing that can be told to the CNNs of such batches", lambda: biases_bring(0.6, 1.1, FC, RESNET) and alike_is_refitted_already()),
+     "and add nothing that can be told to the CNNs of such batches",
+     lambda: biases_bring(0.6, 1.1, FC, RESNET) and alike_is_refitted_already()),
     (READOUT, "(*classes alike*) refitting adds", alike_is_refitted_already),
     (OVERVIEW, "by the interval of each, in the mean up to 14 points, and surely loses in none.", biases_lose_nowhere),
     (README, "Mostly it cannot be told from the same head on each image alone; trained on single images, that is more often ahead.",
