@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sharedlabel import ROOT, choices
-from sharedlabel.analysis import intervals, law, plots, report, tables
+from sharedlabel import choices
+from sharedlabel.analysis import intervals, law, plots, tables
 from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge_each, judge_each_negligible
 from sharedlabel.analysis.intervals import ROW
 

@@ -173,7 +173,8 @@ def test_what_the_paper_did_not_ask_is_not_in_the_tables_of_its_sections():
 
 
 def test_the_ladder_is_in_its_order_and_has_costs():
-    table = readout_tables.tabulate_ladder(rungs(lstm=[96.0, 97.0], averaged=[40.0, 41.0], lda=[90.0, 91.0]), ("mnist", "conv", 3.75, "balanced"))
+    runs = rungs(lstm=[96.0, 97.0], averaged=[40.0, 41.0], lda=[90.0, 91.0])
+    table = readout_tables.tabulate_ladder(runs, ("mnist", "conv", 3.75, "balanced"))
     assert table["readout"].tolist() == ["averaged logits", "LDA", "CNN-LSTM"] and table["weights"].tolist() == [47] * 3
     assert readout_tables.tabulate_ladder(rungs(lda=[1.0]), ("cifar10", "conv", 2.0, "baseline")).empty
 
