@@ -345,7 +345,7 @@ SECTIONS = "notebooks/sections"
 CHECKED = [
     ("README.md", "from ρ = 2 to 3 the cost n/ρ falls by a third, the FLOPs (Conv, MNIST) by {} tenths", flops_saved),
     ("README.md", "on average to {} or {} points on MNIST and CIFAR-10", law_errors),
-    ("README.md", "refitting the last biases, no weight more, adds up to {:.0f} points at n = 80.", lambda: [most_by_biases()]),
+    ("README.md", "refitting the last layer's biases, no weight more, adds up to {:.0f} points at n = 80.", lambda: [most_by_biases()]),
     ("README.md", "in closed form, of {} weights, it lifts MNIST's balanced CNN of {} weights from {:.1f} to {:.1f} % at n = 5; "
      "the LSTM's head of {:,} reaches {:.1f}", closed_form_readout),
     ("README.md", "25 views of one, shifted by up to a pixel, are worth about {}", worth_of_views),
