@@ -26,7 +26,7 @@ RUNGS = {  # in the order of the ladder
     "lstm_pruned": "CNN-LSTM, pruned head", "attention_alone": "attention pooling alone", "attention": "attention pooling",
     "deep_sets_alone": "DeepSets alone", "deep_sets": "DeepSets", "head": "head alone", "lstm": "CNN-LSTM",
 }
-OFFSETS = {"averaged": "averaged logits", "vote": "majority vote", "prior": "less log frequencies", "bias": "refitted biases",
+OFFSETS = {"averaged": "averaged logits", "prior": "less log frequencies", "bias": "refitted biases",
            "balanced": "balanced training", "balanced_bias": "balanced, refitted", "alike": "classes alike",
            "alike_bias": "alike, refitted"}  # of the baseline's CNN but for the last four
 SETS_TRAINED_FOR = {2: 5, 5: 5, 7: 5, 15: 15, 40: 40}  # which of a study's set heads is read at an n
