@@ -69,8 +69,8 @@ def tabulate_offsets(runs: pd.DataFrame, n: int) -> pd.DataFrame:
     found = intervals.summary(found, "accuracy", [*ROW, "rung"])
     wide = found.assign(text=report.format_summary(found)).pivot(index=ROW, columns="rung", values="text")
     wide = wide.reindex(columns=[rung for rung in OFFSETS if rung in wide], index=plots.cases(found, ROW)).fillna("-")
-    return wide.rename(columns=OFFSETS).rename_axis(columns=None).reset_index(drop=True).assign(
-        network=[plots.case_title(case) for case in wide.index]).set_index("network").reset_index()
+    wide.insert(0, "network", [plots.case_title(case) for case in wide.index])
+    return wide.rename(columns=OFFSETS).rename_axis(columns=None).reset_index(drop=True)
 
 
 def tabulate_needed(found: pd.DataFrame) -> pd.DataFrame:
