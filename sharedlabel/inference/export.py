@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from sharedlabel import heads, live, predictors
+from sharedlabel import heads, live, predictors, readouts
 from sharedlabel.inference import networks
 from sharedlabel.live import lstm, maps, terms
 from sharedlabel.live.graph import WEIGHTED, Step
@@ -106,6 +106,23 @@ def _(module: nn.Linear, graph: Graph, x: str) -> str:
 @of_images.register
 def _(module: nn.ReLU, graph: Graph, x: str) -> str:
     return graph.add("Relu", x)
+
+
+@of_images.register
+def _(module: nn.Identity, graph: Graph, x: str) -> str:
+    return x
+
+
+@of_images.register
+def _(module: readouts.Offset, graph: Graph, x: str) -> str:
+    return graph.add("Add", x, graph.constant(module.offset))
+
+
+@of_images.register
+def _(module: readouts.Vote, graph: Graph, x: str) -> str:
+    largest = graph.add("ReduceMax", x, axes=[1])
+    votes = graph.add("Cast", graph.add("Equal", x, largest), to=TensorProto.FLOAT)
+    return graph.add("Add", votes, graph.add("Mul", graph.add("Softmax", x, axis=1), graph.constant(np.float32(1 / 1000))))
 
 
 @of_images.register
