@@ -25,6 +25,7 @@ class DataSet(NamedTuple):
     channels: int | None = None  # of an image
     side: int | None = None  # pixels of an image's height and width
     classes: int | None = None
+    smallest_class: int | None = None  # its training images
     largest_tuple: int | None = None  # test images of the smallest class
     place: str = ""  # where the function is: "module:function"
 
@@ -37,6 +38,7 @@ class Network(NamedTuple):
 
     title: str
     channels: int | None = None  # that an image must have; None: any number
+    layers: int | None = None  # that have weights; None: not known before it is built
     batch_norm: bool = False
     embedding: str = "logits"  # what a head reads: logits; features: what its last layer, `fc`, reads
     place: str = ""

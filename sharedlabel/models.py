@@ -60,7 +60,7 @@ def mlp(shape: tuple[int, int, int], classes: int, width: int = 100) -> nn.Seque
     return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), width), nn.ReLU(), nn.Linear(width, classes))
 
 
-@choices.Network("FC")
+@choices.Network("FC", layers=6)
 def fc(shape: tuple[int, int, int], classes: int, width: int = 100) -> nn.Sequential:
     """FC: five hidden layers of 100 units; 119,400 weights on MNIST.
 
@@ -73,7 +73,7 @@ def fc(shape: tuple[int, int, int], classes: int, width: int = 100) -> nn.Sequen
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
-@choices.Network("Conv")
+@choices.Network("Conv", layers=3)
 def conv(shape: tuple[int, int, int], classes: int, width: int = 32) -> nn.Sequential:
     """Conv: two 3x3 convolutions of 32 channels, no pooling, one linear layer; 260,384 weights on MNIST."""
     channels, rows, columns = shape
@@ -84,7 +84,7 @@ def conv(shape: tuple[int, int, int], classes: int, width: int = 32) -> nn.Seque
     )
 
 
-@choices.Network("ResNet-18", channels=3, batch_norm=True, embedding="features")
+@choices.Network("ResNet-18", channels=3, layers=21, batch_norm=True, embedding="features")
 def resnet18(shape: tuple[int, int, int], classes: int, width: int = 64) -> nn.Module:
     """torchvision's ResNet-18 (7x7 stride-2 stem, max-pool; 3 channels), its four stages `width`, 2, 4 and 8 times `width` wide.
 
@@ -127,7 +127,7 @@ class BasicBlock(nn.Module):
         return self.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
 
 
-@choices.Network("WideResNet-20", batch_norm=True, embedding="features")
+@choices.Network("WideResNet-20", layers=22, batch_norm=True, embedding="features")
 class WideResNet20(nn.Module):
     """WideResNet-20: the CIFAR ResNet-20 at widths 32-64-128; 1,092,960 weights on CIFAR-100.
 

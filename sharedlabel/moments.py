@@ -104,10 +104,13 @@ def linear_discriminant(moments: ClassMoments | PooledMoments, shrinkage: float 
 
     Averaged over a tuple, its scores name class y for n to infinity whenever no other class has the same mean: the score of class j at
     mu_y is larger than any other's exactly where j minimises (mu_y - mu_j)^T S^-1 (mu_y - mu_j), which is 0 for j = y alone.
-    `shrinkage`: this share of the mean variance is added to the diagonal of S, so that a singular S can be inverted.
+    `shrinkage`: this share of the mean variance is added to the diagonal of S, so that a singular S can be inverted; where nothing is
+    added, S^-1 is the pseudo-inverse.
     """
     pooled = moments.pooled_covariance
-    width = len(pooled)
-    pooled = pooled + max(shrinkage * float(pooled.trace()) / width, torch.finfo(torch.float64).tiny) * torch.eye(width, dtype=pooled.dtype)
-    weight = torch.linalg.solve(pooled, moments.mean.T).T
+    ridge = shrinkage * float(pooled.trace()) / len(pooled)
+    if ridge:
+        weight = torch.linalg.solve(pooled + ridge * torch.eye(len(pooled), dtype=pooled.dtype), moments.mean.T).T
+    else:
+        weight = moments.mean @ torch.linalg.pinv(pooled, hermitian=True)
     return weight, -(weight * moments.mean).sum(1) / 2

@@ -3,6 +3,8 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from torch import nn
 
 from sharedlabel import ROOT, choices, data, models, pruning
 
@@ -55,3 +57,9 @@ def test_a_name_that_is_registered_twice_is_refused_with_both_places(tmp_path, m
 def test_the_choices_are_read_without_torch():
     script = "import sys; from sharedlabel import choices; print(len(choices.PRUNERS) > 4, {'torch', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "True set()\n"
+
+
+@pytest.mark.parametrize("name", choices.MODELS)
+def test_a_network_has_as_many_layers_with_weights_as_it_is_registered_with(name):
+    network = models.build(name, (3, 32, 32), 10, torch.Generator())
+    assert sum(isinstance(module, (nn.Linear, nn.Conv2d)) for module in network.modules()) == choices.MODELS[name].layers

@@ -79,7 +79,16 @@ def test_under_linear_discriminant_analysis_every_class_wins_in_the_limit(seed):
 def test_discriminants_of_singular_covariances_are_finite():
     outputs, labels = gaussian_outputs(400)
     for flat in (outputs[:, :2].repeat(1, 2), torch.zeros(400, 3)):
-        assert all(t.isfinite().all() for t in moments.linear_discriminant(moments.class_moments(flat, labels)))
+        for shrinkage in (1e-3, 0):
+            assert all(t.isfinite().all() for t in moments.linear_discriminant(moments.class_moments(flat, labels), shrinkage))
+
+
+def test_without_shrinkage_a_constant_output_takes_nothing_from_the_others():
+    outputs, labels = gaussian_outputs(400)
+    found = moments.linear_discriminant(moments.class_moments(torch.cat([outputs, torch.ones(len(outputs), 1)], 1), labels), 0)
+    expected = moments.linear_discriminant(moments.class_moments(outputs, labels), 0)
+    torch.testing.assert_close(found[0][:, :-1], expected[0])
+    torch.testing.assert_close(found[1], expected[1])
 
 
 def test_linear_discriminant_by_hand():

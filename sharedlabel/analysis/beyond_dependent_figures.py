@@ -1,5 +1,4 @@
 """The figures of the notebook on images that are not independent."""
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -25,8 +24,8 @@ def draw_accuracy(runs: pd.DataFrame, cases: list[tuple], reader: str = "average
     chosen = select(runs, cnn_method, reader)
     if chosen.empty:
         return None, ""
-    figure, axes = plt.subplots(1, len(cases), figsize=(3.4 * len(cases), 3.8), layout="constrained", sharey=True, squeeze=False)
-    for ax, case in zip(axes[0], cases):
+    figure, axes = plots.panel_row([f"{plots.case_title(case[:3])}, ±{case[3]} px" for case in cases], 4)
+    for ax, case in zip(axes, cases):
         part = chosen
         for name, value in zip([*ROW, "shift"], case):
             part = part[part[name] == value]
@@ -34,10 +33,10 @@ def draw_accuracy(runs: pd.DataFrame, cases: list[tuple], reader: str = "average
             plots.curve(ax, part, "n", column, "n", color=colour, marker=marker, label=label)
         found = part.groupby("n")["equivalent"].mean()
         ax.plot(found.index, found, "--", color="0.3", label="as many different images as n views are worth")
-        ax.set(title=f"{plots.case_title(case[:3])}\n±{case[3]} px", ylim=(0, 103))
+        ax.set_ylim(0, 103)
         log_axis(ax)
-    axes[0, 0].set_ylabel("n-accuracy (%)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=2, frameon=False)
+    axes[0].set_ylabel("n-accuracy (%)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=2, frameon=False)
     return figure, (
         f"{beyond_dependent.READERS[reader]}: n-accuracy against n, a panel a network: for n different images, for n views of one image, "
         "which stay below, and dashed for as "
@@ -50,7 +49,7 @@ def draw_effective(runs: pd.DataFrame, cnn_method: str = "baseline"):
     chosen = select(runs, cnn_method, "averaged")
     if chosen.empty:
         return None, ""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4.4), layout="constrained", sharey=True)
+    figure, axes = plots.panel_row([f"shifted by up to ±{shift} px" for shift in dependent.SHIFTS], 4.4)
     at = np.geomspace(1, dependent.VIEWS, 50)
     for ax, shift in zip(axes, dependent.SHIFTS):
         for case, colour, marker in zip(plots.cases(chosen, ROW), plots.PALETTE, plots.MARKERS):
@@ -60,11 +59,11 @@ def draw_effective(runs: pd.DataFrame, cnn_method: str = "baseline"):
             ax.plot(at, beyond_dependent.kish(at, correlation), color=colour, linewidth=1.2)
             ax.plot(found.index, found, marker, color=colour, label=plots.case_title(case))
         ax.plot(at, at, ":", color="0.4", label="independent images")
-        ax.set(title=f"shifted by up to ±{shift} px", yscale="log", ylim=(0.9, 45))
+        ax.set(yscale="log", ylim=(0.9, 45))
         ax.set_yticks([1, 2, 5, 10, 20, 40], labels=["1", "2", "5", "10", "20", "40"])
         log_axis(ax)
     axes[0].set_ylabel("images that n views are worth")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=3, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=2, frameon=False)
     return figure, (
         "The effective number of images against the number of views n, two panels for shifts of 1 and 4 pixels, a curve a network. They "
         "level off far below the dotted diagonal of independent images."

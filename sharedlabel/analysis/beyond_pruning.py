@@ -25,21 +25,24 @@ GUESSING = {"mnist": 10.0, "cifar10": 10.0}  # a collapsed network's n-accuracy
 
 
 def select_runs(results: str | Path = f"benchmarks/{STUDY}") -> pd.DataFrame:
-    """The study's runs, a row a run and n of random tuples: KEYS, `run`, `accuracy`, `weights`, `macs` (of an image), `collapsed`.
+    """The study's runs, a row a run and n of random tuples: KEYS, `run`, `accuracy`, `weights`, `macs` (of an image), `collapsed`,
+    `idle`: connected, but names one class whatever it sees.
 
     `reading`: averaged logits of a CNN trained on images (baseline) or balanced, or LDA of the former's logits. A collapsed run stands
     there with the accuracy of guessing and no costs. Empty where there are no records.
     """
-    columns = [*KEYS, "run", "accuracy", "weights", "macs", "collapsed"]
+    columns = [*KEYS, "run", "accuracy", "weights", "macs", "collapsed", "idle"]
     if not any((ROOT / results).rglob("*.json")):
         return pd.DataFrame(columns=columns).astype(dict.fromkeys(("accuracy", "weights", "macs"), float))
     runs = tables.load_records(results, ("baseline", "balanced", "readout"))
-    runs = runs.reindex(columns=runs.columns.union(["n", "protocol", "n_accuracy", "macs_live_image", "readout"], sort=False))
+    used = ["n", "protocol", "n_accuracy", "information_gain", "macs_live_image", "readout"]
+    runs = runs.reindex(columns=runs.columns.union(used, sort=False))
     lost = runs[runs["status"] == "layer_collapse"].drop(columns="n").merge(pd.DataFrame({"n": SIZES}), how="cross")
     lost = lost.assign(n_accuracy=lost["dataset"].map(GUESSING) / 100, params_remaining=float("nan"), macs_live_image=float("nan"))
     runs = pd.concat([each for each in (runs[runs["protocol"] == "random"], lost) if len(each)] or [lost])
     runs = runs.assign(reading=runs["method"].mask(runs["method"] == "readout", runs["readout"]), accuracy=100 * runs["n_accuracy"],
-                       weights=runs["params_remaining"], macs=runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse")
+                       weights=runs["params_remaining"], macs=runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse",
+                       idle=runs["information_gain"] == 0)
     return tables.check_distinct(runs[columns], KEYS).astype({"n": int, "seed": int})
 
 
@@ -47,6 +50,12 @@ def describe_missing(results: str | Path = f"benchmarks/{STUDY}") -> str:
     """How many of the study's runs are there and what makes the others, a sentence."""
     done = [file.stem for file in (ROOT / results).rglob("*.json")]
     return f"Done {studies.progress(STUDY, done, str(results))}."
+
+
+def networks(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (data set, network) pairs there are, in a fixed order."""
+    found = set(zip(runs["dataset"], runs["model"]))
+    return [case for case in EQUAL_MACS if case in found]
 
 
 def prunings(runs: pd.DataFrame) -> list[tuple[str, str]]:
@@ -148,7 +157,8 @@ CLAIMS = [
 
 
 def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
-    """A row a pruning on one network at n: seeds, how many of its networks collapsed, and of the rest weights, MACs, n-accuracy."""
+    """A row a pruning on one network at n: seeds, how many of its networks collapsed or learned nothing, and of those that did not collapse
+    weights, MACs, n-accuracy."""
     part = runs[(runs["dataset"] == case[0]) & (runs["model"] == case[1]) & (runs["n"] == n)]
     if part.empty:
         return pd.DataFrame()
@@ -156,7 +166,8 @@ def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
     cnn = part[part["reading"] != "lda"]
     columns = {"weights": ("weights", "mean"), "MACs": ("macs", "mean"), "seeds": ("seed", "nunique")}
     costs = cnn.groupby(keys).agg(**columns).round()
-    costs["collapsed"] = [f"{int(lost)} of {every}" for lost, every in cnn.groupby(keys)["collapsed"].agg(["sum", "count"]).to_numpy()]
+    for name, title in {"collapsed": "collapsed", "idle": "learned nothing"}.items():
+        costs[title] = [f"{int(lost)} of {every}" for lost, every in cnn.groupby(keys)[name].agg(["sum", "count"]).to_numpy()]
     found = intervals.summary(part[~part["collapsed"].astype(bool)], "accuracy", [*keys, "reading"])
     text = found.assign(text=report.format_summary(found)).pivot(index=keys, columns="reading", values="text").fillna("-")
     table = costs.join(text.reindex(columns=[name for name in READINGS if name in text])).reset_index()

@@ -64,7 +64,8 @@ def summarise(runs: pd.DataFrame, value: str = "n_accuracy", few: bool = False) 
 def describe(row: pd.Series) -> str:
     """A configuration in words: "Conv, balanced, ρ = 2"."""
     if row["method"] == "small_dense":
-        return f"small dense {small_dense.describe_dense(row['model'], int(row['width']), int(row['pool']))}"
+        how = "small dense" if not row["rho"] else "pruned"
+        return f"{how} {small_dense.describe_dense(row['model'], int(row['width']), int(row['pool']), row['rho'])}"
     how = plots.TITLES[row["variant"]]
     if row["method"] == "readout":
         units = f" of {row['hidden_units']:g} units" if row["readout"] == "mlp" else ""

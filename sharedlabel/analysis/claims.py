@@ -3,7 +3,7 @@
     python -m sharedlabel.analysis.claims                 prints it
     python -m sharedlabel.analysis.claims README.md       writes its short form between the markers in a Markdown file
 """
-import sys
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,8 +77,8 @@ def count_verdicts(board: pd.DataFrame) -> str:
     verdicts = board.loc[~board["ours"], "verdict"]
     holds, fails, untested = (int((verdicts == word).sum()) for word in ("holds", "fails", "not tested"))
     return (
-        f"Of {len(verdicts)} claims of the paper {holds} hold, {fails} fail, {len(verdicts) - holds - fails - untested} are open, and "
-        f"{untested} was not tested. A claim holds if every case (a network, n or comparison; counted beside it) does, or most "
+        f"Verdicts on the paper's {len(verdicts)} claims: holds {holds}, fails {fails}, open {len(verdicts) - holds - fails - untested}, "
+        f"not tested {untested}. A claim holds if every case (a network, n or comparison; counted beside it) does, or most "
         "where it says so. One that surely fails (corrected for their number) fails it."
     )
 
@@ -107,15 +107,18 @@ def between_markers(text: str, block: str) -> str:
     return f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}"
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", type=Path, help="a document that has the two markers; without one the scoreboard is printed")
+    file = parser.parse_args().file
+    text = file and file.read_text()
     board = scoreboard()
-    if arguments:
-        file = Path(arguments[0])
-        file.write_text(between_markers(file.read_text(), short_form(board)))
+    if file:
+        file.write_text(between_markers(text, short_form(board)))
     else:
         columns = ["section", "claim", "verdict", "cases", "estimate", "seeds"]
         print(f"{count_verdicts(board)}\n\n{board[columns].to_string(index=False)}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

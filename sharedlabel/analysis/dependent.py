@@ -5,6 +5,7 @@
 A view is a test image shifted at random by up to SHIFTS pixels, photographs mirrored or not (`data.RandomCropFlip`); a tuple of different
 images has one view of each. So the two differ in nothing but dependence. Nothing is trained, and no network was trained on views.
 """
+import argparse
 import itertools
 import time
 from dataclasses import replace
@@ -147,5 +148,6 @@ def update(results: str | Path = "results") -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     select_device("cpu")
     update()

@@ -23,6 +23,7 @@ from sharedlabel import ROOT, choices, data, inference, metrics, moments, predic
 from sharedlabel.data import Images
 from sharedlabel.inference.networks import complete_parameters
 from sharedlabel.runs import names, parameters
+from sharedlabel.runs.files import write_atomically
 from sharedlabel.runtime import random_stream, select_device
 
 # A mean of outputs of single images predicts.
@@ -190,10 +191,10 @@ def update(dataset: str, model: str, results: str | Path = "results", path: str 
 
 
 def write(target: Path, table: pd.DataFrame, runs: set[str]) -> None:
-    """Write those of a table's rows that are of `runs`, in a fixed order."""
-    table = table[table["run"].isin(runs)].sort_values([name for name in ("run", "n") if name in table])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(target, index=False, float_format="%.4g", lineterminator="\n")
+    """Write those of a table's rows that are of `runs`, each once, in a fixed order."""
+    keys = [name for name in ("run", "n") if name in table]
+    table = table[table["run"].isin(runs)].drop_duplicates(keys, keep="last").sort_values(keys)
+    write_atomically({target: table.to_csv(index=False, float_format="%.4g", lineterminator="\n").encode()})
 
 
 def write_example(results: str | Path = "results") -> None:
@@ -213,6 +214,9 @@ def main() -> None:
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help="all that have records, if none is named")
     parser.add_argument("--results", default="results", help="the folder of records, relative to the repository")
     arguments = parser.parse_args()
+    for folder in map(names.results_folder(arguments.results).joinpath, arguments.datasets or [""]):
+        if not folder.is_dir():
+            parser.error(f"there is no folder of records {folder}")
     select_device("cpu")
     for dataset in arguments.datasets or choices.DATASETS:
         for model in MODELS:

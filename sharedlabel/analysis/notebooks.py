@@ -3,10 +3,10 @@
     python -m sharedlabel.analysis.notebooks extract NOTEBOOK HEADING TARGET
     python -m sharedlabel.analysis.notebooks shrink NOTEBOOK...
 """
+import argparse
 import base64
 import io
 import json
-import sys
 from pathlib import Path
 
 from PIL import Image
@@ -40,4 +40,10 @@ def shrink(*notebooks: str) -> None:
 
 
 if __name__ == "__main__":
-    {"extract": extract, "shrink": shrink}[sys.argv[1]](*sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=["extract", "shrink"])
+    parser.add_argument("arguments", nargs="+")
+    given = parser.parse_args()
+    if given.verb == "extract" and len(given.arguments) != 3:
+        parser.error("extract takes a notebook, a heading and a target")
+    {"extract": extract, "shrink": shrink}[given.verb](*given.arguments)

@@ -2,6 +2,7 @@
 
     python -m sharedlabel.analysis.overview      makes the example anew, from MNIST's test images and a committed checkpoint
 """
+import argparse
 import html
 import json
 import re
@@ -172,4 +173,5 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     make_example()

@@ -20,9 +20,9 @@ from sharedlabel.runs import checkpoints, names, parameters
 from sharedlabel.runs.errors import ParameterError, show
 
 VALUES = {"n_accuracy": "training_accuracy", "information_gain": "training_information"}  # and what the law's table calls them
-KINDS = {  # of configurations in a figure, by method: title, place of the colour in the palette, marker; others are variants
-    "readout": ("readout", 8, "s"), "small_dense": ("small dense", 9, "^"), "set_head": ("set head", 10, "D"),
-    "head_control": ("head alone", 7, "v"), "cnn_lstm": ("CNN-LSTM", 3, "P"),
+KINDS = {  # of configurations in a figure, by title: methods, marker; what averages a pruned CNN's logits is all that others do
+    "averaged logits": ((), "o"), "readout, head or graph": (("readout", "set_head", "head_control", "cnn_lstm", "graph"), "s"),
+    "small dense": (("small_dense",), "^"),
 }
 COSTS = {"flops": "FLOPs a tuple", "weights": "weights", "ms": "milliseconds a tuple"}
 MOST_N = 10**6
@@ -77,10 +77,10 @@ def data_set_name(dataset: str, path: str, image_size: int, results: str | Path 
     if (dataset == "folder") != bool(path):
         allowed = "where your images are" if dataset == "folder" else "''"
         raise ParameterError(f"path: {show(path)} is not allowed with dataset {show(dataset)}; allowed: {allowed}")
+    for cached in (folders.read, law.image_sets, load):  # images and records may have changed since
+        cached.cache_clear()
     if dataset != "folder":
         return dataset
-    for cached in (folders.read, law.image_sets, load):  # images may have changed since
-        cached.cache_clear()
     try:
         name = parameters.folder_name(path, image_size)
     except folders.FolderError as error:
@@ -226,21 +226,19 @@ def remarks(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> str:
 
 
 def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[Figure, str]:
-    """Every option by its cost and by what the reporting seeds reached; the front, of what nothing cheaper surpasses, as a line."""
+    """Every option by its cost and by what the reporting seeds reached; in colour the front, of what nothing cheaper surpasses."""
     figure, ax = plt.subplots(figsize=(6.8, 5), dpi=120, layout="constrained")
     shown, scale = found[found[wish.cost].notna()], 100 if wish.value == "n_accuracy" else 1
-    for (method, variant), rows in shown.groupby([shown["method"], shown["variant"].where(~shown["method"].isin(KINDS), "")]):
-        title, place, marker = KINDS.get(method, (plots.TITLES.get(variant, variant), None, "o"))
-        colour = plots.COLOURS.get(variant, "0.2") if place is None else plots.PALETTE[place]
-        ax.plot([], [], marker, color=colour, markersize=4, label=title)
-        for predicted, own in rows.groupby("predicted"):
-            ax.plot(own[wish.cost], scale * own["mean"], marker, color=colour, markersize=3, alpha=0.5, linestyle="none",
-                    markerfacecolor="none" if predicted else colour, markeredgewidth=0.5)
-    if shown["predicted"].any():
-        ax.plot([], [], "o", color="0.4", markersize=4, markerfacecolor="none", label="hollow: interpolated")
     front = shown.sort_values([wish.cost, "mean"], ascending=[True, False])
     front = front[front["mean"] > front["mean"].cummax().shift(fill_value=-1)]
-    ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=0, label="nothing cheaper is better")
+    ax.plot(shown[wish.cost], scale * shown["mean"], ".", color="0.8", markersize=3, zorder=0, label="something cheaper is as good")
+    ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=1, label="the front")
+    kinds = front["method"].map({method: title for title, (methods, _) in KINDS.items() for method in methods}).fillna(next(iter(KINDS)))
+    for (title, (_, marker)), colour in zip(KINDS.items(), plots.PALETTE):
+        for predicted, own in front[kinds == title].groupby("predicted"):
+            label = f"{title}, interpolated" if predicted else title
+            ax.plot(own[wish.cost], scale * own["mean"], marker, color=colour, markersize=5, label=label,
+                    markerfacecolor="none" if predicted else colour)
     if wish.target is not None:
         ax.axhline(scale * wish.target, color="crimson", linewidth=1, linestyle=":", label="wanted")
     low, high = ax.get_ylim()

@@ -189,9 +189,8 @@ def select_case(table: pd.DataFrame, case: tuple) -> pd.DataFrame:
 def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:
     """A ring at rho* of every n, where it lies inside the range of rho: an end says that it may lie beyond."""
     means = table.groupby(["n", "rho"])[value].mean()
-    ends = table["rho"].min(), table["rho"].max()
     for spot in sweet_spots.find(table, value).itertuples():
-        if spot.best not in ends:
+        if not spot.at_end:
             ax.plot(spot.best, means[spot.n, spot.best], "o", markersize=13, markerfacecolor="none", markeredgecolor="crimson", zorder=5)
 
 

@@ -80,15 +80,14 @@ def draw_offsets(runs: pd.DataFrame, cases: list[tuple]):
     cases = [case for case in cases if (plots.select_case(found, case)["rung"] == "bias").any()]
     if not cases:
         return None, ""
-    figure, axes = plots.panel_row([plots.case_title(case) for case in cases], 4)
+    figure, axes = plots.compact_grid(cases)
     for ax, case in zip(axes, cases):
         part = plots.select_case(found, case)
         for (rung, label), colour, marker in zip(readout.OFFSETS.items(), plots.PALETTE, plots.MARKERS):
             if rung in ("averaged", "prior", "bias", "balanced") and (part["rung"] == rung).any():
                 plots.curve(ax, part[part["rung"] == rung], "n", "accuracy", "n", color=colour, marker=marker, label=label)
-        ax.set_ylim(0, 103)
+        ax.set(ylim=(0, 103), ylabel="n-accuracy (%)" if ax.get_subplotspec().is_first_col() else "")
         plots.n_axis(ax)
-    axes[0].set_ylabel("n-accuracy (%)")
     plots.legend_below(figure, columns=2)
     said = "n-accuracy against n by what is averaged, a panel a network, with 95 per cent bands over seeds."
     return figure, f"{said} {plots.describe_curves(figure)}"

@@ -4,6 +4,7 @@
 
 Every network is evaluated once on the test images; tuples are those of its record (disjoint). Writes results/tables/softmax_reading.csv.
 """
+import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -71,4 +72,5 @@ def distances(found: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print(f"{write()} networks")

@@ -57,7 +57,9 @@ def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict |
             ticks = [n for n in (1, 2, 5, 15, 40) if n >= own["n"].min()]
             ax.set_xticks(ticks, ticks)
             ax.xaxis.set_minor_formatter("")
-        ax.set_title(f"{plots.case_title(case).replace(', head', chr(10) + 'head')}; {own['seed'].nunique()} seeds", fontsize=12)
+        seeds = own.groupby([by, "n"])["seed"].nunique()
+        told = " to ".join(str(number) for number in sorted({seeds.min(), seeds.max()}))
+        ax.set_title(f"{plots.case_title(case).replace(', head', chr(10) + 'head')}; {told} seeds", fontsize=12)
         plots.fit_y_axis(ax)
     figure.supxlabel(plots.LABELS[x], fontsize=12)
     legend_above(figure, by, table, labels)

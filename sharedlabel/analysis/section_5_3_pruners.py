@@ -59,8 +59,14 @@ def orders(runs: Runs, pruner: str) -> pd.DataFrame:
 
 
 def claim_order(runs: Runs, pruner: str) -> pd.DataFrame:
-    """The cases of the claim that another pruner's runs order alike what SynFlow's order significantly; above zero: alike."""
-    found = orders(runs, pruner)
+    """The cases of the claim that another pruner's runs order alike what SynFlow's order significantly; above zero: alike.
+
+    Where no panel can have heads under that pruner, as its networks collapse, these are the cases, not tested.
+    """
+    found, lost = orders(runs, pruner), collapses(runs, pruner)
+    if found.empty:
+        cases = [f"not tested: {panel}, networks collapse from ρ = {rho:g}" for panel, rho in lost.itertuples(index=False)]
+        return comparisons.claim_rows([{"case": case, "verdict": "not tested"} for case in cases])
     found = found[found["synflow_significant"].astype(bool)]
     alike = np.sign(found["synflow_mean"].astype(float))
     ends = np.sort([found["low"].astype(float) * alike, found["high"].astype(float) * alike], axis=0)

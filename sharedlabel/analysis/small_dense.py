@@ -57,7 +57,7 @@ def configurations(runs: pd.DataFrame) -> pd.DataFrame:
 def describe(run: pd.Series) -> str:
     """A configuration in words: "Conv, balanced, ρ = 2", or "LDA, pool 4"."""
     if run["method"] == "small_dense":
-        return describe_dense(run["model"], int(run["width"]), int(run["pool"]))
+        return describe_dense(run["model"], int(run["width"]), int(run["pool"]), run["rho"])
     words = [plots.TITLES[run["model"]], f"ρ = {run['rho']:g}"]
     words += [plots.TITLES[run["pruner"]]] if run["pruner"] != "synflow" else []
     cnn = run["cnn_method"] if isinstance(run["cnn_method"], str) else run["method"]
@@ -77,10 +77,10 @@ def describe(run: pd.Series) -> str:
     return ", ".join(words)
 
 
-def describe_dense(model: str, width: int, pool: int) -> str:
-    """A small dense network in words; `pool` is the side of the squares of pixels that are averaged."""
+def describe_dense(model: str, width: int, pool: int, rho: float = 0) -> str:
+    """A small dense network in words; `pool` is the side of the squares of pixels that are averaged; `rho` is above 0 if it was pruned."""
     words = [DENSE_MODELS[model].title] + ([f"{width} {'units' if model in ('mlp', 'fc') else 'channels'}"] if width else [])
-    return ", ".join(words + ([f"pool {pool}"] if pool > 1 else []))
+    return ", ".join(words + ([f"pool {pool}"] if pool > 1 else []) + ([f"ρ = {rho:g}"] if rho else []))
 
 
 def select(found: pd.DataFrame, **wanted) -> pd.DataFrame:

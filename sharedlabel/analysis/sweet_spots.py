@@ -8,15 +8,18 @@ from sharedlabel.analysis.intervals import check_complete, sample_means
 def find(table: pd.DataFrame, value: str) -> pd.DataFrame:
     """For every n: rho* = argmax over rho of the mean of `value` (paper, section 2), and how sure that is.
 
-    Columns n, `best` (rho*), `low`, `high` (95 % of the plausible rho*), `inside`, `lower_end`, `upper_end`:
-    the share of `sample_means` in which rho* lies strictly inside the measured range or at an end of it, and
-    `dips`. A rho with one seed has no spread and takes part in `best` alone; the rest is nan where fewer
-    than three rhos are left.
+    Columns n, `best` (rho*), `at_end` (whether that is the least or the largest rho), `low`, `high` (95 % of the plausible rho*),
+    `inside`, `lower_end`, `upper_end`: the share of `sample_means` in which rho* lies strictly inside the measured range or at an end
+    of it, and `dips`. A rho with one seed has no spread and is left out; where fewer than three rhos are left, `best` is that of all
+    and the rest is nan.
     """
     rhos, ns, means = sample_means(table, value)
     middle, rows = table.groupby(["n", "rho"])[value].mean().unstack("rho"), []
     for i, n in enumerate(ns):
-        row = {"n": n, "best": middle.loc[n].idxmax(), **dict.fromkeys(("low", "high", "inside", "lower_end", "upper_end", "dips"), np.nan)}
+        own = middle.loc[n, rhos if len(rhos) > 2 else slice(None)]
+        best = own.idxmax()
+        row = {"n": n, "best": best, "at_end": best in own.index[[0, -1]]}
+        row |= dict.fromkeys(("low", "high", "inside", "lower_end", "upper_end", "dips"), np.nan)
         if len(rhos) > 2:
             at = np.array(rhos)[means[:, :, i].argmax(1)]
             row["low"], row["high"] = np.quantile(at, [0.025, 0.975], method="nearest")

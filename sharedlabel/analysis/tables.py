@@ -43,7 +43,7 @@ def check_distinct(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def load_curves(results: str | Path = "results", methods: Container[str] = choices.PAPER_METHODS) -> pd.DataFrame:
     """The learning curves of the records of `methods` below `results` as one table: a row a run and epoch.
 
-    Columns: `run`, `epoch` (from 1) and the curves by name, nan where a run did not watch it. Errors as in `load`.
+    Columns: `run`, `epoch` (from 1) and the curves by name, nan where a run did not watch it. Errors as in `load_records`.
     """
     return gather(results, curve_rows, methods)
 

@@ -4,7 +4,7 @@ import torch
 from sharedlabel import choices
 
 
-@choices.DataSet("digits", channels=1, side=8, classes=10, largest_tuple=87)
+@choices.DataSet("digits", channels=1, side=8, classes=10, smallest_class=87, largest_tuple=87)
 def digits():
     """scikit-learn's 1,797 real 8x8 handwritten digits, in two fixed stratified halves."""
     from sklearn.datasets import load_digits

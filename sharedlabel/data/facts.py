@@ -4,14 +4,15 @@
 
 So a network of a committed record predicts without its training set. Whoever trains puts the facts into the checkpoint, too.
 """
+import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from sharedlabel import choices
 from sharedlabel.data.images import Images
 
 FOLDER = Path(__file__).parent / "facts"
@@ -61,6 +62,10 @@ def class_names(name: str, classes: int, path: str = "", **_) -> list[str]:
         from torchvision.datasets import CIFAR10, CIFAR100
 
         return {"cifar10": CIFAR10, "cifar100": CIFAR100}[name](location.root(), train=False).classes
+    if name == "fashionmnist":
+        from torchvision.datasets import FashionMNIST
+
+        return list(FashionMNIST.classes)
     if name == "tinyimagenet":
         folder = location.root() / tinyimagenet.NAME
         words = dict(line.split("\t", 1) for line in (folder / "words.txt").read_text().splitlines())
@@ -93,5 +98,7 @@ def loads(text: str) -> Facts:
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="+", choices=[name for name in choices.DATASETS if name != "folder"])
+    for each in parser.parse_args().datasets:
         (FOLDER / f"{each}.json").write_text(dumps(of_data(each)) + "\n")

@@ -14,4 +14,4 @@ class DataError(RuntimeError):
 
 def root() -> Path:
     """Where the data sets lie: environment variable SHAREDLABEL_DATA (relative: to the repository), or data/ in the repository."""
-    return ROOT / Path(os.environ.get("SHAREDLABEL_DATA") or "data").expanduser()
+    return ROOT / Path(os.path.expanduser(os.environ.get("SHAREDLABEL_DATA") or "data"))

@@ -4,6 +4,7 @@ Files are decoded by Pillow as the formats that are asked for and nothing else, 
 Ghostscript make pixels.
 """
 import io
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,7 @@ def check(image: Image.Image) -> Image.Image:
 def read_file(file: str | Path, shape: tuple[int, int, int]) -> Tensor:
     """The picture in a file as uint8 of `shape` (C, H, W), as `from_picture`; DataError, which names the file, where it cannot be read."""
     try:
-        file = Path(file).expanduser()
+        file = Path(os.path.expanduser(file))
         found = file.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
             raise DataError(f"{file} is no file of at most {MOST_BYTES} bytes")

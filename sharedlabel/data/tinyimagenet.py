@@ -41,7 +41,7 @@ class Edition:
 PUBLISHED = Edition(f"http://cs231n.stanford.edu/{NAME}.zip", 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de", 200, 500, 50)
 
 
-@choices.DataSet("Tiny ImageNet", channels=3, side=64, classes=200, largest_tuple=50)
+@choices.DataSet("Tiny ImageNet", channels=3, side=64, classes=200, smallest_class=500, largest_tuple=50)
 def tinyimagenet() -> list[tuple[Tensor, Tensor]]:
     """`load_edition` of what is published, in the data folder."""
     return load_edition(location.root(), PUBLISHED)

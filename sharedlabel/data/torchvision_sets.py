@@ -25,7 +25,7 @@ MNIST_MD5 = {
 }
 
 
-@choices.DataSet("MNIST", channels=1, side=28, classes=10, largest_tuple=892)
+@choices.DataSet("MNIST", channels=1, side=28, classes=10, smallest_class=5421, largest_tuple=892)
 def mnist() -> list[tuple[Tensor, Tensor]]:
     """[(pixels, labels)] of training and test images: uint8 [N, 1, 28, 28], int64 [N]; DataError as in `check_files`.
 
@@ -47,7 +47,7 @@ def torchvision_class(name: str) -> type:
     return getattr(torchvision.datasets, name)
 
 
-@choices.DataSet("FashionMNIST", channels=1, side=28, classes=10, largest_tuple=1000)
+@choices.DataSet("FashionMNIST", channels=1, side=28, classes=10, smallest_class=6000, largest_tuple=1000)
 def fashionmnist() -> list[tuple[Tensor, Tensor]]:
     """As `mnist`. Its published checksums are those of the compressed files, so these are what is downloaded, checked and read."""
     from torchvision.datasets import FashionMNIST
@@ -71,13 +71,13 @@ def read_idx(file: Path) -> Tensor:
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape).copy())
 
 
-@choices.DataSet("CIFAR-10", channels=3, side=32, classes=10, largest_tuple=1000)
+@choices.DataSet("CIFAR-10", channels=3, side=32, classes=10, smallest_class=5000, largest_tuple=1000)
 def cifar10() -> list[tuple[Tensor, Tensor]]:
     """[(pixels, labels)] of training and test images: uint8 [N, 3, 32, 32], int64 [N]; DataError as in `check_files`."""
     return read_cifar("cifar10", torchvision_class("CIFAR10"))
 
 
-@choices.DataSet("CIFAR-100", channels=3, side=32, classes=100, largest_tuple=100)
+@choices.DataSet("CIFAR-100", channels=3, side=32, classes=100, smallest_class=500, largest_tuple=100)
 def cifar100() -> list[tuple[Tensor, Tensor]]:
     """As `cifar10`, with the hundred fine labels."""
     return read_cifar("cifar100", torchvision_class("CIFAR100"))

@@ -4,6 +4,7 @@ The file is written node by node, because the live network has few kinds of step
 constant, and a file three times as large. It computes whole maps of the live channels, as `live.maps` does.
 """
 import json
+import os
 from functools import singledispatch
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def write(predictor, file: str | Path) -> None:
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     helper.set_model_props(model, {"classes": json.dumps(facts.classes), "record": predictor.record.stem})
     onnx.checker.check_model(model, full_check=True)
-    Path(file).expanduser().write_bytes(model.SerializeToString())
+    Path(os.path.expanduser(file)).write_bytes(model.SerializeToString())
 
 
 # ---- of every image: [n, D] -> [n, d]

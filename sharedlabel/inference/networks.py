@@ -3,7 +3,6 @@
 Every network is two stages. `image`: normalised images [N, C * H * W] -> what a tuple needs of each, [N, d]. `together`: n such rows
 [T, n, d] -> outputs [T, l]. For an averaging method the first gives outputs and the second is their mean.
 """
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from sharedlabel.data.facts import Facts
 from sharedlabel.live import lstm
 from sharedlabel.runs import checkpoints, parameters
 from sharedlabel.runs.errors import ParameterError
+from sharedlabel.runs.files import read_record
 from sharedlabel.runtime import random_stream
 
 
@@ -64,7 +64,7 @@ class Embedder(nn.Module):
 
 def complete_parameters(file: Path) -> dict:
     """All parameters of a record by the names that they have now, `method` and `results` among them."""
-    recorded = parameters.of_record(json.loads(file.read_text())["params"])
+    recorded = parameters.of_record(read_record(file)["params"])
     return parameters.defaults(recorded["method"]) | recorded | {"results": str(file.resolve().parent.parent.parent)}
 
 

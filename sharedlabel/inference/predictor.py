@@ -1,4 +1,5 @@
 """A trained network that names the label of images that share it."""
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,8 +34,8 @@ def load(record: str | Path, results: str | Path = "results") -> "Predictor":
     if found["status"] != "ok":
         raise ParameterError(f"record: {file.stem} has no network ({found['status']}: {found.get('collapse', '')}); take another")
     params = networks.complete_parameters(file)
-    facts = find_facts(file, params)
     try:
+        facts = find_facts(file, params)
         return Predictor(file, params, facts, networks.build(file, params, facts))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; by hand: {'; '.join(parameters.commands_by_hand(params))}") from None
@@ -102,7 +103,8 @@ class Predictor:
         """
         import pandas as pd
 
-        groups = {group: given_images.files_in(group) for group in given_images.groups_in(Path(folder).expanduser())}  # errors come first
+        found = given_images.groups_in(Path(os.path.expanduser(folder)))
+        groups = {group: given_images.files_in(group) for group in found}  # errors come first
         rows = [{"group": group.name} | self.predict_group(group, files)._asdict() for group, files in groups.items()]
         return pd.DataFrame(rows)[["group", "n", *(name for name in Prediction._fields if name != "n")]]
 
@@ -118,7 +120,7 @@ class Predictor:
 
         Normalisation, readout or head, and the mean over the tuple are in it; n is free, but for a graph network. The pixels have the
         network's own size. The names of the classes are in its metadata, `classes`, as JSON. ImportError without the extra `export`;
-        ValueError on a head that averages over random permutations.
+        ValueError on a head that averages over random permutations, and on a network that averages parts of a map of unequal size.
         """
         try:
             from sharedlabel.inference import export

@@ -16,7 +16,7 @@ def find(record: str | Path, results: str | Path = "results") -> Path:
 
     ParameterError, which says what is near, where there is none or more than one.
     """
-    path = Path(record).expanduser()
+    path = Path(os.path.expanduser(record))
     if path.suffix in (".json", ".safetensors"):
         path = path.with_name(path.name.removesuffix(".safetensors").removesuffix(".large").removesuffix(".json") + ".json")
         found = next((each for each in (path, ROOT / path) if os.path.isfile(each)), None)  # Path's raises below a closed folder

@@ -24,7 +24,7 @@ def cache_folder() -> str:
     at those that it inlines. It lies where numba would put it: in NUMBA_CACHE_DIR, beside the sources, or in the user's cache.
     """
     folder = Path(__file__).parent
-    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "numba"
+    users = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "numba"
     usual = numba.config.CACHE_DIR or (folder / "__pycache__" if os.access(folder, os.W_OK) else users)
     digest = hashlib.sha256(b"\0".join((folder / name).read_bytes() for name in SOURCES)).hexdigest()
     return os.path.join(usual, digest[:12])

@@ -78,9 +78,9 @@ def prune(
     With `macs` (masks -> what each weight costs under them, `costs.weight_macs`) rho counts MACs: the weights of the highest score per MAC
     stay that cost at most total / 10^(rho i / iterations) together, and in the end none that costs nothing, as it is dead. How
     many they are follows. As costs are those before a round's masking, the MACs left may be fewer.
-    Raises ValueError on an unknown pruner, on no iteration, on a network that is pruned already and on a batch that the
-    pruner cannot use (`scores.check_every_class`), FloatingPointError on a score that is not finite, and LayerCollapse (the network is then
-    as it was) where rho leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
+    Raises ValueError on an unknown pruner, on no iteration, on a network that is pruned already or has a layer of zeros, on a batch that
+    the pruner cannot use (`scores.check_every_class`), FloatingPointError on a score that is not finite, and LayerCollapse (the network is
+    then as it was) where rho leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
     """
     if pruner not in PRUNERS:
         raise ValueError(f"pruner: {pruner!r} is unknown; allowed: {', '.join(PRUNERS)}")

@@ -32,7 +32,8 @@ def write_atomically(contents: dict[Path, bytes]) -> None:
         for part, file in parts.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             remove_stale_parts(file)
-            with part.open("wb") as stream:
+            part.unlink(missing_ok=True)  # whose it was is no more, or it is a link that somebody laid
+            with part.open("xb") as stream:
                 stream.write(contents[file])
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from sharedlabel import ROOT
+from sharedlabel.runs.errors import ParameterError, show
 
 # Parameters that methods got after the first records were committed, and the value that those records had without saying so.
 # With that value they are in no name and in no record, so that an old record keeps its name and is found as done.
@@ -38,17 +39,20 @@ def run_name(params: dict) -> str:
 def results_folder(results: str | Path) -> Path:
     """The folder of records that a parameter or a study names: relative to the repository, or with ~ for a home.
 
-    ValueError where no folder can have that path.
+    ParameterError where no folder can have that path, or where it is the repository itself.
     """
-    path = str(results)
+    path, refused = str(results), f"results: {show(str(results))} is not a folder's path: "
     if not path.isprintable():
-        raise ValueError("it has characters that cannot be printed")
+        raise ParameterError(f"{refused}it has characters that cannot be printed")
     if len(path.encode()) > 2000 or max(len(part.encode()) for part in path.split("/")) > 200:
-        raise ValueError("it is too long")
+        raise ParameterError(f"{refused}it is too long")
     try:
-        return ROOT / Path(path).expanduser()
+        folder = ROOT / Path(path).expanduser()
     except RuntimeError as error:  # ~SOMEBODY who has no home here
-        raise ValueError(str(error)) from error
+        raise ParameterError(f"{refused}{error}") from error
+    if folder == ROOT:
+        raise ParameterError(f"{refused}it is the repository itself; name a folder in it")
+    return folder
 
 
 def record_path(params: dict, results: str | Path) -> Path:

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from sharedlabel import ROOT, choices, folders
 from sharedlabel.runs import names
+from sharedlabel.runs.contradictions import contradictions, data_set
 from sharedlabel.runs.errors import ParameterError, show, suggest
 
 # The upper limits are far beyond what any run needs, and below what ends in an overflow or a full memory, maybe after training only.
@@ -41,12 +42,13 @@ TYPES = {
     "held_out": Annotated[float, Field(gt=0, le=0.5)], "augment": Literal[*choices.AUGMENTATIONS],
     "precision": Literal[*choices.PRECISIONS], "architecture": Literal[*choices.ARCHITECTURES], "message_weight": Share,
     "cnn_method": Literal[*choices.CNN_METHODS], "cnn_training": Literal[*choices.CNN_TRAININGS], "standardised": bool,
-    "train_n": Count, "order": Literal[*choices.READING_ORDERS], "permutations": Count,
+    "train_n": Count, "order": Literal[*choices.READING_ORDERS], "permutations": Annotated[int, Field(ge=1, le=1_000)],
     "head_pruner": Literal[*choices.PRUNERS], "head_rho": Ratio, "head_biases": Literal[*choices.HEAD_BIASES],
     "head_score_n": CountOrAll, "head_batch_size": CountOrAll, "head_learning_rate": LearningRate, "head_max_epochs": Count,
     "set_head": Literal[*choices.SET_HEADS],
-    "readout": Literal[*choices.READOUTS], "hidden_units": Count, "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share,
-    "width": Annotated[int, Field(ge=0, le=10_000)], "pool": Count, "check": Literal[*choices.SANITY_CHECKS], "dense_max_epochs": Count,
+    "readout": Literal[*choices.READOUTS], "hidden_units": Annotated[int, Field(ge=1, le=10_000)],
+    "embedding": Literal[*choices.EMBEDDINGS], "shrinkage": Share, "width": Annotated[int, Field(ge=0, le=1_000)], "pool": Count,
+    "check": Literal[*choices.SANITY_CHECKS], "dense_max_epochs": Count,
     "revision": Count, "device": Annotated[str, Field(pattern=choices.DEVICE)], "on_collapse": Literal[*choices.ON_COLLAPSE],
 }
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -54,7 +56,6 @@ ADAPTERS = {name: TypeAdapter(kind, config=STRICT) for name, kind in TYPES.items
 # These change where and how a run happens, not its result: they are in no name and in no record.
 RUNTIME_PARAMETERS = {"device", "results", "on_collapse", "path"}  # of a folder its content is in the name (`identity`)
 TUPLES_OF_A_BASELINE = {"tuples_per_batch": 10, "tuple_size": 8}  # in the names of heads on it, though it has none
-MOST_GIB = 16  # that a folder's pixels may take
 ANYWHERE = "the parameters cell, papermill's -p or -y, or the study's YAML"
 
 
@@ -177,94 +178,6 @@ def number_in(value, kind: str) -> str:
     return f"; write {yaml.safe_dump(number).split()[0]}" if math.isfinite(number) else ""
 
 
-def data_set(params: dict) -> choices.DataSet:
-    """What is known of a run's data set before it is loaded. FolderError where it is a folder that cannot be used."""
-    found = choices.DATASETS[params["dataset"]]
-    if params["dataset"] != "folder":
-        return found
-    given = folders.read(params.get("path", ""))
-    return found._replace(side=params["image_size"], classes=len(given.classes), largest_tuple=min(map(len, given.test)))
-
-
-def folder_contradictions(params: dict):
-    """As `contradictions`, of a folder of one's own images: what the folder or its smallest class has too few images for, or too many."""
-    given = folders.read(params["path"])
-    train, name = min((len(files), name) for name, files in zip(given.classes, given.train))
-    held = round(params["held_out"] * train)
-    if not 0 < held < train:
-        yield (f"held_out: {params['held_out']} of the {train} training images in {given.path}'s class {name} is {held}; "
-               "every class needs some held out and some left")
-    for size in ("tuple_size", "train_n"):
-        used = size == "train_n" or params.get("cnn_method") != "baseline"
-        if used and params.get(size, 1) > min(held, train - held):
-            yield f"{size}: {params[size]} is not allowed; {held} images of {given.path}'s class {name} are held out, a tuple has no more"
-    test, name = min((len(files), name) for name, files in zip(given.classes, given.test))
-    if max(params["n"]) > test:
-        yield f"n: {max(params['n'])} is not allowed; {given.path}'s class {name} has {test} test images, a tuple has no more"
-    count = sum(map(len, (*given.train, *given.test)))
-    gib = 3 * count * params["image_size"] ** 2 / 2**30
-    if gib > MOST_GIB:
-        yield f"image_size: {params['image_size']} is not allowed; {count} images of {given.path} take {gib:.0f} GiB, more than {MOST_GIB}"
-
-
-def contradictions(params: dict):
-    """What is wrong with parameters that are each allowed, but not together; a message each."""
-    dataset, model, n = params["dataset"], params["model"], params["n"]
-    channels, training = choices.DATASETS[dataset].channels, params.get("cnn_training", "frozen")
-    if dataset == "folder":
-        yield from folder_contradictions(params)
-    for name, only in {"path": "", "image_size": names.LATER_PARAMETERS["image_size"]}.items():
-        if dataset != "folder" and params.get(name, only) != only:
-            yield f"{name}: {show(params[name])} is for the data set folder; allowed with {dataset}: {only!r}"
-    network = (choices.MODELS | choices.SMALL_MODELS)[model]
-    try:
-        names.results_folder(params["results"])
-    except ValueError as error:
-        yield f"results: {show(params['results'])} is not a folder's path: {error}"
-    known, together, pool = data_set(params), params.get("tuples_per_batch"), params.get("pool", 1)
-    classes, side = known.classes, known.side
-    if together and classes % together and params.get("cnn_method") != "baseline":
-        yield (
-            f"tuples_per_batch: {together} is not allowed; batches cut the {classes} classes of {dataset} into equal parts, so it divides "
-            f"{classes}; 0 is one tuple of every class"
-        )
-    if len(set(n)) < len(n):
-        yield f"n: {show(n)} names a value twice"
-    if dataset != "folder" and max(n) > known.largest_tuple:
-        yield f"n: {max(n)} is not allowed; the smallest class of {dataset} has {known.largest_tuple} test images, a tuple has no more"
-    if channels and network.channels not in (None, channels):  # those of a folder are known once it is decoded
-        read, use = network.channels, choices.networks_for(channels)
-        yield f"model: {model} reads {read} colour channels, and an image of {dataset} has {channels}; use one of {use}"
-    one_image = [("batch_size", params.get("batch_size") == 1)]
-    one_image += [("tuples_per_batch", together == 1 == params.get("tuple_size", params.get("train_n")))]
-    for name, is_one in one_image:
-        if network.batch_norm and is_one:
-            yield f"{name}: 1 is not allowed; {model} has BatchNorm, which needs two images or more, each batch"
-    if model in choices.SMALL_MODELS:
-        if "pool" not in params:
-            yield f"model: {model!r} is for the method small_dense; allowed: {', '.join(choices.MODELS)}"
-        elif params["width"] and model != "mlp":
-            yield f"width: {params['width']} is for networks with hidden units; allowed with model {model}: 0"
-        elif params["rho"] and model == "lda":
-            yield f"rho: {params['rho']:g} is for networks that are trained; allowed with model lda: 0"
-    if side % pool:
-        allowed = ", ".join(str(each) for each in range(1, side + 1) if side % each == 0)
-        yield f"pool: {pool} is not allowed; it divides an image's {side} x {side} pixels into squares, so it is one of {allowed}"
-    if pool > 1 and params["augment"] != "none":
-        yield f"augment: {params['augment']!r} moves whole pixels; allowed with pool {pool}: none"
-    if training != "frozen" and network.embedding != "logits":
-        others = " and ".join(name for name, each in choices.MODELS.items() if each.embedding == "logits")
-        yield f"cnn_training: {training!r} is for networks whose embeddings are their logits, {others}; allowed for {model}: frozen"
-    for name, only in {"standardised": False, "precision": "float32"}.items():  # of embeddings that are computed once
-        if training != "frozen" and params[name] != only:
-            yield f"{name}: {params[name]!r} is for a frozen CNN; allowed with cnn_training {training}: {only!r}"
-    if params.get("readout") in choices.LOGIT_READOUTS and params["embedding"] != "logits":
-        yield f"embedding: {params['embedding']!r} is for a readout with weights; allowed with readout {params['readout']}: logits"
-    if "architecture" in params and n != [params["train_n"]]:
-        built = params["train_n"]
-        yield f"n: {show(n)} is not allowed; a graph network is built for train_n = {built} images, so allowed is [{built}]"
-
-
 def from_notebook(method: str, namespace: dict) -> dict:
     """The checked parameters of a running method notebook; `namespace` is its `globals()`.
 
@@ -273,7 +186,10 @@ def from_notebook(method: str, namespace: dict) -> dict:
     not have is refused, and the notebook can run twice in one kernel.
     """
     history = [assigned_names(source) for source in namespace["In"]]
-    start = max(i for i, assigned in enumerate(history) if set(defaults(method)) <= assigned)
+    lacking = [set(defaults(method)) - assigned for assigned in history]
+    if all(lacking):
+        raise ParameterError(f"the parameters cell of {method}.ipynb lacks {', '.join(sorted(min(lacking, key=len)))}")
+    start = max(i for i, lacks in enumerate(lacking) if not lacks)
     end = next(i for i in range(start, len(history)) if "lifecycle.begin(" in namespace["In"][i])
     return check(method, {name: namespace[name] for name in set().union(*history[start:end])})
 
@@ -308,9 +224,10 @@ def papermill_command(run: dict) -> str:
     """The command that makes a run (its `method` and parameters) by hand; it names what differs from the notebook's defaults."""
     known = defaults(run["method"])
     changed = {name: run[name] for name, value in known.items() if name in run and run[name] != effective(run | {name: value})[name]}
-    lists = {name: value for name, value in changed.items() if isinstance(value, list)}  # -p takes none
-    words = [f"-p {name} {shlex.quote(str(value))}" for name, value in changed.items() if name not in lists]
-    words += [f"-y {shlex.quote(yaml.safe_dump(lists, default_flow_style=True, width=10**6).strip())}"] if lists else []
+    free = {name for name in ("results", "path") if "/" not in str(changed.get(name, "/"))}  # of "2024" or "None" -p makes no text
+    typed = {name: value for name, value in changed.items() if isinstance(value, list) or name in free}
+    words = [f"-p {name} {shlex.quote(str(value))}" for name, value in changed.items() if name not in typed]
+    words += [f"-y {shlex.quote(yaml.safe_dump(typed, default_flow_style=True, width=10**6).strip())}"] if typed else []
     return f"papermill notebooks/methods/{run['method']}.ipynb out.ipynb {' '.join(words)}"
 
 

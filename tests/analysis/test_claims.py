@@ -37,7 +37,7 @@ def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
 def test_verdicts_are_counted_of_the_papers_claims_alone():
     board = small_board(("holds", False), ("fails", False), ("fails", True), ("cannot tell", False), ("fails", False),
                         ("not tested", False))
-    counted = "Of 5 claims of the paper 1 hold, 2 fail, 1 are open, and 1 was not tested. "
+    counted = "Verdicts on the paper's 5 claims: holds 1, fails 2, open 1, not tested 1. "
     assert claims.count_verdicts(board).startswith(counted)
 
 

@@ -106,8 +106,19 @@ def test_a_run_with_a_checkpoint_has_a_row_for_each_n_and_the_limit(folder):
 def test_what_a_file_has_is_not_computed_again_and_a_run_that_is_gone_leaves_it(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(law, "law_rows", None)
     assert law.update("digits", "fc", folder) == 0
-    law.write(tmp_path / "law.csv", law.read_all(0, folder), set())
+    rows = law.read_all(0, folder)
+    law.write(tmp_path / "law.csv", pd.concat([rows, rows]), set(rows["run"]))  # as after a kill between the two files
+    assert len(law.read(tmp_path / "law.csv")) == len(rows)
+    law.write(tmp_path / "law.csv", rows, set())
     assert law.read(tmp_path / "law.csv").empty
+
+
+@pytest.mark.parametrize("given", [["mnits"], ["--results", "nosuch"]])
+def test_a_name_of_no_records_is_refused(given, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["law", *given])
+    with pytest.raises(SystemExit):
+        law.main()
+    assert "there is no folder of records" in capsys.readouterr().err
 
 
 def test_small_networks_on_pooled_pixels_follow_it_too(tmp_path):

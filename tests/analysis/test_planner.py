@@ -42,6 +42,12 @@ def test_the_cheapest_that_reaches_it_and_the_next(results):
     assert rhos(Wish("mnist", 5, 0.7, flops=500), results) == rhos(Wish("mnist", 5, 0.99), results) == []
 
 
+def test_what_was_measured_since_is_planned_with(results, monkeypatch):
+    planner.load(results)
+    planner.data_set_name("mnist", "", 32, results)
+    assert planner.load.cache_info().currsize == 0
+
+
 def test_without_a_target_the_best_that_a_budget_allows(results):
     assert rhos(Wish("mnist", 5, flops=1000), results) == [3.0, 4.0]
     assert rhos(Wish("mnist", 5), results) == [2.0, 3.0]

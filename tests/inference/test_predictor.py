@@ -125,6 +125,7 @@ def test_a_record_is_known_by_its_name_the_beginning_of_it_and_its_path(tmp_path
     ("mnist-conv-baseline-synflow-rho3.5-", r"\d+ names in results begin with .*: mnist-conv-baseline-synflow-rho3.5-seed0-.*write more"),
     ("mnist-conv-baselin-synflow-rho3.5-seed0", "no record's name in results.*did you mean .*mnist-conv-baseline-synflow-rho3.5-seed0-"),
     ("", "'' is no record's name"), ("\n" * 500, "no record's name"), ("nothing/of/that.json", "there is no file nothing/of/that.json"),
+    ("~nobody-of-that-name/a.json", "there is no file ~nobody-of-that-name/a.json"),
 ])
 def test_a_name_that_fits_none_or_several_is_refused_in_a_line(name, message):
     with pytest.raises(ParameterError, match=message) as refused:
@@ -151,6 +152,16 @@ def test_a_collapsed_run_and_a_lost_checkpoint_have_no_network(tmp_path, results
     (tmp_path / file.name).write_text(json.dumps(record))
     with pytest.raises(ParameterError, match="has no network .layer_collapse: no path."):
         sharedlabel.load(tmp_path / file.name)
+
+
+def test_a_head_without_its_cnn_is_told_what_makes_it_and_a_damaged_one_is_named(tmp_path, results):
+    head = shutil.copy(make("LDA", results), tmp_path)
+    shutil.copy(make("LDA", results).with_suffix(".safetensors"), tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no record of it; by hand: papermill .*/baseline\.ipynb .*; papermill .*readout"):
+        sharedlabel.load(head)
+    (tmp_path / "digits-fc-baseline-synflow-rho1-seed0-01234567.json").write_text("{half")
+    with pytest.raises(ValueError, match="seed0-01234567.json is not a whole record"):
+        sharedlabel.load(head)
 
 
 def test_a_graph_network_takes_the_n_that_it_was_built_for(results, tmp_path):

@@ -17,7 +17,7 @@ import sharedlabel
 from sharedlabel import ROOT, data, folders, training
 from sharedlabel.analysis import planner, tables
 from sharedlabel.data import facts
-from sharedlabel.runs import checkpoints, names, parameters, studies
+from sharedlabel.runs import checkpoints, contradictions, names, parameters, studies
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +150,7 @@ def test_a_class_with_fewer_images_than_a_tuple_is_named(digits, method, more, s
 
 
 def test_more_pixels_than_any_memory_are_refused(digits, monkeypatch):
-    monkeypatch.setattr(parameters, "MOST_GIB", 0.5)
+    monkeypatch.setattr(contradictions, "MOST_GIB", 0.5)
     assert refusal(digits, image_size=1024).startswith(f"image_size: 1024 is not allowed; 200 images of {digits} take 1 GiB")
 
 

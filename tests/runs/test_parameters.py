@@ -1,5 +1,6 @@
 """Parameters: a wrong one is refused before any training, in one line with what is allowed and where to set it."""
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -111,6 +112,32 @@ WRONG = [
 def test_a_wrong_parameter_is_refused_in_one_line(given, parts):
     message = refusal(parameters.check, "baseline", given, "the place")
     assert all(part in message for part in (*parts, "the place"))
+
+
+@pytest.mark.parametrize("method, given, message", [
+    ("cnn_lstm", {"train_n": 543}, "train_n: 543 is not allowed; 542 images of the smallest class of mnist are held out"),
+    ("set_head", {"train_n": 51, "dataset": "cifar100"}, "train_n: 51 is not allowed; 50 images of the smallest class of cifar100"),
+    ("balanced", {"tuple_size": 5000}, "tuple_size: 5000 is not allowed; 542 images"),
+    ("baseline", {"held_out": 1e-3, "dataset": "digits"}, "held_out: 0.001 of the 87 training images in the smallest class of digits is 0"),
+    ("freeze_retrain", {"free_layers": 7, "model": "fc"}, "free_layers: 7 is not allowed; fc has from 1 to 6 layers to leave free"),
+    ("baseline", {"results": "."}, "results: '.' is not a folder's path: it is the repository itself"),
+    ("baseline", {"results": ""}, "results: '' is not a folder's path: it is the repository itself"),
+    ("cnn_lstm", {"permutations": 10**6}, "permutations: 1000000 is not allowed"),
+])
+def test_what_would_fail_after_a_training_is_refused_before_it(method, given, message):
+    assert message in refusal(parameters.check, method, {"dataset": "mnist"} | given)
+
+
+def test_the_largest_that_the_data_have_images_for_is_allowed():
+    for method, given in (("cnn_lstm", {"train_n": 542}), ("freeze_retrain", {"free_layers": 3, "model": "conv"})):
+        assert parameters.check(method, {"dataset": "mnist"} | given)
+
+
+@pytest.mark.parametrize("results", ["2024", "None", "1e3", "runs/2024"])
+def test_a_command_by_hand_gives_the_text_that_was_given(results):
+    words = shlex.split(parameters.papermill_command(parameters.check("baseline", {"results": results}) | {"method": "baseline"}))
+    flag, value = words[3], words[4] if words[3] == "-y" else words[5]
+    assert (yaml.safe_load(value)["results"] if flag == "-y" else value) == results and (flag == "-y" or "/" in value)
 
 
 def test_a_network_of_colour_images_may_be_run_on_them():
@@ -277,6 +304,12 @@ def test_a_notebook_computes_with_the_checked_values_and_says_what_its_run_is_ca
 
 def test_a_notebook_refuses_an_unknown_parameter_that_papermill_passes():
     assert "rhoo: not a parameter of baseline" in refusal(parameters.from_notebook, "baseline", kernel("rhoo = 3.0"))
+
+
+def test_a_parameters_cell_that_lacks_one_is_told_which():
+    names = kernel("")
+    names["In"] = [re.sub("^patience = .*$", "", source, flags=re.MULTILINE) for source in names["In"]]
+    assert "the parameters cell of baseline.ipynb lacks patience" in refusal(parameters.from_notebook, "baseline", names)
 
 
 def test_a_notebook_runs_twice_in_one_kernel():
@@ -517,6 +550,6 @@ def test_more_classes_a_batch_than_the_data_has_or_unequal_parts_are_refused_bef
     ({"train_n": 40, "head_score_n": 2, "head_rho": 0.0}, 40, False),
 ])
 def test_the_length_of_the_scored_sequence_is_named_where_it_is_not_that_of_training(given, scored, named):
-    params = parameters.check("cnn_lstm", given)
+    params = parameters.check("cnn_lstm", {"dataset": "mnist"} | given)
     assert params["head_score_n"] == scored
     assert ("head_score_n" in parameters.identity("cnn_lstm", params)) == named

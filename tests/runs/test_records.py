@@ -185,6 +185,14 @@ def test_a_write_that_fails_leaves_no_partial_file(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_nothing_is_written_through_a_link_that_lies_where_the_partial_file_goes(tmp_path):
+    kept, target = tmp_path / "kept", tmp_path / "record.json"
+    kept.write_text("whole")
+    target.with_name(f"{target.name}.{platform.node()}.{os.getpid()}.part").symlink_to(kept)
+    files.write_atomically({target: b"content"})
+    assert kept.read_text() == "whole" and target.read_bytes() == b"content" and not target.is_symlink()
+
+
 def test_partial_files_that_killed_processes_left_are_removed_and_those_of_living_ones_are_not(tmp_path):
     host, old = platform.node(), time.time() - files.STALE_SECONDS - 60
     dead = subprocess.Popen(["true"])
