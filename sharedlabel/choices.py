@@ -92,6 +92,7 @@ DATASETS = dict(sorted(DATASETS.items(), key=lambda item: (pixels(item[1]), item
 MODELS = registered(Network, PACKAGE / "models.py")
 # Of pooled pixels, for the method small_dense.
 SMALL_MODELS = {"linear": Network("logistic regression"), "lda": Network("LDA"), "mlp": Network("one hidden layer")}
+ALL_MODELS = MODELS | SMALL_MODELS
 SANITY_CHECKS = {"shuffled": "masks shuffled in layers", "reinitialised": "weights drawn anew", "trained_first": "pruned after training"}
 PRUNERS = registered(Pruner, *sorted((PACKAGE / "pruning").glob("*.py")))
 BUDGETS = ("weights", "macs")  # what rho says how many are left of

@@ -20,7 +20,7 @@ def build(
     """
     if model not in BUILDERS:
         raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(BUILDERS)}")
-    reads = (choices.MODELS | choices.SMALL_MODELS)[model].channels
+    reads = choices.ALL_MODELS[model].channels
     if reads not in (None, shape[0]):
         raise ValueError(f"model: {model} reads {reads} colour channels, not {shape[0]}; use one of {choices.networks_for(shape[0])}")
     if width and model not in WIDTHS:

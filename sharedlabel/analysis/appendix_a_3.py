@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel.analysis import comparisons, intervals, plots, tables
-from sharedlabel.analysis.comparisons import Claim, claim_rows
+from sharedlabel.analysis.comparisons import Claim
 from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL
 from sharedlabel.analysis.section_5_3_figures import in_panels
 from sharedlabel.analysis.section_5_3_runs import concat
@@ -60,10 +60,8 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
 
 def as_cases(found: pd.DataFrame, verdicts: list[str], words: str = "") -> pd.DataFrame:
     """The rows of a claim from a `summary` by PANEL and n."""
-    return claim_rows([
-        {"case": plots.case_title(tuple(getattr(row, name) for name in PANEL)) + words, "n": row.n, "estimate": row.mean, "low": row.low,
-         "high": row.high, "seeds": row.seeds, "verdict": verdict} for row, verdict in zip(found.itertuples(), verdicts)
-    ])
+    cases = [plots.case_title(case) + words for case in found[PANEL].itertuples(index=False, name=None)]
+    return comparisons.as_cases(found, cases, verdicts)
 
 
 def claim_confidence_is_better(runs: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +132,7 @@ def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:
 def convergence(runs: pd.DataFrame) -> pd.DataFrame:
     """Epochs, means over seeds, and how many runs stopped at the limit, of permutations and of the random order, by panel and n."""
     own = runs[runs["order"].isin(["permutations", "random"])]
-    own = own.assign(limit=own["stopped"] == "limit", panel=[plots.case_title(case) for case in zip(*(own[name] for name in PANEL))])
+    own = own.assign(limit=own["stopped"] == "limit", panel=plots.titles(own))
     found = own.groupby(["panel", "n", "order"]).agg(epochs=("epochs", "mean"), limit=("limit", "sum"), seeds=("seed", "count"))
     cells = [f"{row.epochs:.0f} ({row.limit} of {row.seeds})" for row in found.itertuples()]
     wide = found.assign(cell=cells).reset_index().pivot(index=["panel", "n"], columns="order", values="cell")
@@ -159,7 +157,7 @@ CLAIMS = [
 def by_order(table: pd.DataFrame, value: str) -> pd.DataFrame:
     """Means of `value` over seeds with half their intervals: a row a panel and order, a column an n."""
     found = intervals.summary(table, value, [*PANEL, "order", "n"])
-    panels = [plots.case_title(case) for case in found[PANEL].itertuples(index=False, name=None)]
+    panels = plots.titles(found)
     return by_n(found, {"panel": panels, "order": [plots.TITLES.get(order, order) for order in found["order"]]})
 
 
@@ -170,7 +168,7 @@ def what_was_run(runs: pd.DataFrame) -> pd.DataFrame:
     found = table.groupby([*PANEL, "order", "n"], as_index=False).agg(
         seeds=("seed", "count"), weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("limit", "sum"),
         nothing=("nothing", "sum"))
-    panels = [plots.case_title(case) for case in found[PANEL].itertuples(index=False, name=None)]
+    panels = plots.titles(found)
     return found.drop(columns=PANEL).round({"epochs": 0}).set_index([pd.Index(panels, name="panel")])
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel.analysis import dependent, intervals, plots
-from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge_each, judge_each_negligible, negate
+from sharedlabel.analysis.comparisons import Claim, as_cases, judge_each, judge_each_negligible, negate, pair_up
 from sharedlabel.analysis.intervals import ROW
 
 LARGE, WORTH, POINTS = 25, 5, 2.0  # n of the claims; images that so many views are worth at most; points within which two are level
@@ -35,7 +35,7 @@ def case_names(found: pd.DataFrame) -> list[str]:
 
 def judged(found: pd.DataFrame, verdicts: list[str]) -> pd.DataFrame:
     """The rows of a claim from an `intervals.summary` by CASE and n."""
-    return found.rename(columns={"mean": "estimate"}).assign(case=case_names(found), verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
+    return as_cases(found, case_names(found), verdicts)
 
 
 def above(runs: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -50,11 +50,10 @@ def averaged(runs: pd.DataFrame, ns: list[int]) -> pd.DataFrame:
 
 
 def paired(runs: pd.DataFrame, by: str, one: str, other: str, ns: list[int]) -> pd.DataFrame:
-    """How far views are recognised better where column `by` is `one` than where it is `other`, in pairs by seed: a column `gain`."""
+    """How far views are recognised better where column `by` is `one` than where it is `other`, in pairs by seed: a column `difference`."""
     keys = [name for name in [*CASE, "reader", "seed", "n"] if name != by]
-    sides = [runs[(runs[by] == side) & runs["n"].isin(ns)].set_index(keys)["dependent"] for side in (one, other)]
-    pairs = (sides[0] - sides[1]).dropna().rename("gain").reset_index()
-    return pairs.assign(**{by: one})
+    sides = [runs[(runs[by] == side) & runs["n"].isin(ns)] for side in (one, other)]
+    return pair_up(*sides, keys, "dependent").assign(**{by: one})
 
 
 def claim_below(runs: pd.DataFrame) -> pd.DataFrame:
@@ -77,23 +76,23 @@ def claim_equivalent(runs: pd.DataFrame) -> pd.DataFrame:
 def claim_views_help(runs: pd.DataFrame) -> pd.DataFrame:
     """LARGE views minus one view, averaged logits."""
     keys = [*CASE, "reader", "seed"]
-    sides = [averaged(runs, [n]).set_index(keys)["dependent"] for n in (LARGE, 1)]
-    return above((sides[0] - sides[1]).rename("gain").reset_index().assign(n=LARGE), "gain")
+    sides = [averaged(runs, [n]) for n in (LARGE, 1)]
+    return above(pair_up(*sides, keys, "dependent").assign(n=LARGE), "difference")
 
 
 def claim_lda(runs: pd.DataFrame) -> pd.DataFrame:
     """LDA minus averaged logits on views."""
-    return above(paired(runs, "reader", "lda", "averaged", [LARGE]), "gain")
+    return above(paired(runs, "reader", "lda", "averaged", [LARGE]), "difference")
 
 
 def claim_balanced(runs: pd.DataFrame) -> pd.DataFrame:
     """Balanced minus baseline CNN on views, averaged logits."""
-    return above(paired(averaged(runs, [LARGE]), "cnn_method", "balanced", "baseline", [LARGE]), "gain")
+    return above(paired(averaged(runs, [LARGE]), "cnn_method", "balanced", "baseline", [LARGE]), "difference")
 
 
 def claim_lstm(runs: pd.DataFrame) -> pd.DataFrame:
     """The CNN-LSTM minus the same head on each view alone, at the n that the LSTM was trained for."""
-    return above(paired(runs, "reader", "lstm", "head", [5, 15]), "gain")
+    return above(paired(runs, "reader", "lstm", "head", [5, 15]), "difference")
 
 
 POSITIVE = "the paired 95 % interval lies above 0; fails where it is below 0 after Holm"
@@ -125,7 +124,7 @@ def tabulate(runs: pd.DataFrame, n: int = LARGE) -> pd.DataFrame:
     found.insert(0, "one view", chosen[chosen["n"] == 1].groupby(CASE)["dependent"].mean())
     names = {"independent": f"{n} images", "dependent": f"{n} views", "effective": "worth", "equivalent": "so many images"}
     found = found.rename(columns=names).round(1).reset_index()
-    found.insert(0, "network", [plots.case_title(row) for row in zip(*(found[name] for name in ROW))])
+    found.insert(0, "network", plots.titles(found, ROW))
     found["shift"] = [f"±{shift:g} px" for shift in found["shift"]]
     return found.drop(columns=ROW).rename(columns={"cnn_method": "CNN"})
 
@@ -140,7 +139,7 @@ def tabulate_readers(runs: pd.DataFrame, n: int = 15) -> pd.DataFrame:
     wide = text.unstack("shift").fillna("-").rename(columns=lambda shift: f"±{shift:g} px").reset_index()
     order = [list(READERS).index(reader) for reader in wide["reader"]]
     wide = wide.assign(order=order).sort_values([*ROW, "cnn_method", "order"]).drop(columns="order")
-    wide.insert(0, "network", [plots.case_title(row) for row in zip(*(wide[name] for name in ROW))])
+    wide.insert(0, "network", plots.titles(wide, ROW))
     wide["reader"] = wide["reader"].map(READERS)
     return wide.drop(columns=ROW).rename(columns={"cnn_method": "CNN", "reader": "read by"}).rename_axis(columns=None)
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pandas as pd
 
-from sharedlabel.analysis import beyond_dependent, dependent, intervals, plots
+from sharedlabel.analysis import beyond_dependent, dependent, intervals, plots, tables
 from sharedlabel.analysis.intervals import ROW
 
 CURVES = {"independent": ("n different images", "o"), "dependent": ("n views of one image", "s")}
@@ -26,9 +26,7 @@ def draw_accuracy(runs: pd.DataFrame, cases: list[tuple], reader: str = "average
         return None, ""
     figure, axes = plots.panel_row([f"{plots.case_title(case[:3])}, ±{case[3]} px" for case in cases], 4)
     for ax, case in zip(axes, cases):
-        part = chosen
-        for name, value in zip([*ROW, "shift"], case):
-            part = part[part[name] == value]
+        part = tables.select(chosen, **dict(zip([*ROW, "shift"], case)))
         for (column, (label, marker)), colour in zip(CURVES.items(), plots.PALETTE):
             plots.curve(ax, part, "n", column, "n", color=colour, marker=marker, label=label)
         found = part.groupby("n")["equivalent"].mean()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel.analysis import intervals, law, plots, report, sweet_spots, tables
-from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge_each, judge_each_negligible
+from sharedlabel.analysis.comparisons import Claim, as_cases, claim_rows, judge_each, judge_each_negligible
 from sharedlabel.analysis.intervals import CASE, ROW
 from sharedlabel.runs import parameters
 
@@ -82,12 +82,7 @@ def claim_within(runs: pd.DataFrame, column: str, tolerance: float, ns: list[int
     by_seed = chosen.groupby([*ROW, "method", "seed"])["size"].mean().reset_index()
     found = intervals.summary(by_seed, "size", [*ROW, "method"])
     cases = [case_name(case) for case in zip(*(found[name] for name in [*ROW, "method"]))]
-    return judged_rows(found, cases, text, judge_each_negligible(found, tolerance))
-
-
-def judged_rows(found: pd.DataFrame, cases: list[str], n: str, verdicts: list[str]) -> pd.DataFrame:
-    """The rows of a claim from an `intervals.summary`."""
-    return found.rename(columns={"mean": "estimate"}).assign(case=cases, n=n, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
+    return as_cases(found, cases, judge_each_negligible(found, tolerance), n=text)
 
 
 def claim_large_n(runs: pd.DataFrame) -> pd.DataFrame:
@@ -119,8 +114,8 @@ def claim_balanced_limit(runs: pd.DataFrame) -> pd.DataFrame:
     wide = chosen.pivot(index=[*ROW, "seed"], columns="method", values="limit").reindex(columns=["baseline", "balanced"]).dropna()
     pairs = wide.assign(gain=wide["balanced"] - wide["baseline"]).reset_index()
     found = intervals.summary(pairs, "gain", ROW)
-    cases = [plots.case_title(case) for case in zip(*(found[name] for name in ROW))]
-    return judged_rows(found, cases, "infinity", judge_each(found))
+    cases = plots.titles(found, ROW)
+    return as_cases(found, cases, judge_each(found), n="infinity")
 
 
 def relative_information(runs: pd.DataFrame) -> pd.DataFrame:
@@ -185,7 +180,7 @@ def tabulate_networks(runs: pd.DataFrame) -> pd.DataFrame:
     found = split.groupby([*CASE, "method", "large"]).agg(
         runs=("run", "nunique"), mean=("size", "mean"), bias=("error_training", "mean"), worst=("size", "max"), bits=("bits", "mean"),
     ).reset_index()
-    found.insert(0, "network", [plots.case_title(case) for case in zip(found["dataset"], found["model"])])
+    found.insert(0, "network", plots.titles(found, ["dataset", "model"]))
     found["n"] = np.where(found["large"], f"≥ {LARGE_N}", f"< {LARGE_N}")
     found["method"] = found["method"].map(METHOD_TITLES)
     columns = {"mean": "mean |error|", "bias": "mean error", "worst": "worst |error|", "bits": "mean |error|, bits"}
@@ -213,7 +208,7 @@ def tabulate_limits(runs: pd.DataFrame, n: int = 80) -> pd.DataFrame:
     rows, methods = plots.cases(found, ROW), list(METHOD_TITLES)
     place = [(rows.index(row), methods.index(method)) for row, method in zip(zip(*(found[name] for name in ROW)), found["method"])]
     found = found.iloc[sorted(range(len(found)), key=place.__getitem__)]
-    found.insert(0, "network", [plots.case_title(case) for case in zip(*(found[name] for name in ROW))])
+    found.insert(0, "network", plots.titles(found, ROW))
     return found.assign(method=found["method"].map(METHOD_TITLES)).drop(columns=ROW).reset_index(drop=True)
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from sharedlabel import ROOT, choices
 from sharedlabel.analysis import intervals, plots, report, tables
-from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge_each
+from sharedlabel.analysis.appendix_c_2 import GUESSING
+from sharedlabel.analysis.comparisons import Claim, as_cases, judge_each, pair_up
 from sharedlabel.analysis.intervals import ROW
 from sharedlabel.runs import checkpoints, studies
 
@@ -21,7 +22,6 @@ EQUAL_MACS = {  # rho of the MACs, and of SynFlow's weights
 }
 READINGS = {"baseline": "averaged logits", "balanced": "balanced training", "lda": "LDA"}
 KEYS = [*ROW, "budget", "pruner", "reading", "seed", "n"]
-GUESSING = {"mnist": 10.0, "cifar10": 10.0}  # a collapsed network's n-accuracy
 
 
 def select_runs(results: str | Path = f"benchmarks/{STUDY}") -> pd.DataFrame:
@@ -38,7 +38,7 @@ def select_runs(results: str | Path = f"benchmarks/{STUDY}") -> pd.DataFrame:
     used = ["n", "protocol", "n_accuracy", "information_gain", "macs_live_image", "readout"]
     runs = runs.reindex(columns=runs.columns.union(used, sort=False))
     lost = runs[runs["status"] == "layer_collapse"].drop(columns="n").merge(pd.DataFrame({"n": SIZES}), how="cross")
-    lost = lost.assign(n_accuracy=lost["dataset"].map(GUESSING) / 100, params_remaining=float("nan"), macs_live_image=float("nan"))
+    lost = lost.assign(n_accuracy=lost["dataset"].map(GUESSING), params_remaining=float("nan"), macs_live_image=float("nan"))
     runs = pd.concat([each for each in (runs[runs["protocol"] == "random"], lost) if len(each)] or [lost])
     runs = runs.assign(reading=runs["method"].mask(runs["method"] == "readout", runs["readout"]), accuracy=100 * runs["n_accuracy"],
                        weights=runs["params_remaining"], macs=runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse",
@@ -74,20 +74,14 @@ def summarise_differences(runs: pd.DataFrame, one: dict, other: dict, ns: list[i
     `one` and `other`: values of some of KEYS, the same ones; each combination of the others is a case of its own.
     """
     free = [name for name in KEYS if name not in one]
-    sides = []
-    for chosen in (one, other):
-        part = runs[runs["n"].isin(ns)]
-        for name, value in chosen.items():
-            part = part[part[name] == value]
-        sides.append(part.set_index(free)["accuracy"])
-    pairs = (sides[0] - sides[1]).dropna().rename("difference").reset_index()
+    sides = [tables.select(runs[runs["n"].isin(ns)], **chosen) for chosen in (one, other)]
+    pairs = pair_up(*sides, free, "accuracy")
     return intervals.summary(pairs, "difference", [name for name in free if name != "seed"])
 
 
 def judged(found: pd.DataFrame, title) -> pd.DataFrame:
     """The rows of a claim that all differences of a summary are positive; `title(row)` says what a row compares. Failures by Holm."""
-    rows = found.assign(case=[title(row) for row in found.itertuples()], verdict=judge_each(found))
-    return rows.rename(columns={"mean": "estimate"}).reindex(columns=CLAIM_COLUMNS)
+    return as_cases(found, map(title, found.itertuples()), judge_each(found))
 
 
 def against(runs: pd.DataFrame, others: tuple[str, ...], budget: str) -> pd.DataFrame:

@@ -28,6 +28,11 @@ def paired_differences(
     return alike.assign(difference=alike[one] - alike[other])[[*keys, one, other, "difference"]]
 
 
+def pair_up(one: pd.DataFrame, other: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
+    """`value` in rows of `one` minus that in the rows of `other` with the same `keys`, where both have it: columns `keys`, `difference`."""
+    return (one.set_index(keys)[value] - other.set_index(keys)[value]).dropna().rename("difference").reset_index()
+
+
 def differences_from(table: pd.DataFrame, value: str, by: str, reference: str, cells: list[str]) -> pd.DataFrame:
     """How far level `reference` of column `by` lies above every other level, in pairs: columns `cells`, `by` and `summary`'s.
 
@@ -148,6 +153,12 @@ class Claim:
 def claim_rows(rows: list[dict]) -> pd.DataFrame:
     """The cases of a claim as a table with CLAIM_COLUMNS, also of none; what a row leaves out is nan."""
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+
+
+def as_cases(found: pd.DataFrame, cases: Iterable[str], verdicts: Iterable[str], **more) -> pd.DataFrame:
+    """The rows of a claim (CLAIM_COLUMNS) from a `summary`, by what each is about in words and its verdict; more: n, where it has none."""
+    rows = found.rename(columns={"mean": "estimate"}).assign(case=list(cases), verdict=list(verdicts), **more)
+    return rows.reindex(columns=CLAIM_COLUMNS).reset_index(drop=True)
 
 
 def judge_claims(claims: Iterable[Claim], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:

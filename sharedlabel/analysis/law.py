@@ -28,7 +28,7 @@ from sharedlabel.runtime import random_stream, select_device
 
 # A mean of outputs of single images predicts.
 METHODS = ("baseline", "balanced", "freeze_retrain", "head_control", "readout", "small_dense")
-MODELS = choices.MODELS | choices.SMALL_MODELS
+MODELS = choices.ALL_MODELS
 TRAINING_IMAGES, LEAST_OF_A_CLASS = 10_000, 200  # of which the moments are taken; more where there are many classes
 DRAWS = 50_000  # of all classes together, for every predicted confusion matrix
 RESAMPLED = (1, 2, 5)  # n at which tuples of training images are drawn, to see what normality costs

@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib import ticker
 
 from sharedlabel import choices
-from sharedlabel.analysis import intervals, sweet_spots
+from sharedlabel.analysis import intervals, sweet_spots, tables
 
 MARKERS = "osD^vP*X<>hd"
 PALETTE = sns.color_palette("colorblind")
@@ -86,6 +86,17 @@ def case_title(case: tuple) -> str:
     """A case, row or panel in words; a head at ρ = 0 is an unpruned one."""
     rhos = [f"{name} = {rho:g}" for name, rho in zip(("ρ", "head ρ"), case[2:])]
     return ", ".join([TITLES[case[0]], TITLES[case[1]], *rhos]) + (" (unpruned)" if case[3:] == (0,) else "")
+
+
+def titles(table: pd.DataFrame, columns: list[str] = intervals.PANEL) -> list[str]:
+    """What each row's panel (or row of the paper's table, or network) is called."""
+    return [case_title(case) for case in zip(*(table[name] for name in columns))]
+
+
+def in_order(table: pd.DataFrame, columns: list[str] = intervals.PANEL) -> pd.DataFrame:
+    """The table with its panels (or rows, or networks) in the order of every figure; within one its rows keep theirs."""
+    place = {case: i for i, case in enumerate(cases(table, columns))}
+    return table.iloc[[i for _, i in sorted((place[case], i) for i, case in enumerate(zip(*(table[name] for name in columns))))]]
 
 
 def curve_styles(table: pd.DataFrame, by: str) -> list[tuple]:
@@ -181,9 +192,7 @@ def fit_y_axis(ax, bands: bool = False) -> None:
 
 def select_case(table: pd.DataFrame, case: tuple) -> pd.DataFrame:
     """The part of a table that belongs to one of its `cases`."""
-    for name, value in zip(intervals.PANEL, case):
-        table = table[table[name] == value]
-    return table
+    return tables.select(table, **dict(zip(intervals.PANEL, case)))
 
 
 def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sharedlabel import choices
 from sharedlabel.analysis import intervals, law, plots, tables
-from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, claim_rows, judge_each, judge_each_negligible
+from sharedlabel.analysis.comparisons import Claim, as_cases, claim_rows, judge_each, judge_each_negligible, pair_up
 from sharedlabel.analysis.intervals import ROW
 
 MEASURED_AND_PREDICTED = [("measured", "accuracy"), ("predicted", "predicted")]
@@ -98,16 +98,14 @@ def select_ladder(runs: pd.DataFrame, case: tuple) -> pd.DataFrame:
     """
     part = table_2_runs(runs)
     part = part[(part["rung"] != "prior") | (part["cnn_method"] == "baseline")]
-    for name, value in zip([*ROW, "cnn_method"], case):
-        part = part[part[name] == value]
+    part = tables.select(part, **dict(zip([*ROW, "cnn_method"], case)))
     return part[part["seed"].isin(part.loc[part["rung"] == "lda", "seed"])]
 
 
 def rung_differences(runs: pd.DataFrame, one: str, other: str, ns: list[int]) -> pd.DataFrame:
     """How far one rung lies above another in points, in pairs by seed: `intervals.summary`'s columns by ROW, cnn_method and n."""
     keys = [*ROW, "cnn_method", "n"]
-    sides = [runs[(runs["rung"] == rung) & runs["n"].isin(ns)].set_index([*keys, "seed"])["accuracy"] for rung in (one, other)]
-    pairs = (sides[0] - sides[1]).dropna().rename("difference").reset_index()
+    pairs = pair_up(*(runs[(runs["rung"] == rung) & runs["n"].isin(ns)] for rung in (one, other)), [*keys, "seed"], "accuracy")
     return intervals.summary(pairs, "difference", keys) if len(pairs) else pd.DataFrame(columns=[*keys, "mean", "low", "high", "seeds"])
 
 
@@ -115,8 +113,7 @@ def claim_difference(runs: pd.DataFrame, one: str, other: str, ns: list[int], to
     """Whether one rung lies above another, or no more than `tolerance` below it, for every CNN and n."""
     found = rung_differences(runs, one, other, ns)
     cases = [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
-    verdicts = judge_each(found, -tolerance)
-    return found.rename(columns={"mean": "estimate"}).assign(case=cases, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
+    return as_cases(found, cases, judge_each(found, -tolerance))
 
 
 def claim_lda(runs: pd.DataFrame) -> pd.DataFrame:
@@ -197,8 +194,7 @@ def claim_limit(runs: pd.DataFrame) -> pd.DataFrame:
     """n-accuracy of LDA at n = 80 against TARGET."""
     found = intervals.summary(runs[(runs["rung"] == "lda") & (runs["n"] == 80)], "accuracy", [*ROW, "cnn_method"])
     cases = [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
-    verdicts = judge_each(found, TARGET)
-    return found.rename(columns={"mean": "estimate"}).assign(case=cases, n=80, verdict=verdicts).reindex(columns=CLAIM_COLUMNS)
+    return as_cases(found, cases, judge_each(found, TARGET), n=80)
 
 
 # ---- images needed

@@ -2,7 +2,7 @@
 import numpy as np
 import pandas as pd
 
-from sharedlabel.analysis import intervals, plots, readout, readout_tables
+from sharedlabel.analysis import intervals, plots, readout, readout_tables, tables
 
 LADDER_N = (2, 5, 40)
 IN_TABLES_ONLY = ("vote", "prior", "bias", "deep_sets_alone", "attention", "attention_alone")  # as dear as another
@@ -55,9 +55,7 @@ def draw_curves(runs: pd.DataFrame, cases: list[tuple]):
     """n-accuracy against n on some CNNs (ROW and cnn_method), a curve a rung; of the CNN-LSTM the heads trained for each n."""
     drawn = []
     for case in cases:
-        part = runs
-        for name, value in zip([*intervals.ROW, "cnn_method"], case):
-            part = part[part[name] == value]
+        part = tables.select(runs, **dict(zip([*intervals.ROW, "cnn_method"], case)))
         drawn += [(case, part)] if (part["rung"] == "lda").any() else []
     if not drawn:
         return None, ""

@@ -56,7 +56,7 @@ def tabulate_gain(runs: pd.DataFrame, ns: tuple[int, ...] = (1, 5, 40)) -> pd.Da
     text = text.unstack("n").add_prefix("n = ").reset_index()
     rows = plots.cases(text, ROW)
     text = text.iloc[sorted(range(len(text)), key=lambda i: (rows.index(tuple(text[ROW].iloc[i])), text["cnn_method"].iloc[i]))]
-    text.insert(0, "network", [plots.case_title(case) for case in zip(*(text[name] for name in ROW))])
+    text.insert(0, "network", plots.titles(text, ROW))
     return text.drop(columns=ROW).rename(columns={"cnn_method": "CNN"}).rename_axis(columns=None).reset_index(drop=True)
 
 
@@ -79,5 +79,5 @@ def tabulate_needed(found: pd.DataFrame) -> pd.DataFrame:
     texts = [["> 80" if np.isinf(value) else f"{value:.1f}" for value in means[name]] for name in ("measured", "predicted")]
     means = means.assign(text=[" / ".join(both) for both in zip(*texts)])
     wide = means.pivot(index=ROW, columns="rung", values="text").reindex(columns=["averaged", "lda"]).fillna("-").reset_index()
-    wide.insert(0, "network", [plots.case_title(case) for case in zip(*(wide[name] for name in ROW))])
+    wide.insert(0, "network", plots.titles(wide, ROW))
     return wide.drop(columns=ROW).rename(columns=RUNGS).rename_axis(columns=None)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel import choices
-from sharedlabel.analysis import intervals, plots, report
-from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge_each, judge_each_negligible, negate
+from sharedlabel.analysis import intervals, plots, report, tables
+from sharedlabel.analysis.comparisons import Claim, as_cases, judge_each, judge_each_negligible, negate
 from sharedlabel.analysis.intervals import ROW
-from sharedlabel.analysis.small_dense import SHOWN_N, select
+from sharedlabel.analysis.small_dense import SHOWN_N
 
 LITTLE = 2.0  # points that count as no difference
 KINDS = {  # in the order of the table: a check, and for what is pruned after training the pruner
@@ -24,10 +24,10 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
 
     The baseline is pruned by SynFlow in 100 rounds, and so are the masks that are shuffled or given other weights.
     """
-    baseline = select(runs, method="baseline", pruner="synflow", prune_iterations=100, initialisation="pytorch", augment="none")
+    baseline = tables.select(runs, method="baseline", pruner="synflow", prune_iterations=100, initialisation="pytorch", augment="none")
     baseline = baseline.assign(chance=100 * baseline["tuples_per_class"] / baseline["tuples"])
     baseline = baseline[[*PAIRED, "n", "accuracy", "chance"]].rename(columns={"accuracy": "baseline"})
-    checks = select(runs, method="sanity_check")
+    checks = tables.select(runs, method="sanity_check")
     after = checks["check"] == "trained_first"
     kinds = checks["check"].astype(str) + np.where(after, "_" + checks["pruner"].astype(str), "")
     checks = checks.assign(kind=kinds, collapsed=checks["accuracy"].isna())
@@ -41,9 +41,9 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
 
 def claim_difference(runs: pd.DataFrame, kind: str, decide) -> pd.DataFrame:
     """The cases of a claim about one kind of check: a network and an n each; `decide` gives the verdicts on a `summary`."""
-    found = intervals.summary(select(differences(runs), kind=kind), "difference", [*ROW, "n"])
-    cases = [plots.case_title(case) for case in zip(*(found[name] for name in ROW))]
-    return found.rename(columns={"mean": "estimate"}).assign(case=cases, verdict=decide(found)).reindex(columns=CLAIM_COLUMNS)
+    found = intervals.summary(tables.select(differences(runs), kind=kind), "difference", [*ROW, "n"])
+    cases = plots.titles(found, ROW)
+    return as_cases(found, cases, decide(found))
 
 
 def claim_shuffled(runs: pd.DataFrame) -> pd.DataFrame:
@@ -101,5 +101,5 @@ def tabulate_baselines(runs: pd.DataFrame) -> pd.DataFrame:
     found = differences(runs).drop_duplicates([*ROW, "seed", "n"])
     means = intervals.summary(found, "baseline", [*ROW, "n"])
     means = means.assign(text=report.format_summary(means)).pivot(index=ROW, columns="n", values="text").add_prefix("n = ").reset_index()
-    means.insert(0, "network", [plots.case_title(case) for case in zip(*(means[name] for name in ROW))])
+    means.insert(0, "network", plots.titles(means, ROW))
     return means.drop(columns=ROW).rename_axis(columns=None)

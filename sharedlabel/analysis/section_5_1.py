@@ -108,7 +108,7 @@ def count_runs(runs: pd.DataFrame) -> pd.DataFrame:
         "at limit": ("at_limit", "sum"), "collapsed": ("collapsed", "sum"), "learned nothing": ("nothing", "sum"),
     }
     found = once.groupby(intervals.ROW).agg(**counts).loc[plots.cases(once, intervals.ROW)].reset_index()
-    found.insert(0, "network", [plots.case_title(case) for case in zip(found["dataset"], found["model"])])
+    found.insert(0, "network", plots.titles(found, ["dataset", "model"]))
     return found.drop(columns=intervals.CASE).rename(columns={"rho": "ρ"})
 
 

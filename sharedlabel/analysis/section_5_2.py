@@ -67,17 +67,6 @@ def is_among(table: pd.DataFrame, networks: Container[tuple]) -> np.ndarray:
     return np.array([network in networks for network in zip(*(table[name] for name in ROW))], bool)
 
 
-def name_networks(table: pd.DataFrame) -> list[str]:
-    """The network of each row in words."""
-    return [plots.case_title(network) for network in zip(*(table[name] for name in ROW))]
-
-
-def sort_networks(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows in the order of the figures (`plots.cases`), otherwise as they are."""
-    place = {network: i for i, network in enumerate(plots.cases(table, ROW))}
-    return table.iloc[np.argsort([place[network] for network in zip(*(table[name] for name in ROW))], kind="stable")]
-
-
 def judge_rows(found: pd.DataFrame) -> list[str]:
     """The verdict on every difference of a `summary` being positive; `cannot tell` with fewer than MIN_SEEDS pairs."""
     enough = found["seeds"] >= MIN_SEEDS
@@ -99,7 +88,7 @@ def overview(runs: pd.DataFrame) -> pd.DataFrame:
         "limit": ("limit_epochs", "first"), "at limit": ("at_limit", "sum"), "no information": ("nothing", "sum"),
         "minutes": ("seconds", lambda seconds: seconds.sum() / 60),
     }).round(0).astype(int).reset_index()
-    return sort_networks(found)
+    return plots.in_order(found, ROW)
 
 
 # ---- Table 1 beside ours
@@ -122,7 +111,7 @@ def table_1(runs: pd.DataFrame) -> pd.DataFrame:
     for name, width in {"inside": 1, "inside_run": np.sqrt(cells["seeds"] + 1)}.items():
         cells[name] = (cells["difference"].abs() <= width * cells["half"]).where(cells["half"].notna())
     cells["paper_low"], cells["paper_high"] = zip(*map(wilson_interval, cells["paper"], cells["tuples"]))
-    return sort_networks(cells.drop(columns=["low", "high"]))
+    return plots.in_order(cells.drop(columns=["low", "high"]), ROW)
 
 
 def wilson_interval(per_cent: float, tuples: float) -> tuple[float, float]:
@@ -144,12 +133,12 @@ def compare_all(runs: pd.DataFrame, methods: tuple[str, ...] = ("balanced", "fre
 
 def summarise_accuracies(runs: pd.DataFrame) -> pd.DataFrame:
     """`summary` of n-accuracy of random tuples in per cent by ROW, method and n."""
-    return sort_networks(intervals.summary(select_default(runs, "random"), "per_cent", [*ROW, "method", "n"]))
+    return plots.in_order(intervals.summary(select_default(runs, "random"), "per_cent", [*ROW, "method", "n"]), ROW)
 
 
 def summarise_differences(runs: pd.DataFrame) -> pd.DataFrame:
     """`summary` of `compare_all` by ROW, method and n."""
-    return sort_networks(intervals.summary(compare_all(runs), "difference", [*ROW, "method", "n"]))
+    return plots.in_order(intervals.summary(compare_all(runs), "difference", [*ROW, "method", "n"]), ROW)
 
 
 def crossovers(runs: pd.DataFrame) -> pd.DataFrame:
@@ -179,13 +168,12 @@ def compare(runs: pd.DataFrame, one: str, other: str, n: int | None = None) -> p
     pairs = comparisons.paired_differences(select_default(runs, "disjoint" if n == 1 else "random"), one, other, "per_cent")
     pairs = pairs[pairs["n"] == (pairs.groupby(ROW)["n"].transform("max") if n is None else n)]
     found = intervals.summary(pairs, "difference", [*ROW, "n"])
-    return sort_networks(found.merge(pairs.groupby(ROW)[[one, other]].mean().reset_index(), on=ROW))
+    return plots.in_order(found.merge(pairs.groupby(ROW)[[one, other]].mean().reset_index(), on=ROW), ROW)
 
 
 def as_cases(found: pd.DataFrame, suffix: str = "") -> pd.DataFrame:
     """A `summary` with columns ROW and n as the rows of a claim (CLAIM_COLUMNS) that every difference in it is positive."""
-    cases = [name + suffix for name in name_networks(found)]
-    return found.assign(case=cases, estimate=found["mean"], verdict=judge_rows(found))[comparisons.CLAIM_COLUMNS].reset_index(drop=True)
+    return comparisons.as_cases(found, (name + suffix for name in plots.titles(found, ROW)), judge_rows(found))
 
 
 def keep_networks(found: pd.DataFrame, in_paper: bool | None) -> pd.DataFrame:
@@ -231,7 +219,7 @@ def claim_loss_not_batches(runs: pd.DataFrame) -> pd.DataFrame:
     """Balanced training minus the standard loss on the same batches at the largest n of every network that has both (CLAIM_COLUMNS)."""
     pairs = compare_losses(runs)
     pairs = pairs[pairs["n"] == pairs.groupby(ROW)["n"].transform("max")]
-    return as_cases(sort_networks(intervals.summary(pairs, "difference", [*ROW, "n"])))
+    return as_cases(plots.in_order(intervals.summary(pairs, "difference", [*ROW, "n"]), ROW))
 
 
 def sweep(runs: pd.DataFrame, name: str, network: tuple | None = None, protocol: str = "random") -> pd.DataFrame:

@@ -104,7 +104,7 @@ def cases(rows: pd.DataFrame, xlabel: str, paper: list[float] | None = None):
 def printed_differences(rows: pd.DataFrame, sign: int = 1) -> list[float]:
     """What the paper's Table 1 has for each case of a claim: balanced minus baseline, times `sign`; nan where it has none."""
     paper = section_5_2.paper_differences()
-    known = {key: sign * value for key, value in zip(zip(section_5_2.name_networks(paper), paper["n"]), paper["paper"])}
+    known = {key: sign * value for key, value in zip(zip(plots.titles(paper, ROW), paper["n"]), paper["paper"])}
     return [known.get(key, np.nan) for key in zip(rows["case"], rows["n"])]
 
 

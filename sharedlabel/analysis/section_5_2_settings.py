@@ -16,7 +16,6 @@ from sharedlabel.analysis.section_5_2 import (
     load_paper,
     paper_networks,
     select_default,
-    sort_networks,
     sweep,
 )
 from sharedlabel.analysis.section_5_2_training import melt_curves
@@ -120,7 +119,7 @@ def loss_or_batches(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     both, matched = both.assign(images=both["images_a_step"]), [*intervals.MATCHED, "images"]
     parts["their equal classes"] = comparisons.paired_differences(both, "balanced", "large", "per_cent", matched=matched)
     found = [intervals.summary(pairs, "difference", [*ROW, "n"]).assign(part=part) for part, pairs in parts.items()]
-    return sort_networks(pd.concat(found, ignore_index=True))
+    return plots.in_order(pd.concat(found, ignore_index=True), ROW)
 
 
 def add_fewer_classes(

@@ -32,8 +32,8 @@ def with_network(table: pd.DataFrame) -> pd.DataFrame:
     if "method" in table:
         table = table.sort_values("method", key=lambda names: names.map(plots.METHODS.index), kind="stable")
         table = table.assign(method=table["method"].map(plots.TITLES))
-    table = section_5_2.sort_networks(table)
-    table.insert(0, "network", section_5_2.name_networks(table))
+    table = plots.in_order(table, ROW)
+    table.insert(0, "network", plots.titles(table, ROW))
     return table.drop(columns=ROW)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel import training
-from sharedlabel.analysis import comparisons, intervals
+from sharedlabel.analysis import comparisons, intervals, plots
 from sharedlabel.analysis.intervals import ROW
-from sharedlabel.analysis.section_5_2 import MIN_SEEDS, load_paper, paper_differences, select_default, sort_networks
+from sharedlabel.analysis.section_5_2 import MIN_SEEDS, load_paper, paper_differences, select_default
 from sharedlabel.runs import parameters
 
 COMPARED = ["baseline", "balanced"]
@@ -46,7 +46,7 @@ def late_gains(curves: pd.DataFrame, n: int = 25) -> pd.DataFrame:
     watched = curves[curves["method"].isin(COMPARED) & (curves["n"] == n)].sort_values("epoch")
     rose = watched.groupby([*ROW, "method", "seed"])["per_cent"].agg(lambda own: own.iloc[-1] - own.iloc[-11:].iloc[0])
     means = rose.groupby([*ROW, "method"]).mean().unstack("method").reindex(columns=COMPARED).dropna()
-    return sort_networks(means.reset_index())
+    return plots.in_order(means.reset_index(), ROW)
 
 
 def unrest(curves: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +89,7 @@ def compare_gaps(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     gaps["inside"] = ((gaps["paper"] - gaps["ours"]).abs() <= gaps["half_pair"]).where(gaps["seeds"] >= MIN_SEEDS)
     moves = unrest(curves).pivot(index=[*ROW, "n"], columns="method", values="epochs_sd").reindex(columns=COMPARED)
     apart = 1.96 * np.hypot(moves["baseline"], moves["balanced"])
-    return sort_networks(gaps.merge(apart.rename("half_epochs").reset_index(), how="left").drop(columns=["low", "high"]))
+    return plots.in_order(gaps.merge(apart.rename("half_epochs").reset_index(), how="left").drop(columns=["low", "high"]), ROW)
 
 
 def compare_epochs(curves: pd.DataFrame) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def compare_epochs(curves: pd.DataFrame) -> pd.DataFrame:
     if not found:
         return pd.DataFrame(columns=[*ROW, "method", "n", "paper", "epoch", "ours", "difference"])
     both = paper.merge(pd.concat(found))
-    return sort_networks(both.assign(difference=both["ours"] - both["paper"]))
+    return plots.in_order(both.assign(difference=both["ours"] - both["paper"]), ROW)
 
 
 def reach_paper(progress: pd.DataFrame) -> pd.DataFrame:
@@ -113,7 +113,7 @@ def reach_paper(progress: pd.DataFrame) -> pd.DataFrame:
     cell = [*ROW, "method", "n", "paper"]
     after = progress[progress["epoch"].isin(AT)].pivot(index=cell, columns="epoch", values="ours")
     after["reached"] = progress[progress["difference"] >= 0].groupby(cell)["epoch"].min()
-    return sort_networks(after.reset_index())
+    return plots.in_order(after.reset_index(), ROW)
 
 
 def closest_epochs(progress: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def closest_epochs(progress: pd.DataFrame) -> pd.DataFrame:
     """
     apart = progress.assign(square=progress["difference"] ** 2).groupby([*ROW, "epoch"])["square"].mean().pow(0.5).unstack("epoch")
     found = apart.reindex(columns=[epoch for epoch in AT if epoch in apart])
-    return sort_networks(found.assign(least=apart.min(axis=1), epoch=apart.idxmin(axis=1)).reset_index())
+    return plots.in_order(found.assign(least=apart.min(axis=1), epoch=apart.idxmin(axis=1)).reset_index(), ROW)
 
 
 def replay_stopping(curves: pd.DataFrame, patiences: tuple[int, ...] = (1, 2, 5, 10)) -> pd.DataFrame:
@@ -139,7 +139,7 @@ def replay_stopping(curves: pd.DataFrame, patiences: tuple[int, ...] = (1, 2, 5,
             cut = run.head(count_epochs(run["validation_loss"].to_numpy(), patience, least))
             rows.append((*keys, patience, cut.loc[cut["validation_loss"].idxmin(), "per_cent"], len(cut)))
     each = pd.DataFrame(rows, columns=[*ROW, "method", "n", "paper", "seed", "patience", "ours", "epochs"])
-    return sort_networks(each.groupby([*ROW, "method", "n", "paper", "patience"])[["ours", "epochs"]].mean().reset_index())
+    return plots.in_order(each.groupby([*ROW, "method", "n", "paper", "patience"])[["ours", "epochs"]].mean().reset_index(), ROW)
 
 
 def count_epochs(losses: np.ndarray, patience: int, min_improvement: float) -> int:

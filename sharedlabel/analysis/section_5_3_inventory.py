@@ -5,7 +5,6 @@ from sharedlabel.analysis import plots, tables
 from sharedlabel.analysis import section_5_3_table_2 as table_2
 from sharedlabel.analysis.intervals import PANEL, ROW
 from sharedlabel.analysis.section_5_3_runs import AT_DEFAULT, WITH_HEAD, Runs, each_panel, random_tuples
-from sharedlabel.analysis.section_5_3_tables import in_order, titles
 
 
 def what_was_run(runs: Runs) -> pd.DataFrame:
@@ -24,8 +23,8 @@ def what_was_run(runs: Runs) -> pd.DataFrame:
         weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("limit", "sum"), nothing=("nothing", "sum"),
         collapsed=("collapsed", "sum"), minutes=("seconds", lambda seconds: seconds.sum() / 60),
     )
-    found = in_order(found, ROW)
-    found.insert(0, "CNN", titles(found, ROW))
+    found = plots.in_order(found, ROW)
+    found.insert(0, "CNN", plots.titles(found, ROW))
     found = found.round({"epochs": 0, "minutes": 0}).assign(variant=found["variant"].map(plots.TITLES)).drop(columns=ROW)
     return found.rename(columns={"variant": "method", "head": "head ρ"})
 
@@ -51,8 +50,8 @@ def missing(runs: Runs) -> pd.DataFrame:
 def epochs(runs: Runs) -> pd.DataFrame:
     """How many epochs the heads were trained for, a column an n: the mean over seeds and how many runs stopped at the limit."""
     table = random_tuples(runs, every_head=True)
-    table = in_order(table[table["method"].isin(WITH_HEAD)].drop_duplicates([*PANEL, "run"]))
-    table = table.assign(limit=table["stopped"] == "limit", panel=titles(table), method=table["variant"].map(plots.TITLES))
+    table = plots.in_order(table[table["method"].isin(WITH_HEAD)].drop_duplicates([*PANEL, "run"]))
+    table = table.assign(limit=table["stopped"] == "limit", panel=plots.titles(table), method=table["variant"].map(plots.TITLES))
     table = table.astype({"train_n": int})
     found = table.groupby(["panel", "method", "train_n"], as_index=False, sort=False).agg(
         epochs=("epochs", "mean"), limit=("limit", "sum"), runs=("run", "count"))

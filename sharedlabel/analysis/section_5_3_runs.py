@@ -167,11 +167,8 @@ def compare_panels(table: pd.DataFrame, compare: Callable[[tuple, pd.DataFrame],
 def as_cases(found: pd.DataFrame, words: Callable | None = None) -> pd.DataFrame:
     """The rows of a claim (CLAIM_COLUMNS) from a comparison; `words` says of a row what is compared, by default its two variants."""
     words = words or (lambda row: f"{plots.TITLES[row.one]} minus {plots.TITLES[row.variant]}")
-    return comparisons.claim_rows([
-        {"case": f"{plots.case_title(tuple(getattr(row, name) for name in PANEL))}: {words(row)}", "n": row.n or "mean over n",
-         "estimate": row.mean, "low": row.low, "high": row.high, "seeds": row.seeds, "verdict": row.verdict}
-        for row in found.itertuples()
-    ])
+    cases = [f"{plots.case_title(tuple(getattr(row, name) for name in PANEL))}: {words(row)}" for row in found.itertuples()]
+    return comparisons.as_cases(found, cases, found["verdict"], n=[n or "mean over n" for n in found["n"]])
 
 
 def costs(part: pd.DataFrame, variant: str, *others: str) -> dict:

@@ -28,17 +28,6 @@ TRAININGS = {"frozen": "CNN frozen", "fine_tune": "CNN fine-tuned", "end_to_end"
 LEGEND = "✓ holds, ✗ fails, no mark: cannot tell"
 
 
-def titles(table: pd.DataFrame, columns: list[str] = PANEL) -> list[str]:
-    """What each row's panel is called."""
-    return [plots.case_title(case) for case in table[columns].itertuples(index=False, name=None)]
-
-
-def in_order(table: pd.DataFrame, columns: list[str] = PANEL) -> pd.DataFrame:
-    """The table with its panels (or rows, or networks) in the order of every figure; within one its rows keep theirs."""
-    place = {case: i for i, case in enumerate(plots.cases(table, columns))}
-    return table.iloc[[i for _, i in sorted((place[case], i) for i, case in enumerate(zip(*(table[name] for name in columns))))]]
-
-
 def cells(found: pd.DataFrame) -> list[str]:
     """Each row's mean ± half its interval, and the mark of its verdict where `found` has one."""
     marks = [MARKS[verdict] for verdict in found["verdict"]] if "verdict" in found else [""] * len(found)
@@ -58,9 +47,9 @@ def comparison(found: pd.DataFrame) -> pd.DataFrame:
     others = [plots.TITLES.get(name, name) for name in found["variant"]]
     if found["one"].nunique() == 1:  # and a pair that is the only one is in the caption
         heading = f"{plots.TITLES[found['one'].iloc[0]]} minus"
-        return by_n(found, {"panel": titles(found)} | ({heading: others} if len(set(others)) > 1 else {}))
+        return by_n(found, {"panel": plots.titles(found)} | ({heading: others} if len(set(others)) > 1 else {}))
     pairs = [f"{plots.TITLES[one]} minus {other}" for one, other in zip(found["one"], others)]
-    return by_n(found, {"panel": titles(found), "one minus the other": pairs})
+    return by_n(found, {"panel": plots.titles(found), "one minus the other": pairs})
 
 
 def show_comparison(found: pd.DataFrame, caption: str, collapsed: bool | None = None) -> None:
@@ -117,7 +106,7 @@ def lead_in_brief(averaged: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFram
     against = found["variant"].where(found["variant"].str.startswith("head"), "averaged").str.removesuffix("_balanced")
     heading = {"averaged": "averaged logits"} | HEADS
     table = pd.DataFrame({
-        "panel": titles(found), "CNN": found["one"].str.removeprefix("lstm_"),
+        "panel": plots.titles(found), "CNN": found["one"].str.removeprefix("lstm_"),
         "against": against.str.removesuffix("_baseline").map(heading),
         "cell": cells(found),
     })
@@ -132,19 +121,19 @@ def pooled(found: pd.DataFrame) -> pd.DataFrame:
 
 def sharing_minus_head(found: pd.DataFrame) -> pd.DataFrame:
     """`section.sharing_minus_head` as a table: a row a panel and CNN."""
-    return by_n(found, {"panel": titles(found), "CNN": found["one"].str.removeprefix("lstm_")})
+    return by_n(found, {"panel": plots.titles(found), "CNN": found["one"].str.removeprefix("lstm_")})
 
 
 def heads_by_cnn(found: pd.DataFrame) -> pd.DataFrame:
     """`section.heads_by_cnn` as a table: a row a panel and head."""
-    return by_n(found, {"panel": titles(found), "head": found["one"].str.removesuffix("_balanced").map(HEADS)})
+    return by_n(found, {"panel": plots.titles(found), "head": found["one"].str.removesuffix("_balanced").map(HEADS)})
 
 
 def parts_of_the_leads(leads: pd.DataFrame) -> pd.DataFrame:
     """`section.leads` as a table: the lead over averaged logits, what the head brings alone and what sharing adds, a column an n."""
     parts = {"lead": "lead over averaged logits", "head": "of which the head alone", "sharing": "of which sharing"}
-    table = in_order(leads.melt([*PANEL, "one", "n"], list(parts), "part", "points").sort_values("one", kind="stable"))
-    index = {"panel": titles(table), "method": table["one"].map(plots.TITLES), "points": table["part"].map(parts)}
+    table = plots.in_order(leads.melt([*PANEL, "one", "n"], list(parts), "part", "points").sort_values("one", kind="stable"))
+    index = {"panel": plots.titles(table), "method": table["one"].map(plots.TITLES), "points": table["part"].map(parts)}
     table = table.assign(**index, cell=table["points"].map("{:+.1f}".format).str.replace("-", "−"))
     wide = table.pivot_table(index=list(index), columns="n", values="cell", aggfunc="first", sort=False)
     return wide.rename_axis(columns=None).fillna("-")
@@ -160,7 +149,7 @@ def heads_minus_averaged(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
                 own, other = costs(part, *names), costs(part, *reversed(names))
                 more = max(own["flops"] / other["flops"]) - 1
                 extra[plots.case_title(case), cnn] = f"{own['weights'] - other['weights']:,.0f}, {more:.1%}"
-    wide = by_n(found, {"panel": titles(found), "CNN": found["variant"]})
+    wide = by_n(found, {"panel": plots.titles(found), "CNN": found["variant"]})
     wide.insert(0, "weights, FLOPs more", [extra[index] for index in wide.index])
     return wide
 
@@ -169,7 +158,7 @@ def sweep(table: pd.DataFrame, minus: bool = False) -> pd.DataFrame:
     """`section_5_3_heads.head_sweep` as a table, a column a rho of the head: n-accuracy in per cent, or the CNN-LSTM minus each control."""
     value = "difference" if minus else "per_cent"
     found = summary(heads.sweep_curves(table, minus), value, [*ROW, "n", "variant", "head_rho"])
-    cells = found.assign(row=titles(found, ROW), method=found["variant"].map(plots.TITLES), cell=format_summary(found))
+    cells = found.assign(row=plots.titles(found, ROW), method=found["variant"].map(plots.TITLES), cell=format_summary(found))
     wide = cells.pivot_table(index=["row", "n", "method"], columns="head_rho", values="cell", aggfunc="first", sort=False)
     return wide.rename(columns="{:g}".format).rename_axis(columns=None)
 
@@ -183,7 +172,7 @@ def training(runs: Runs, one: str, other: str, rows: pd.DataFrame) -> pd.DataFra
     """`section.by_training` as a table; rows: the claim's, for their verdicts."""
     found = section.by_training(runs, one, other)
     return pd.DataFrame({
-        "panel": titles(found), "n": found["n"], "difference, points": format_summary(found), "pairs": found["seeds"],
+        "panel": plots.titles(found), "n": found["n"], "difference, points": format_summary(found), "pairs": found["seeds"],
         f"epochs, {TRAININGS[one]}": found["epochs"], f"epochs, {TRAININGS[other]}": found["other_epochs"],
         "verdict": list(rows["verdict"]),
     })
@@ -206,7 +195,7 @@ def orders_under(runs: Runs, pruner: str) -> pd.DataFrame:
     if table.empty:
         return table
     minus = [f"{plots.TITLES[one]} minus {plots.TITLES[other]}" for one, other in zip(table["one"], table["variant"])]
-    table = table.assign(panel=titles(table), points=minus, column=table["side"] + ", n = " + table["n"].astype(str))
+    table = table.assign(panel=plots.titles(table), points=minus, column=table["side"] + ", n = " + table["n"].astype(str))
     return table.pivot_table(index=["panel", "points"], columns="column", values="cell", aggfunc="first", sort=False).fillna("-")
 
 
@@ -218,17 +207,17 @@ def accuracies_under(runs: Runs, pruner: str) -> pd.DataFrame:
         found.append(summary(own, "per_cent", [*PANEL, "variant", "n"]) if len(own) else own)
     table = concat(found, pd.DataFrame(columns=[*PANEL, "variant", "n", "mean", "low", "high", "seeds"]))
     table = hide_intervals_of_two(table, table["seeds"])
-    return by_n(table, {"panel": titles(table), "method": table["variant"].map(plots.TITLES)})
+    return by_n(table, {"panel": plots.titles(table), "method": table["variant"].map(plots.TITLES)})
 
 
 def printed(beside: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
     """`section_5_3_table_2.beside_printed` as a table: the paper's line of a variant where it has one, and below it ours."""
-    found = in_order(pd.concat([beside[beside["variant"] == variant] for variant in variants]))
-    index = {"panel": titles(found), "method": found["variant"].map(plots.TITLES)}
+    found = plots.in_order(pd.concat([beside[beside["variant"] == variant] for variant in variants]))
+    index = {"panel": plots.titles(found), "method": found["variant"].map(plots.TITLES)}
     ours = by_n(found.drop(columns="paper"), {**index, "line": ["ours"] * len(found)})
     paper = found[found["paper"].notna()]
     method, cell = paper["variant"].map(plots.TITLES), paper["paper"].map("{:.1f}".format)
-    cells = paper.assign(panel=titles(paper), method=method, line="paper", cell=cell)
+    cells = paper.assign(panel=plots.titles(paper), method=method, line="paper", cell=cell)
     theirs = cells.pivot_table(index=["panel", "method", "line"], columns="n", values="cell", aggfunc="first", sort=False)
     keys = list(dict.fromkeys(index[:2] for index in ours.index))
     both = pd.concat([theirs, ours])
@@ -240,7 +229,7 @@ def distances(beside: pd.DataFrame) -> pd.DataFrame:
     found = table_2.distances(beside)
     head, cnn = (found["variant"].astype(str).str.rsplit("_", n=1).str[i] for i in (0, 1))
     heading = {"lstm": "CNN-LSTM"} | HEADS
-    table = found.assign(panel=titles(found), CNN=cnn, head=head.map(heading), points=found["points"].map("{:.1f}".format))
+    table = found.assign(panel=plots.titles(found), CNN=cnn, head=head.map(heading), points=found["points"].map("{:.1f}".format))
     wide = table.pivot_table(index=["panel", "CNN"], columns="head", values="points", aggfunc="first", sort=False)
     return wide.reindex(columns=list(heading.values())).rename_axis(columns=None).fillna("-")
 
@@ -249,7 +238,7 @@ def readings(found: pd.DataFrame) -> pd.DataFrame:
     """`section_5_3_table_2.readings` as a table."""
     described = [table_2.describe_reading(row) for _, row in found.iterrows()]
     return pd.DataFrame({
-        "row": titles(found, ROW), "by": found["head"].map({"lstm": "CNN-LSTM"} | HEADS), "reading: a head": described,
+        "row": plots.titles(found, ROW), "by": found["head"].map({"lstm": "CNN-LSTM"} | HEADS), "reading: a head": described,
         "cells": found["cells"], "seeds": found["seeds"], "points off": found["points"].map("{:.1f}".format),
         "the fullest there": found["fullest"].map("{:.1f}".format), "nearest": found["nearest"].map({True: "yes", False: ""}),
     })
@@ -267,23 +256,24 @@ def as_stated(found: pd.DataFrame) -> pd.Series:
 
 def pruned_less(runs: Runs) -> pd.DataFrame:
     """`section_5_3_table_2.pruned_less` as a table."""
-    found = in_order(table_2.pruned_less(runs), CASE)
+    found = plots.in_order(table_2.pruned_less(runs), CASE)
     cnn = [f"{variant}, ρ = {rho:g}: {weights:,.0f}" for variant, rho, weights in zip(found["variant"], found["rho"], found["weights"])]
-    return by_n(found, {"network": titles(found, CASE), "CNN: weights": cnn, "FLOPs an image": found["flops"].map(format_count)})
+    return by_n(found, {"network": plots.titles(found, CASE), "CNN: weights": cnn, "FLOPs an image": found["flops"].map(format_count)})
 
 
 def left_of_heads(runs: Runs) -> pd.DataFrame:
     """`section_5_3_heads.live_weights` of the CNN-LSTM and the head alone, per image, on the balanced CNN, as a table."""
-    found = in_order(heads.live_weights(runs))
+    found = plots.in_order(heads.live_weights(runs))
     found = found[found["variant"].isin(["lstm_balanced", "head_per_image_balanced"])]
     method = [f"{plots.TITLES[variant]}, n = {n}".replace(" on balanced CNN", "") for variant, n in zip(found["variant"], found["train_n"])]
-    return pd.DataFrame({"panel": titles(found), "head": method, **{name: found[name].map("{:,.0f}".format) for name in heads.PART_NAMES}})
+    counts = {name: found[name].map("{:,.0f}".format) for name in heads.PART_NAMES}
+    return pd.DataFrame({"panel": plots.titles(found), "head": method, **counts})
 
 
 def spending(runs: Runs) -> pd.DataFrame:
     """`section_5_3_equal_cost.spending_means` as a table: a row a method and rho, the n of TABLE_2_N as columns."""
     found = spending_means(runs)
-    found = in_order(found.assign(**dict(zip(ROW, zip(*found["case"])))), ROW) if len(found) else found
+    found = plots.in_order(found.assign(**dict(zip(ROW, zip(*found["case"])))), ROW) if len(found) else found
     series = [f"{plots.TITLES.get(name, name)}, ρ = {at:g}" for name, at in zip(found["series"], found["at"])]
     weights, flops = (found.groupby(["case", "series", "at"])[name].transform("mean") for name in COSTS)
     price = [f"{format_count(weight)}, {format_count(flop)}" for weight, flop in zip(weights, flops)]
@@ -301,15 +291,15 @@ def at_a_higher_rate(runs: Runs) -> pd.DataFrame:
     found = heads.higher_rate(runs)
     default = parameters.default("head_learning_rate")
     return pd.DataFrame({
-        "panel": titles(found), "n": found["n"], "learning rate": found["rate"].map("{:g}".format), "n-accuracy, %": found["per_cent"],
-        "epochs": found["epochs"], f"at {default:g}, %": found["per_cent_at_default"], "epochs ": found["epochs_at_default"],
-        "seeds": found["seeds"],
+        "panel": plots.titles(found), "n": found["n"], "learning rate": found["rate"].map("{:g}".format),
+        "n-accuracy, %": found["per_cent"], "epochs": found["epochs"],
+        f"at {default:g}, %": found["per_cent_at_default"], "epochs ": found["epochs_at_default"], "seeds": found["seeds"],
     })
 
 
 def other_minus_usual(runs: Runs, setting: str) -> pd.DataFrame:
     """`section_5_3_heads.other_minus_usual` as a table."""
-    found = in_order(heads.other_minus_usual(runs, setting))
+    found = plots.in_order(heads.other_minus_usual(runs, setting))
     cnns = list(found["variant"].str.removeprefix("lstm_"))
     values = ["n" if value == n else f"{value:.0f}" for value, n in zip(found["value"], found["n"])]
-    return by_n(found, {"panel": titles(found), "CNN": cnns} | ({setting: values} if len(set(values)) > 1 else {}))
+    return by_n(found, {"panel": plots.titles(found), "CNN": cnns} | ({setting: values} if len(set(values)) > 1 else {}))

@@ -20,7 +20,7 @@ COSTS = {"flops": "FLOPs an image", "weights": "weights"}
 TOLERANCE = 1.0  # points by which a dense network may fall short and still count as no worse
 LEAST_SEEDS = 3  # that a configuration needs
 TARGETS = [30.0, 50.0, 70.0, 90.0, 98.0]  # n-accuracies at which costs are compared
-DENSE_MODELS = choices.MODELS | choices.SMALL_MODELS
+DENSE_MODELS = choices.ALL_MODELS
 OPTIONAL = ["width", "pool", "cnn_method", "train_n", "architecture", "readout", "hidden_units", "embedding", "head_rho", "check",
             "set_head"]
 NAMED = [*tables.HEAD_SETTINGS, "standard_weight", "tuples_per_batch", "tuple_size", "prune_iterations", "budget", "free_layers"]
@@ -83,13 +83,6 @@ def describe_dense(model: str, width: int, pool: int, rho: float = 0) -> str:
     return ", ".join(words + ([f"pool {pool}"] if pool > 1 else []) + ([f"ρ = {rho:g}"] if rho else []))
 
 
-def select(found: pd.DataFrame, **wanted) -> pd.DataFrame:
-    """The rows whose columns have the `wanted` values."""
-    for name, value in wanted.items():
-        found = found[found[name] == value]
-    return found
-
-
 def front(found: pd.DataFrame, cost: str) -> pd.DataFrame:
     """The configurations (of one data set, n and kind) that none is more accurate than for as little `cost`; cheapest first."""
     ordered = found.sort_values([cost, "mean"], ascending=[True, False])
@@ -123,7 +116,7 @@ def compare_with_front(runs: pd.DataFrame, cost: str, dense_models: tuple[str, .
     by = ["dataset", "n"] + (["model"] if same_network else [])
     for key, pruned in found[~found["dense"]].groupby(by):
         wanted = dict(zip(by, key))
-        dense = select(found[found["dense"] & found["model"].isin(dense_models)], **wanted)
+        dense = tables.select(found[found["dense"] & found["model"].isin(dense_models)], **wanted)
         for row in front(pruned, cost).to_dict("records") if len(dense) else ():
             affordable = dense[dense[cost] <= row[cost]]
             case = {"dataset": row["dataset"], "case": f"{plots.TITLES[row['dataset']]}, {row['name']}", "n": row["n"],
@@ -195,7 +188,7 @@ def equal_accuracy(found: pd.DataFrame, cost: str, targets: list[float] = TARGET
     """
     rows = []
     for dataset, n in dataset_sizes(found):
-        part = select(found, dataset=dataset, n=n)
+        part = tables.select(found, dataset=dataset, n=n)
         for target in targets:
             pruned, dense = (cheapest(part[part["dense"] == kind], cost, target) for kind in (False, True))
             if pruned is None and dense is None:
@@ -238,7 +231,7 @@ def tabulate_ends(found: pd.DataFrame, cost: str) -> pd.DataFrame:
     """
     rows, unit = [], COSTS[cost]
     for dataset, n in dataset_sizes(found):
-        part = select(found, dataset=dataset, n=n)
+        part = tables.select(found, dataset=dataset, n=n)
         dense, pruned = part[part["dense"]], part[~part["dense"]]
         if len(dense) and len(pruned):
             least = dense[cost].min()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from sharedlabel.analysis import plots, small_dense
+from sharedlabel.analysis import plots, small_dense, tables
 
 DENSE, PRUNED = plots.PALETTE[0], plots.PALETTE[1]
 BROWN = tuple(0.7 * part for part in PRUNED)  # dark enough for words
@@ -14,13 +14,13 @@ ARROW_AT = (90, 70, 50, 30)  # n-accuracies at which a cost factor is written, t
 
 def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
     """n-accuracy of every configuration against its cost, a panel an n; lines are the fronts, the area between has the winner's colour."""
-    own = small_dense.select(found, dataset=dataset)
+    own = tables.select(found, dataset=dataset)
     if own["dense"].nunique() < 2:
         return None, ""
     figure, axes = plt.subplots(2, 2, figsize=(6.8, 6), dpi=120, layout="constrained", sharex=True, sharey=True)
     told = []
     for ax, n in zip(axes.flat, small_dense.SHOWN_N):
-        part = small_dense.select(own, n=n)
+        part = tables.select(own, n=n)
         lines = {kind: small_dense.front(part[part["dense"] == kind], cost) for kind in KINDS}
         draw_area(ax, lines, cost)
         for kind, (label, colour, marker) in KINDS.items():
@@ -85,7 +85,7 @@ def draw_factors(found: pd.DataFrame, cost: str):
     factors = small_dense.equal_accuracy(found, cost, targets)
     for ax, dataset in zip(axes[0], datasets):
         for colour, n in zip(plots.PALETTE, small_dense.SHOWN_N):
-            own = small_dense.select(factors, dataset=dataset, n=n)
+            own = tables.select(factors, dataset=dataset, n=n)
             own = own[np.isfinite(own["factor"]) & (own["factor"] > 0)]
             ax.plot(own["target"], own["factor"], color=colour, linewidth=2, label=f"n = {n}")
         ax.axhline(1, color="0.2", linewidth=1)

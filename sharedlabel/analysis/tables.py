@@ -40,6 +40,13 @@ def check_distinct(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return table
 
 
+def select(found: pd.DataFrame, **wanted) -> pd.DataFrame:
+    """The rows whose columns have the `wanted` values."""
+    for name, value in wanted.items():
+        found = found[found[name] == value]
+    return found
+
+
 def load_curves(results: str | Path = "results", methods: Container[str] = choices.PAPER_METHODS) -> pd.DataFrame:
     """The learning curves of the records of `methods` below `results` as one table: a row a run and epoch.
 

@@ -48,7 +48,7 @@ def contradictions(params: dict):
     for name, only in {"path": "", "image_size": names.LATER_PARAMETERS["image_size"]}.items():
         if dataset != "folder" and params.get(name, only) != only:
             yield f"{name}: {show(params[name])} is for the data set folder; allowed with {dataset}: {only!r}"
-    network = (choices.MODELS | choices.SMALL_MODELS)[model]
+    network = choices.ALL_MODELS[model]
     try:
         names.results_folder(params["results"])
     except ParameterError as error:

@@ -32,7 +32,7 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 # new method has and this table lacks is of its default's type.
 TYPES = {
     "dataset": Literal[*choices.DATASETS], "path": str, "results": str, "image_size": Annotated[int, Field(ge=8, le=1024)],
-    "model": Literal[*choices.MODELS, *choices.SMALL_MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
+    "model": Literal[*choices.ALL_MODELS], "initialisation": Literal[*choices.INITIALISATIONS],
     "pruner": Literal[*choices.PRUNERS], "rho": Ratio, "budget": Literal[*choices.BUDGETS], "prune_iterations": Count,
     "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "n": Annotated[list[Count], Field(min_length=1)], "tuples_per_class": Annotated[int, Field(ge=1, le=10_000)],
