@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel.analysis import intervals, plots, readout, readout_tables, tables
+from sharedlabel.analysis.comparisons import pair_up
 
 LADDER_N = (2, 5, 40)
 IN_TABLES_ONLY = ("vote", "prior", "bias", "deep_sets_alone", "attention", "attention_alone")  # as dear as another
@@ -73,7 +74,8 @@ def draw_curves(runs: pd.DataFrame, cases: list[tuple]):
 
 
 def draw_offsets(runs: pd.DataFrame, cases: list[tuple]):
-    """n-accuracy against n of the baseline's CNN on some networks (ROW), by what is averaged, beside balanced training."""
+    """What is averaged minus averaged logits of the baseline's CNN against n, in pairs by seed, on some networks (ROW), and so balanced
+    training."""
     found = readout.beside_balanced(runs)
     cases = [case for case in cases if (plots.select_case(found, case)["rung"] == "bias").any()]
     if not cases:
@@ -82,12 +84,15 @@ def draw_offsets(runs: pd.DataFrame, cases: list[tuple]):
     for ax, case in zip(axes, cases):
         part = plots.select_case(found, case)
         for (rung, label), colour, marker in zip(readout.OFFSETS.items(), plots.PALETTE, plots.MARKERS):
-            if rung in ("averaged", "prior", "bias", "balanced") and (part["rung"] == rung).any():
-                plots.curve(ax, part[part["rung"] == rung], "n", "accuracy", "n", color=colour, marker=marker, label=label)
-        ax.set(ylim=(0, 103), ylabel="n-accuracy (%)" if ax.get_subplotspec().is_first_col() else "")
+            pairs = pair_up(*(part[part["rung"] == each] for each in (rung, "averaged")), ["seed", "n"], "accuracy")
+            if rung in ("prior", "bias", "balanced") and len(pairs):
+                plots.curve(ax, pairs, "n", "difference", "n", color=colour, marker=marker, label=label)
+        ax.axhline(0, color="0.4", linewidth=1)
+        ax.set_ylabel("minus averaged (points)" if ax.get_subplotspec().is_first_col() else "")
+        plots.fit_y_axis(ax, bands=True)
         plots.n_axis(ax)
-    plots.legend_below(figure, columns=2)
-    said = "n-accuracy against n by what is averaged, a panel a network, with 95 per cent bands over seeds."
+    plots.legend_below(figure, columns=3)
+    said = "n-accuracy minus that of averaged logits against n, in points, a panel a network, with 95 per cent bands over pairs by seed."
     return figure, f"{said} {plots.describe_curves(figure)}"
 
 
