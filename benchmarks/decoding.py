@@ -4,7 +4,7 @@
 
 The images are smooth noise, which compresses as photos do (2 KB each as JPEG). They are written to a temporary folder first.
 """
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -42,4 +42,6 @@ def main(suffix: str = "jpg") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suffix", nargs="?", choices=["jpg", "png", "webp"], default="jpg")
+    main(parser.parse_args().suffix)

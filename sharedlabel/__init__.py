@@ -30,7 +30,7 @@ def load(record: str | Path, results: str | Path = "results"):
     """The trained network of a record, ready to predict (`inference.Predictor`); it is trained on nothing, and needs no data
     set, but for a few old LSTM heads (docs/predicting.md).
 
-        net = sharedlabel.load("mnist-conv-baseline-synflow-rho3.5-seed0")
+        net = sharedlabel.load("mnist-conv-baseline-synflow-rho2.5-seed0")
         net.predict(["a.png", "b.png", "c.png"])        # images that share a label
         net.predict_groups("folder")                    # a sub-folder each such group
 

@@ -1,5 +1,7 @@
-"""The places that name versions agree: pyproject.toml's ranges, requirements.lock and its hashes, environment.yml, CITATION.cff."""
+"""The places that name versions agree: pyproject.toml, requirements.lock and its hashes, environment.yml, CITATION.cff. Scripts help."""
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -68,3 +70,10 @@ def test_a_workflow_types_what_the_makefile_and_the_tree_have(file):
         word, *arguments = command.split()
         assert word == "apt-get" or (word == "make" and arguments[0] in targets) or (ROOT / word).exists(), command
     assert True in workflow  # `on`, to YAML 1.1
+
+
+@pytest.mark.parametrize("script", ["tools/digit_folder.py", "tools/lab.py", "tools/environment.py", "benchmarks/decoding.py"])
+def test_a_script_helps_whoever_asks_and_makes_nothing(script, tmp_path):
+    helped = subprocess.run([sys.executable, ROOT / script, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert helped.stdout.startswith("usage: ") and not list(tmp_path.iterdir())
+    assert subprocess.run([sys.executable, ROOT / script, "--nonsense"], cwd=tmp_path, capture_output=True).returncode == 2

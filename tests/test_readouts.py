@@ -87,7 +87,7 @@ def test_a_cnn_without_its_checkpoint_says_which_command_makes_it(folder, tmp_pa
     shutil.copytree(folder, tmp_path / "results")
     for file in (tmp_path / "results").rglob("*baseline*.safetensors"):
         os.remove(file)
-    with pytest.raises(FileNotFoundError, match=r"by hand: papermill notebooks/methods/baseline.ipynb out.ipynb .*-p rho 1.5"):
+    with pytest.raises(FileNotFoundError, match=r"by hand: .venv/bin/papermill notebooks/methods/baseline.ipynb out.ipynb .*-p rho 1.5"):
         run_notebook("readout", CNN | {"readout": "lda"}, tmp_path / "results")
 
 

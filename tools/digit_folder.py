@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/digit_folder.py runs/digit-folder
 """
-import sys
+import argparse
 from pathlib import Path
 
 from PIL import Image
@@ -19,4 +19,6 @@ def write(folder: Path, each: int = 20) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    write(parser.parse_args().folder)

@@ -6,6 +6,7 @@
 A set-up that was interrupted goes on. An environment that already has a torch within pyproject.toml's range keeps it (the CPU build,
 conda's, that of a cluster): neither torch nor CUDA's libraries are downloaded then. Needs nothing but Python's standard library.
 """
+import argparse
 import os
 import re
 import subprocess
@@ -75,12 +76,16 @@ def install(folder: Path) -> None:
 if __name__ == "__main__":
     if sys.version_info < (3, 11):  # noqa: UP036, the Python that it may be started with
         sys.exit("needs Python 3.11 or later: make PYTHON=...")
-    target = Path(sys.argv[1]).absolute()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cpu", action="store_true", help="PyTorch without CUDA")
+    arguments = parser.parse_args()
+    target = arguments.folder.absolute()
     if set(":{}") & set(str(target)):  # PATH is split at colons, setuptools puts variables into braces
         sys.exit(f"{target}: an environment cannot be in a folder with a colon or braces in its path; make VENV=FOLDER puts it elsewhere")
     print(f"making the environment in {target}, a few minutes the first time", flush=True)
     try:
         create(target)
-        (install_cpu_torch if "--cpu" in sys.argv[2:] else install)(target)
+        (install_cpu_torch if arguments.cpu else install)(target)
     except subprocess.CalledProcessError as error:
         sys.exit(f"the environment is not complete ({error.cmd[0]} ended with {error.returncode}); the same command goes on")

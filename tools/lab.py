@@ -5,10 +5,10 @@
 A copy follows its original as long as nobody has edited a cell of it. `params/` and `results/` beside the copies, to which notebooks have
 links, are the real ones. Needs nothing but Python's standard library.
 """
+import argparse
 import hashlib
 import json
 import shutil
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,4 +45,6 @@ def refresh(folder: Path, source: Path = ROOT) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("".join(f"{line}\n" for line in refresh(Path(sys.argv[1]))), end="", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    print("".join(f"{line}\n" for line in refresh(parser.parse_args().folder)), end="", flush=True)

@@ -26,7 +26,7 @@ KINDS = {  # of configurations in a figure, by title: methods, marker; what aver
 }
 COSTS = {"flops": "FLOPs a tuple", "weights": "weights", "ms": "milliseconds a tuple"}
 MOST_N = 10**6
-LATENCY = ROOT / "benchmarks" / "latency.csv"
+LATENCY, TIMING = ROOT / "benchmarks" / "latency.csv", "benchmarks/latency.py with the paths of records"
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ def options(wish: Wish, results: str = "results") -> pd.DataFrame:
     known = sorted(set(runs["dataset"]))
     if wish.dataset not in known:
         own = f" (runs by hand are in {parameters.default('results')})"
+        own += "; a folder's are told apart by image_size: set it as in the runs" if wish.dataset.startswith("folder-") else ""
         raise ParameterError(f"dataset: {show(wish.dataset)} has no records in {results}; there are some of {', '.join(known)}{own}")
     runs = runs[runs["dataset"] == wish.dataset]
     few = wish.dataset.startswith("folder-") or runs.groupby("configuration")["seed"].nunique().max() < 3  # else of three seeds alone
@@ -186,17 +187,22 @@ def plan(found: pd.DataFrame, wish: Wish) -> pd.DataFrame:
     weights are at every n, the one with fewer FLOPs, then the better one. ParameterError where milliseconds matter and none were measured.
     """
     if (wish.cost == "ms" or wish.ms is not None) and len(found) and found["ms"].isna().all():
-        raise ParameterError(f"ms: nobody has timed a network of {wish.dataset}; python benchmarks/latency.py RECORD does; or take flops")
-    for cost in COSTS:
-        most = getattr(wish, cost)
-        found = found if most is None else found[found[cost] <= most]
-    found = found[found[wish.cost].notna()]
+        raise ParameterError(f"ms: nobody has timed a network of {wish.dataset}; {TIMING} does; or take flops")
+    found = affordable(found, wish)
     if wish.target is None:
         found = found.sort_values(["chosen_by", wish.cost, "macs"], ascending=[False, True, True], kind="stable")
     else:
         found = found[found["chosen_by"] >= wish.target]
         found = found.sort_values([wish.cost, "macs", "chosen_by"], ascending=[True, True, False], kind="stable")
     return found.drop_duplicates("configuration").head(2)
+
+
+def affordable(found: pd.DataFrame, wish: Wish) -> pd.DataFrame:
+    """The options within the wish's budgets of which the cost that it counts is known."""
+    for cost in COSTS:
+        most = getattr(wish, cost)
+        found = found if most is None else found[found[cost] <= most]
+    return found[found[wish.cost].notna()]
 
 
 def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
@@ -213,7 +219,9 @@ def plan_table(chosen: pd.DataFrame, wish: Wish) -> pd.DataFrame:
 
 def remarks(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> str:
     """What to know of a choice (`options`, `plan`), in lines: luck, seeds that collapsed, and how much nobody timed."""
-    lines = []
+    lines, scale = [], "{:.0%}" if wish.value == "n_accuracy" else "{:.2f} bits"
+    if chosen.empty and wish.target is not None and len(within := affordable(found, wish)):
+        lines.append(f"the most that is known for this is {scale.format(within['chosen_by'].max())}")
     if wish.target is not None and len(chosen) and chosen.iloc[0]["mean"] < wish.target:
         lines.append("the seeds that did not choose reach less than is wanted: the choice may have been lucky; ask for more")
     if len(chosen) and (collapsed := chosen.iloc[0]["collapsed"]):
@@ -221,7 +229,7 @@ def remarks(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> str:
         lines.append(f"pruning cut the choice off with {seeds} (layer collapse), which is seen before training: take another seed then")
     timed = found.groupby("configuration")["ms"].any()
     if (wish.cost == "ms" or wish.ms is not None) and not timed.all():
-        lines.append(f"{(~timed).sum()} of {len(timed)} networks were not timed, and so not chosen; benchmarks/latency.py times them")
+        lines.append(f"{(~timed).sum()} of {len(timed)} networks were not timed, and so not chosen; {TIMING} times them")
     return "\n".join(lines)
 
 
@@ -279,8 +287,11 @@ def commands(chosen: pd.DataFrame, results: str = "results", path: str = "") -> 
     file = next(iter(names.results_folder(results).glob(f"*/*/{own.iloc[0]['run']}.json")))
     params = networks.complete_parameters(file) | ({"dataset": "folder", "path": path} if path else {})
     where = "" if str(results) == "results" else f', results="{results}"'
-    there = checkpoints.find(file) is not None
-    lines = [f'sharedlabel.load("{file.stem}"{where})' if there else "# its network is not here (large ones are not committed)"]
+    lines = [f'sharedlabel.load("{file.stem}"{where})']
+    if params["method"] not in networks.BUILDERS:
+        lines = [f"# networks of method {params['method']} cannot be loaded (inference/networks.py)"]
+    elif checkpoints.find(file) is None:
+        lines = ["# its network is not here (large ones are not committed)"]
     return "\n".join(lines + parameters.commands_by_hand(params))
 
 

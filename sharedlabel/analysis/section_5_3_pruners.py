@@ -65,7 +65,7 @@ def claim_order(runs: Runs, pruner: str) -> pd.DataFrame:
     """
     found, lost = orders(runs, pruner), collapses(runs, pruner)
     if found.empty:
-        cases = [f"not tested: {panel}, networks collapse from ρ = {rho:g}" for panel, rho in lost.itertuples(index=False)]
+        cases = [f"not tested: {where}, networks collapse from ρ = {rho:g}" for where, rho in lost.itertuples(index=False)]
         return comparisons.claim_rows([{"case": case, "verdict": "not tested"} for case in cases])
     found = found[found["synflow_significant"].astype(bool)]
     alike = np.sign(found["synflow_mean"].astype(float))

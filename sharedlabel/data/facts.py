@@ -73,14 +73,18 @@ def class_names(name: str, classes: int, path: str = "", **_) -> list[str]:
     return [str(label) for label in range(classes)]
 
 
+def file(name: str) -> Path:
+    """Where a data set's facts are committed, if they are."""
+    return FOLDER / f"{name}.json"
+
+
 def find(params: dict, train: Images | None = None) -> Facts:
     """The facts of the data set of a run's parameters: those that are committed, or, where there are none, from the data.
 
     train: as in `of_images`; where it is not given, the data set is loaded.
     """
-    file = FOLDER / f"{params['dataset']}.json"
-    if file.exists():
-        return loads(file.read_text())
+    if file(params["dataset"]).exists():
+        return loads(file(params["dataset"]).read_text())
     where = {name: params[name] for name in ("path", "image_size") if name in params}
     return of_data(params["dataset"], **where) if train is None else of_images(params["dataset"], train, **where)
 
@@ -101,4 +105,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="+", choices=[name for name in choices.DATASETS if name != "folder"])
     for each in parser.parse_args().datasets:
-        (FOLDER / f"{each}.json").write_text(dumps(of_data(each)) + "\n")
+        file(each).write_text(dumps(of_data(each)) + "\n")

@@ -63,7 +63,7 @@ def write(predictor, file: str | Path) -> None:
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, len(facts.classes)])], graph.constants,
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(model, {"classes": json.dumps(facts.classes), "record": predictor.record.stem})
+    helper.set_model_props(model, {"classes": json.dumps(facts.classes), "record": predictor.record.stem, "white": str(facts.white)})
     onnx.checker.check_model(model, full_check=True)
     Path(os.path.expanduser(file)).write_bytes(model.SerializeToString())
 

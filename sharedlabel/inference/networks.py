@@ -96,17 +96,14 @@ def build(file: Path, params: dict, facts: Facts) -> Stages:
     params: its `complete_parameters`. FileNotFoundError where its checkpoint or its CNN's is missing; ValueError where one is damaged or
     another network's, or where nobody has said here how a network of its method is built.
     """
-    builders = {
-        "baseline": averaging, "balanced": averaging, "freeze_retrain": averaging, "readout": readout, "cnn_lstm": head,
-        "head_control": head, "set_head": set_head, "graph": graph, "small_dense": pooling, "sanity_check": averaging,
-    }
-    if params["method"] not in builders:
-        raise ValueError(f"{file}: networks of method {params['method']} cannot be loaded yet; allowed: {', '.join(builders)}")
+    if params["method"] not in BUILDERS:
+        allowed = ", ".join(BUILDERS)
+        raise ValueError(f"{file}: networks of method {params['method']} have no BUILDERS in inference/networks.py; allowed: {allowed}")
     tensors = {} if params.get("readout") in choices.STATELESS_READOUTS else checkpoints.load(file)
     cnn = cnn_record(file, params)
     if cnn is not None:
         tensors |= {f"cnn.{name}": tensor for name, tensor in checkpoints.load(cnn).items()}
-    stages = builders[params["method"]](params, facts, tensors)
+    stages = BUILDERS[params["method"]](params, facts, tensors)
     for stage in stages[:2]:
         stage.eval().requires_grad_(False)
     return stages
@@ -226,3 +223,9 @@ def graph(params: dict, facts: Facts, tensors: dict[str, Tensor]) -> Stages:
     classifier = heads.second_classifier(n * width, len(facts.classes))
     small = checkpoints.restore_network(classifier, (n, 1, width), part(tensors, "head."))
     return Stages(Columns(cnn.columns), predictors.JointClassifier(cnn, small, n), n)
+
+
+BUILDERS = {
+    "baseline": averaging, "balanced": averaging, "freeze_retrain": averaging, "readout": readout, "cnn_lstm": head, "head_control": head,
+    "set_head": set_head, "graph": graph, "small_dense": pooling, "sanity_check": averaging,
+}

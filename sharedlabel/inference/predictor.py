@@ -1,5 +1,6 @@
 """A trained network that names the label of images that share it."""
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,14 +39,18 @@ def load(record: str | Path, results: str | Path = "results") -> "Predictor":
         facts = find_facts(file, params)
         return Predictor(file, params, facts, networks.build(file, params, facts))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; by hand: {'; '.join(parameters.commands_by_hand(params))}") from None
+        where = parameters.default("results")
+        made = "; ".join(parameters.commands_by_hand(params))
+        raise FileNotFoundError(f"{error}; by hand: {made}; then sharedlabel.load({file.stem!r}, results={where!r})") from None
 
 
 def find_facts(file: Path, params: dict) -> Facts:
     """Of the data that a record's network was trained on: from its checkpoint, that of the run it starts from, or what is committed."""
     files = filter(None, (file, networks.cnn_record(file, params)))
     text = next(filter(None, map(checkpoints.load_facts, files)), "")
-    return data_facts.loads(text) if text else data_facts.find(params)
+    found = data_facts.loads(text) if text else data_facts.find(params)
+    committed = data_facts.file(params["dataset"])  # has names of classes that were numbers when FashionMNIST's networks were trained
+    return replace(found, classes=data_facts.loads(committed.read_text()).classes) if text and committed.exists() else found
 
 
 class Predictor:
@@ -65,7 +70,14 @@ class Predictor:
 
     def __repr__(self) -> str:
         size = "any n" if self.stages.n is None else f"n = {self.stages.n}"
-        return f"Predictor({self.record.stem}: {len(self.classes)} classes, images {self.facts.shape}, {size})"
+        size += f", trained for n = {self.params['train_n']}" if "train_n" in self.params and self.stages.n is None else ""
+        measured = ", ".join(f"{100 * share:.1f} % at n = {n}" for n, share in self.n_accuracy.items())
+        return f"Predictor({self.record.stem}: {len(self.classes)} classes, images {self.facts.shape}, {size}; n-accuracy {measured})"
+
+    @property
+    def n_accuracy(self) -> dict[int, float]:
+        """The share of tuples of n test images of one class that it named correctly when it was trained, by n."""
+        return {row["n"]: row["n_accuracy"] for row in read_record(self.record)["measures"] if row["protocol"] == "random"}
 
     def predict(self, images) -> Prediction:
         """The label of one tuple: `images` that all show the same class.
@@ -119,8 +131,9 @@ class Predictor:
         """Write the network to one ONNX file: `pixels`, uint8 [n, C, H, W] of one tuple -> `probabilities` [1, l], as `predict` has them.
 
         Normalisation, readout or head, and the mean over the tuple are in it; n is free, but for a graph network. The pixels have the
-        network's own size. The names of the classes are in its metadata, `classes`, as JSON. ImportError without the extra `export`;
-        ValueError on a head that averages over random permutations, and on a network that averages parts of a map of unequal size.
+        network's own size. In its metadata are the names of the classes, `classes`, as JSON, and `white`, the value of a white pixel.
+        ImportError without the extra `export`; ValueError on a head that averages over random permutations, and on a network that
+        averages parts of a map of unequal size.
         """
         try:
             from sharedlabel.inference import export

@@ -146,6 +146,7 @@ def validate(name: str, value, where: str, fallback: type):
         return adapter.validate_python(value)
     except ValidationError as error:
         own = f"; for images of your own: dataset folder, path {show(value)}" if name == "dataset" and "/" in str(value) else ""
+        own += f"; papermill takes one by -y '{{{name}: [1, 5]}}'" if name == "n" and not isinstance(value, list) else ""
         raise ParameterError(f"{name}: {explain(error, adapter.json_schema())}{own} (set in {where})") from None
 
 
@@ -228,7 +229,7 @@ def papermill_command(run: dict) -> str:
     typed = {name: value for name, value in changed.items() if isinstance(value, list) or name in free}
     words = [f"-p {name} {shlex.quote(str(value))}" for name, value in changed.items() if name not in typed]
     words += [f"-y {shlex.quote(yaml.safe_dump(typed, default_flow_style=True, width=10**6).strip())}"] if typed else []
-    return f"papermill notebooks/methods/{run['method']}.ipynb out.ipynb {' '.join(words)}"
+    return f".venv/bin/papermill notebooks/methods/{run['method']}.ipynb out.ipynb {' '.join(words)}"
 
 
 def commands_by_hand(params: dict) -> list[str]:

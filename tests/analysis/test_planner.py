@@ -40,6 +40,10 @@ def test_the_cheapest_that_reaches_it_and_the_next(results):
     assert rhos(Wish("mnist", 5, 0.7, weights=500), results) == [3.0]
     assert rhos(Wish("mnist", accuracy=0.83, cost="weights"), results) == [3.0, 2.0]
     assert rhos(Wish("mnist", 5, 0.7, flops=500), results) == rhos(Wish("mnist", 5, 0.99), results) == []
+    for wish in (Wish("mnist", 5, 0.99), Wish("mnist", 5, 0.99, flops=1000)):
+        found = planner.options(wish, results)
+        most = found.loc[found["flops"] <= (wish.flops or np.inf), "chosen_by"].max()
+        assert planner.remarks(found, planner.plan(found, wish), wish) == f"the most that is known for this is {most:.0%}"
 
 
 def test_what_was_measured_since_is_planned_with(results, monkeypatch):
@@ -191,7 +195,7 @@ def test_a_folder_that_cannot_be_planned_for_is_named(given, message):
 def test_where_nobody_timed_a_network_this_is_said(results, monkeypatch, tmp_path):
     monkeypatch.setattr(planner, "LATENCY", tmp_path / "none.csv")
     for wish in (Wish("mnist", 5, 0.5, cost="ms"), Wish("mnist", 5, ms=3)):
-        with pytest.raises(ParameterError, match="ms: nobody has timed a network of mnist; python benchmarks/latency.py RECORD does"):
+        with pytest.raises(ParameterError, match="ms: nobody has timed a network of mnist; benchmarks/latency.py with the paths"):
             rhos(wish, results)
 
 

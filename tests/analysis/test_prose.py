@@ -372,7 +372,7 @@ CHECKED = [
     ("README.md", "25 views of one, shifted by up to a pixel, are worth about {}", worth_of_views),
     ("README.md", "By n/ρ, yes, in {} of {} cases.", sweet_spots_by_n_over_rho),
     ("README.md", "with {} to {} times the weights", weights_per_mac),
-    ("README.md", "by {2:.1f} ± {3:.1f} points, by {0:.1f} ± {1:.1f} if that is trained on single images.", behind_the_head_alone),
+    ("README.md", "by {2:.1f} ± {3:.1f} points, by {0:.1f} ± {1:.1f} if that learned from single images.", behind_the_head_alone),
     ("README.md", "Yes on {} of {} networks of Table 1",
      lambda: count_holds(section_5_2, "balanced-large-n", section_5_2.select_runs(tables.load_records()))),
     ("docs/performance.md", "{} of Conv's {:,} weights are left", example_network),

@@ -48,7 +48,7 @@ def test_the_file_names_its_classes_and_record_and_is_small(tmp_path):
     net = sharedlabel.load(COMMITTED[0])
     net.export(tmp_path / "net.onnx")
     properties = {each.key: each.value for each in onnx.load(tmp_path / "net.onnx").metadata_props}
-    assert json.loads(properties["classes"]) == net.classes and properties["record"] == net.record.stem
+    assert json.loads(properties["classes"]) == net.classes and properties["record"] == net.record.stem and properties["white"] == "255"
     assert (tmp_path / "net.onnx").stat().st_size < 20_000  # the dense network's weights are 1 MB
 
 

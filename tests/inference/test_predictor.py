@@ -13,6 +13,7 @@ import torch
 from conftest import run_notebook
 from made_runs import CNN, RUNS, make, measured_again
 from PIL import Image
+from torchvision.datasets import FashionMNIST
 
 import sharedlabel
 from sharedlabel import ROOT, choices, data, runtime
@@ -22,6 +23,7 @@ from sharedlabel.runs import checkpoints
 from sharedlabel.runs.errors import ParameterError
 
 MNIST = "mnist-conv-baseline-synflow-rho3.5-seed0"  # the beginning of a committed record's name
+MNIST_FILE = next((ROOT / "results" / "mnist" / "conv").glob(f"{MNIST}-*.json"))
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,7 @@ def test_what_lies_below_a_folder_that_is_closed_is_not_there(closed_folder):
 def test_a_collapsed_run_and_a_lost_checkpoint_have_no_network(tmp_path, results):
     file = make("baseline", results)
     shutil.copy(file, tmp_path)
-    by_hand = r"; by hand: papermill notebooks/methods/baseline\.ipynb out\.ipynb (?!.*-p results)"
+    by_hand = r"; by hand: .venv/bin/papermill notebooks/methods/baseline\.ipynb out\.ipynb (?!.*-p results).*; then sharedlabel.load"
     with pytest.raises(FileNotFoundError, match="has no checkpoint beside it .*" + by_hand):
         sharedlabel.load(tmp_path / file.name)
     record = json.loads(file.read_text()) | {"status": "layer_collapse", "collapse": "no path"}
@@ -157,11 +159,24 @@ def test_a_collapsed_run_and_a_lost_checkpoint_have_no_network(tmp_path, results
 def test_a_head_without_its_cnn_is_told_what_makes_it_and_a_damaged_one_is_named(tmp_path, results):
     head = shutil.copy(make("LDA", results), tmp_path)
     shutil.copy(make("LDA", results).with_suffix(".safetensors"), tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"no record of it; by hand: papermill .*/baseline\.ipynb .*; papermill .*readout"):
+    with pytest.raises(FileNotFoundError, match=r"no record of it; by hand: .*papermill .*/baseline\.ipynb .*papermill .*readout"):
         sharedlabel.load(head)
     (tmp_path / "digits-fc-baseline-synflow-rho1-seed0-01234567.json").write_text("{half")
     with pytest.raises(ValueError, match="seed0-01234567.json is not a whole record"):
         sharedlabel.load(head)
+
+
+def test_a_network_says_how_good_it_was(results):
+    rows = json.loads(MNIST_FILE.read_text())["measures"]
+    net = sharedlabel.load(MNIST_FILE)
+    assert net.n_accuracy == {row["n"]: row["n_accuracy"] for row in rows if row["protocol"] == "random"}
+    assert f"{100 * net.n_accuracy[5]:.1f} % at n = 5" in repr(net) and "any n;" in repr(net)
+    assert "any n, trained for n = 5;" in repr(sharedlabel.load(make("LSTM", results)))
+
+
+def test_the_classes_of_fashionmnist_have_names():
+    net = sharedlabel.load("fashionmnist-linear-small_dense-pool7-width0-seed0", results="benchmarks/fashionmnist")
+    assert net.classes == list(FashionMNIST.classes)
 
 
 def test_a_graph_network_takes_the_n_that_it_was_built_for(results, tmp_path):

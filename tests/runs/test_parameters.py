@@ -69,7 +69,7 @@ WRONG = [
     ({"seed": 0.5}, ["seed: 0.5", "float", "int"]),
     ({"seed": True}, ["seed: True", "bool", "int"]),
     ({"seed": -1}, ["seed: -1", ">= 0"]),
-    ({"n": 5}, ["n: 5", "int", "list"]),
+    ({"n": 5}, ["n: 5", "int", "list", "by -y '{n: [1, 5]}'"]),
     ({"n": [0, 5]}, ["n: 0", ">= 1"]),
     ({"n": [5, 5]}, ["n: [5, 5]", "twice"]),
     ({"n": [1.5]}, ["n: 1.5", "float", "int"]),
@@ -254,7 +254,7 @@ def test_the_run_to_start_from_is_one_that_can_be_run(method):
 
 def test_a_missing_run_to_start_from_is_named_with_the_command_that_makes_it(tmp_path):
     params = parameters.check("freeze_retrain", {"rho": 3.0, "results": str(tmp_path)})
-    expected = r"digits-conv-baseline-synflow-rho3.* papermill .*baseline.ipynb .*-p rho 3"
+    expected = r"digits-conv-baseline-synflow-rho3.* .venv/bin/papermill .*baseline.ipynb .*-p rho 3"
     with pytest.raises(FileNotFoundError, match=expected):
         checkpoints.load_prerequisite("freeze_retrain", params)
 
