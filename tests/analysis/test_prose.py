@@ -33,6 +33,7 @@ from sharedlabel.analysis import (
     section_5_2_settings,
     section_5_2_training,
     section_5_3,
+    section_5_3_table_2,
     small_dense,
     tables,
 )
@@ -347,6 +348,14 @@ def behind_the_head_alone() -> tuple:
     return tuple(value for row in rows for value in (-row["mean"], row["high"] - row["mean"]))
 
 
+def heads_of_tinyimagenet() -> tuple:
+    """n-accuracy at n = 5 and 40 on Tiny ImageNet's baseline CNN: an unpruned CNN-LSTM's, what is printed, the head alone's."""
+    found = section_5_3_table_2.beside_printed(claims.SECTIONS["section_5_3"].select_runs("results"))
+    found = tables.select(found, dataset="tinyimagenet", head_rho=0).set_index(["variant", "n"])
+    columns = (("lstm_baseline", "mean"), ("lstm_baseline", "paper"), ("head_per_image_baseline", "mean"))
+    return tuple(found.loc[(variant, n), column] for variant, column in columns for n in (5, 40))
+
+
 def learned_nothing_per_mac() -> tuple:
     """How many of MNIST's networks that SynFlow pruned per MAC learned nothing, and of how many."""
     runs = tables.select(beyond_pruning.select_runs(), dataset="mnist", budget="macs", pruner="synflow", n=5)
@@ -396,6 +405,8 @@ CHECKED = [
     (f"{SECTIONS}/beyond_pruning.ipynb", "though {} of {} on MNIST learned nothing.", learned_nothing_per_mac),
     (f"{SECTIONS}/beyond_small_dense.ipynb", "Conv at $\\rho = 1$ on CIFAR-10 by {:.1f} ± {:.1f}, ResNet-18 at $\\rho = 2$ on CIFAR-100 by "
      "{:.1f} ± {:.1f}.", ahead_of_dense),
+    (f"{SECTIONS}/section_5_3.ipynb", "names {:.1f} and {:.1f} % (printed: {:g} and {:g}), the head alone, on single images, {:.1f} and {:.1f}.",
+     heads_of_tinyimagenet),
     (f"{SECTIONS}/section_5_3.ipynb", "by {:.1f} ± {:.1f} points where that is trained on single images, by {:.1f} ± {:.1f} where",
      behind_the_head_alone),
     (f"{SECTIONS}/beyond_pruning.ipynb", "But it keeps {} to {} times as many weights", weights_per_mac),
