@@ -405,8 +405,8 @@ CHECKED = [
     (f"{SECTIONS}/beyond_pruning.ipynb", "though {} of {} on MNIST learned nothing.", learned_nothing_per_mac),
     (f"{SECTIONS}/beyond_small_dense.ipynb", "Conv at $\\rho = 1$ on CIFAR-10 by {:.1f} ± {:.1f}, ResNet-18 at $\\rho = 2$ on CIFAR-100 by "
      "{:.1f} ± {:.1f}.", ahead_of_dense),
-    (f"{SECTIONS}/section_5_3.ipynb", "names {:.1f} and {:.1f} % (printed: {:g} and {:g}), the head alone, on single images, {:.1f} and {:.1f}.",
-     heads_of_tinyimagenet),
+    (f"{SECTIONS}/section_5_3.ipynb", "names {:.1f} and {:.1f} % (printed: {:g} and {:g}), the head alone, on single images, {:.1f} "
+     "and {:.1f}.", heads_of_tinyimagenet),
     (f"{SECTIONS}/section_5_3.ipynb", "by {:.1f} ± {:.1f} points where that is trained on single images, by {:.1f} ± {:.1f} where",
      behind_the_head_alone),
     (f"{SECTIONS}/beyond_pruning.ipynb", "But it keeps {} to {} times as many weights", weights_per_mac),
