@@ -40,7 +40,7 @@ def count_alive(tensors: dict) -> dict[str, int]:
 def head_sweep(runs: Runs) -> pd.DataFrame:
     """n-accuracies of SWEPT (columns) against the head's rho, random tuples: ROW, n, head_rho, seed.
 
-    Of those rows and n that have three head rhos or more, the seeds that all three methods have at every rho.
+    Of those rows and n that have four head rhos or more, the seeds that all three methods have at every rho.
     """
     table = runs.at_default[(runs.at_default["pruner"] == "synflow") & (runs.at_default["protocol"] == "random")]
     table = table[table["variant"].isin(SWEPT)].pivot(index=[*ROW, "n", "head_rho", "seed"], columns="variant", values="per_cent")
@@ -48,7 +48,7 @@ def head_sweep(runs: Runs) -> pd.DataFrame:
     found = []
     for _, part in wide.groupby([*ROW, "n"]):
         seeds = set.intersection(*(set(own["seed"]) for _, own in part.groupby("head_rho")))
-        if part["head_rho"].nunique() > 2 and seeds:
+        if part["head_rho"].nunique() > 3 and seeds:
             found.append(part[part["seed"].isin(seeds)])
     return concat(found, wide)
 
