@@ -40,15 +40,15 @@ def count_alive(tensors: dict) -> dict[str, int]:
 def head_sweep(runs: Runs) -> pd.DataFrame:
     """n-accuracies of SWEPT (columns) against the head's rho, random tuples: ROW, n, head_rho, seed.
 
-    Of those rows and n that have four head rhos or more, the seeds that all three methods have at every rho.
+    Of those n of a row that have the most head rhos, three or more, the seeds that all three methods have at every rho.
     """
     table = runs.at_default[(runs.at_default["pruner"] == "synflow") & (runs.at_default["protocol"] == "random")]
     table = table[table["variant"].isin(SWEPT)].pivot(index=[*ROW, "n", "head_rho", "seed"], columns="variant", values="per_cent")
     wide = table.reindex(columns=SWEPT).dropna().rename_axis(columns=None).reset_index()
-    found = []
-    for _, part in wide.groupby([*ROW, "n"]):
+    rhos, found = wide.groupby([*ROW, "n"])["head_rho"].transform("nunique"), []
+    for _, part in wide[(rhos > 2) & (rhos == rhos.groupby([wide[name] for name in ROW]).transform("max"))].groupby([*ROW, "n"]):
         seeds = set.intersection(*(set(own["seed"]) for _, own in part.groupby("head_rho")))
-        if part["head_rho"].nunique() > 3 and seeds:
+        if seeds:
             found.append(part[part["seed"].isin(seeds)])
     return concat(found, wide)
 
