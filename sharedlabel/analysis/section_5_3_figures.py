@@ -59,7 +59,7 @@ def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict |
             ax.xaxis.set_minor_formatter("")
         seeds = own.groupby([by, "n"])["seed"].nunique()
         told = "–".join(str(number) for number in sorted({seeds.min(), seeds.max()}))
-        ax.set_title(f"{plots.case_title(case).replace(', head', chr(10) + 'head')}; {told} seeds", fontsize=12)
+        ax.set_title(f"{plots.case_title(case).replace(', head', chr(10) + 'head')}; {told} seed{'s' * (told != '1')}", fontsize=12)
         plots.fit_y_axis(ax)
     figure.supxlabel(plots.LABELS[x], fontsize=12)
     legend_above(figure, by, table, labels)
