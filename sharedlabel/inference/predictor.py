@@ -71,7 +71,8 @@ class Predictor:
     def __repr__(self) -> str:
         size = "any n" if self.stages.n is None else f"n = {self.stages.n}"
         size += f", trained for n = {self.params['train_n']}" if "train_n" in self.params and self.stages.n is None else ""
-        measured = ", ".join(f"{100 * share:.1f} % at n = {n}" for n, share in self.n_accuracy.items())
+        shown = {n: share for n, share in self.n_accuracy.items() if n in (1, 5, 25)} or self.n_accuracy  # of twelve, mostly
+        measured = ", ".join(f"{100 * share:.1f} % at n = {n}" for n, share in shown.items())
         return f"Predictor({self.record.stem}: {len(self.classes)} classes, images {self.facts.shape}, {size}; n-accuracy {measured})"
 
     @property
