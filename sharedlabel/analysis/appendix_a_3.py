@@ -60,8 +60,7 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
 
 def as_cases(found: pd.DataFrame, verdicts: list[str], words: str = "") -> pd.DataFrame:
     """The rows of a claim from a `summary` by PANEL and n."""
-    cases = [plots.case_title(case) + words for case in found[PANEL].itertuples(index=False, name=None)]
-    return comparisons.as_cases(found, cases, verdicts)
+    return comparisons.as_cases(found, (title + words for title in plots.titles(found)), verdicts)
 
 
 def claim_confidence_is_better(runs: pd.DataFrame) -> pd.DataFrame:

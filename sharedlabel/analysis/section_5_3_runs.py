@@ -167,7 +167,7 @@ def compare_panels(table: pd.DataFrame, compare: Callable[[tuple, pd.DataFrame],
 def as_cases(found: pd.DataFrame, words: Callable | None = None) -> pd.DataFrame:
     """The rows of a claim (CLAIM_COLUMNS) from a comparison; `words` says of a row what is compared, by default its two variants."""
     words = words or (lambda row: f"{plots.TITLES[row.one]} minus {plots.TITLES[row.variant]}")
-    cases = [f"{plots.case_title(tuple(getattr(row, name) for name in PANEL))}: {words(row)}" for row in found.itertuples()]
+    cases = [f"{title}: {words(row)}" for title, row in zip(plots.titles(found), found.itertuples())]
     return comparisons.as_cases(found, cases, found["verdict"], n=[n or "mean over n" for n in found["n"]])
 
 
