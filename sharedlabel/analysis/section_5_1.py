@@ -74,22 +74,31 @@ def chance(part: pd.DataFrame) -> float:
 
 def inconclusive(runs: pd.DataFrame, method: str = "baseline") -> dict[str, str]:
     """Those of the `networks` from which nothing is concluded, and why: no rho has two seeds, so that nobody can tell what another
-    seed would change, or n-accuracy at the largest n is nowhere MARGIN above chance.
+    seed would change, or n-accuracy at the largest n is nowhere MARGIN above chance, at the rho of two seeds or more.
     """
     found = {}
     for network, part in networks(runs, method).items():
-        best = part[part["n"] == part["n"].max()].groupby("rho")["per_cent"].mean().max()
+        known = replicated(part)
+        best = known[known["n"] == known["n"].max()].groupby("rho")["per_cent"].mean().max()
         doubts = {"one seed": part.groupby("rho")["seed"].nunique().max() < 2, "near chance": best < chance(part) + MARGIN}
         if any(doubts.values()):
             found[network] = ", ".join(doubt for doubt, true in doubts.items() if true)
     return found
 
 
+def replicated(part: pd.DataFrame) -> pd.DataFrame:
+    """The runs at those rho that have two seeds or more; all of them where none has."""
+    seeds = part.groupby("rho")["seed"].transform("nunique")
+    return part[seeds >= min(2, seeds.max())]
+
+
 def describe_inconclusive(runs: pd.DataFrame) -> str:
     """The networks from which nothing is concluded, in a sentence; empty if there is none."""
-    parts = networks(runs)
-    each = [f"{network} ({why}: n-accuracy is at most {parts[network]['per_cent'].max():.2g} %, guessing {chance(parts[network]):.2g} %)"
-            for network, why in inconclusive(runs).items()]
+    parts, each = networks(runs), []
+    for network, why in inconclusive(runs).items():
+        part, known = parts[network], replicated(parts[network])
+        where = "" if len(known) == len(part) else "at the ρ of two seeds or more "
+        each.append(f"{network} ({why}: {where}n-accuracy is at most {known['per_cent'].max():.2g} %, guessing {chance(part):.2g} %)")
     return f"No conclusion, and so no ring and no case: {'; '.join(each)}." if each else ""
 
 

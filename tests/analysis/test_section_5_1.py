@@ -71,6 +71,16 @@ def test_other_methods_are_tested_where_their_rho_surround_the_baselines_best(ru
     assert left["case"] == "not tested: freeze and retrain on MNIST, Conv (not run)"
 
 
+def test_a_rho_of_one_seed_does_not_lift_a_network_above_chance(tmp_path):
+    for rho, seeds, accuracy in ((1.0, 1, 40.0), (2.0, 2, 14.0), (3.0, 2, 12.0)):
+        for seed in range(seeds):
+            write_run(tmp_path, dict.fromkeys(SIZES, accuracy), bits=dict.fromkeys(SIZES, 1.0), rho=rho, seed=seed, **NETWORK)
+    runs = section_5_1.select_runs(tmp_path)
+    assert section_5_1.inconclusive(runs) == {"MNIST, Conv": "near chance"} and not section_5_1.judged_networks(runs)
+    assert section_5_1.describe_inconclusive(runs).endswith(
+        "MNIST, Conv (near chance: at the ρ of two seeds or more n-accuracy is at most 14 %, guessing 10 %).")
+
+
 @pytest.mark.parametrize("seeds, accuracy, doubt", [
     (3, 40.0, None), (1, 40.0, "one seed"), (3, 14.0, "near chance"), (1, 14.0, "one seed, near chance")])
 def test_of_one_seed_or_near_chance_nothing_is_concluded(tmp_path, seeds, accuracy, doubt):
