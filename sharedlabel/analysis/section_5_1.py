@@ -39,10 +39,8 @@ def select_runs(results: str | Path = "results", protocol: str = "random") -> pd
     runs = runs.reindex(columns=runs.columns.union(MEASURED, sort=False))  # where every run collapsed none has a measure
     runs = runs[(runs["pruner"] == "synflow") & (runs["prune_iterations"] > 1) & runs["method"].isin(plots.METHODS)]
     runs = tables.at_defaults(runs[runs["n"].isna() | (runs["protocol"] == protocol)], ABLATIONS)
-    return runs.assign(
-        flops=2 * runs["macs_live"], gain_per_mflop=metrics.gain_per_mflop(runs["information_gain"], runs["macs_live"]),
-        log_error=metrics.log_error(runs["n_accuracy"], runs["tuples"]), per_cent=100 * runs["n_accuracy"],
-    )
+    return runs.assign(flops=2 * runs["macs_live"], gain_per_mflop=metrics.gain_per_mflop(runs["information_gain"], runs["macs_live"]),
+                       log_error=metrics.log_error(runs["n_accuracy"], runs["tuples"]), per_cent=100 * runs["n_accuracy"])
 
 
 def curve_runs(runs: pd.DataFrame, method: str = "baseline") -> pd.DataFrame:
@@ -81,13 +79,12 @@ def inconclusive(runs: pd.DataFrame, method: str = "baseline") -> dict[str, str]
         known = replicated(part)
         best = known[known["n"] == known["n"].max()].groupby("rho")["per_cent"].mean().max()
         doubts = {"one seed": part.groupby("rho")["seed"].nunique().max() < 2, "near chance": best < chance(part) + MARGIN}
-        if any(doubts.values()):
-            found[network] = ", ".join(doubt for doubt, true in doubts.items() if true)
-    return found
+        found[network] = ", ".join(doubt for doubt, true in doubts.items() if true)
+    return {network: why for network, why in found.items() if why}
 
 
 def replicated(part: pd.DataFrame) -> pd.DataFrame:
-    """The runs at those rho that have two seeds or more; all of them where none has."""
+    """The runs at those rho that have two seeds or more; all where none has."""
     seeds = part.groupby("rho")["seed"].transform("nunique")
     return part[seeds >= min(2, seeds.max())]
 
@@ -237,16 +234,14 @@ def judge_sweet_spots(network: str, part: pd.DataFrame, value: str, at_an_end: s
     return rows
 
 
-def claim_sweet_spot(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a network and n; the estimate is rho*. An end of the measured range decides nothing: rho* may lie beyond."""
-    rows = [judge_sweet_spots(network, part, "relative_information", "cannot tell") for network, part in judged_networks(runs).items()]
+def claim_sweet_spot(runs: pd.DataFrame, value: str = "relative_information", at_an_end: str = "cannot tell") -> pd.DataFrame:
+    """A row a network and n; the estimate is the best rho by `value`. `at_an_end`: the verdict where that surely is an end of the range."""
+    rows = [judge_sweet_spots(network, part, value, at_an_end) for network, part in judged_networks(runs).items()]
     return claim_rows(sum(rows, []))
 
 
-def claim_sweet_spot_flops(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a network and n; the estimate is the rho of most information per FLOP. The claim is about the measured range: an end fails."""
-    rows = [judge_sweet_spots(network, part, "gain_per_mflop", "fails") for network, part in judged_networks(runs).items()]
-    return claim_rows(sum(rows, []))
+# Beyond an end there may be a better rho, so that an end decides nothing; but the claim on FLOPs is about the measured range.
+claim_sweet_spot_flops = partial(claim_sweet_spot, value="gain_per_mflop", at_an_end="fails")
 
 
 def claim_sweet_spot_methods(runs: pd.DataFrame) -> pd.DataFrame:
