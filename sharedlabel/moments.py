@@ -74,14 +74,26 @@ def predicted_confusion(moments: ClassMoments, ns: list[int], generator: torch.G
     A Monte Carlo mean of P(argmax(mu_y + S_y^(1/2) g / sqrt(n)) = j) over `draws` standard normal g, the same for every n and class.
     """
     classes, width = moments.mean.shape
-    noise = torch.randn(draws, width, generator=generator, dtype=torch.float64)
-    values, vectors = torch.linalg.eigh(moments.covariance)  # covariances are singular where two logits are tied
-    spread = noise @ (vectors * values.clamp(min=0).sqrt()[:, None, :]).transpose(1, 2)  # [l, draws, d]
+    spread = torch.randn(draws, width, generator=generator, dtype=torch.float64) @ root_covariance(moments)  # [l, draws, d]
     found, row = [], classes * torch.arange(classes)[:, None]
     for n in ns:
         winners = (moments.mean[:, None, :] + spread / n**0.5).argmax(2)
         found.append(torch.bincount((row + winners).flatten(), minlength=classes**2).view(classes, classes) / draws)
     return torch.stack(found).double()
+
+
+def root_covariance(moments: ClassMoments) -> Tensor:
+    """Matrices R [l, d, d] with R^T R = S_y: g R has covariance S_y for a standard normal row g."""
+    values, vectors = torch.linalg.eigh(moments.covariance)  # covariances are singular where two logits are tied
+    return (vectors * values.clamp(min=0).sqrt()[:, None, :]).transpose(1, 2)
+
+
+def normal_images(moments: ClassMoments, images: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Outputs [l * images, d] of so many `images` of each class, drawn from N(mu_y, S_y), and their labels [l * images]."""
+    classes, width = moments.mean.shape
+    noise = torch.randn(classes, images, width, generator=generator, dtype=torch.float64)
+    outputs = moments.mean[:, None, :] + noise @ root_covariance(moments)
+    return outputs.flatten(0, 1), torch.arange(classes).repeat_interleave(images)
 
 
 def limit_confusion(moments: ClassMoments) -> Tensor:

@@ -112,19 +112,21 @@ def tabulate_pruners(runs: pd.DataFrame, value: str, n: int, unit: float = 1.0) 
 def compare_with_synflow(runs: pd.DataFrame, with_collapses: bool = True) -> pd.DataFrame:
     """n-accuracy of SynFlow minus that of each other pruning, in pairs by seed: columns CELL, `pruning`, those of `intervals.summary`, `p`.
 
-    with_collapses: a collapsed run counts as guessing; else only pairs of two trained runs count. p: of paired t-tests, adjusted over
-    all comparisons (Holm). `ceiling`: both means are above CEILING, and nobody can tell; else `verdict` is `comparisons.judge_each`'s.
+    with_collapses: a collapsed run counts as guessing; else only pairs of two trained runs count. `lost`: whether the other collapsed in
+    every run. `ceiling`: both means are above CEILING, and nobody can tell; `verdict` is `comparisons.judge_each`'s of all the others, p
+    that of their paired t-tests, adjusted over them (Holm).
     """
     scored = score_collapses(runs) if with_collapses else measured(runs)
     if "synflow" not in set(scored["pruning"]):
-        return pd.DataFrame(columns=[*CELL, "pruning", "mean", "low", "high", "seeds", "p", "ceiling", "verdict"])
+        return pd.DataFrame(columns=[*CELL, "pruning", "mean", "low", "high", "seeds", "lost", "p", "ceiling", "verdict"])
     found = comparisons.differences_from(scored, "n_accuracy", "pruning", "synflow", CELL)
-    means = scored.groupby([*CELL, "pruning"])["n_accuracy"].mean()
-    places = found[[*CELL, "pruning"]].itertuples(index=False)
-    both = [min(means[(*place, "synflow")], means[(*place, pruning)]) for *place, pruning in places]
-    ceiling = pd.Series([mean > CEILING for mean in both], found.index, dtype=bool)
-    verdicts = pd.Series(comparisons.judge_each(found), found.index, dtype=object).mask(ceiling, "cannot tell")
-    return found.assign(p=comparisons.holm(comparisons.p_values(found)), ceiling=ceiling, verdict=verdicts)
+    each = scored.groupby([*CELL, "pruning"]).agg(mean=("n_accuracy", "mean"), lost=("collapsed", "all"))
+    other = each.loc[pd.MultiIndex.from_frame(found[[*CELL, "pruning"]])].set_axis(found.index)
+    own = each.loc[pd.MultiIndex.from_frame(found[CELL].assign(pruning="synflow"))].set_axis(found.index)
+    found = found.assign(lost=other["lost"], ceiling=(own["mean"] > CEILING) & (other["mean"] > CEILING))
+    open_ones = found[~found["ceiling"]]
+    verdicts = pd.Series(comparisons.judge_each(open_ones), open_ones.index, dtype=object).reindex(found.index, fill_value="cannot tell")
+    return found.assign(p=comparisons.holm(comparisons.p_values(open_ones)), verdict=verdicts)
 
 
 def summarise_differences(runs: pd.DataFrame) -> pd.DataFrame:
@@ -146,13 +148,15 @@ def in_points(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_verdicts(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a network and n: in how many comparisons SynFlow is surely better or worse, and the median margin in points."""
+    """A row a network and n: in how many comparisons SynFlow is better by their own interval, among them those with a pruner that lost
+    every path in every run, in how many surely worse, and the median margin in points."""
     rows, found = [], compare_with_synflow(runs)
     for case in plots.cases(found):
         for n, part in plots.select_case(found, case).groupby("n"):
             verdicts = list(part["verdict"])
             rows.append({
                 "network": plots.case_title(case), "n": n, "comparisons": len(part), "better": verdicts.count("holds"),
+                "all the other's collapsed": ((part["verdict"] == "holds") & part["lost"]).sum(),
                 "worse": verdicts.count("fails"), "undecided": verdicts.count("cannot tell"), "at the ceiling": part["ceiling"].sum(),
                 "median margin": 100 * part["mean"].median(),
             })
@@ -175,8 +179,8 @@ def claim_best(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a network, rho, other pruning and n; the estimate is SynFlow's n-accuracy minus the other's, a collapse counted as guessing."""
     found = in_points(compare_with_synflow(runs))
     return claim_rows([
-        {"case": f"{plots.case_title((row.dataset, row.model, row.rho))}, {plots.TITLES[row.pruning]}", "n": row.n, "estimate": row.mean,
-         "low": row.low, "high": row.high, "seeds": row.seeds, "verdict": row.verdict}
+        {"case": f"{plots.case_title((row.dataset, row.model, row.rho))}, {plots.TITLES[row.pruning]}" + ", all collapsed" * row.lost,
+         "n": row.n, "estimate": row.mean, "low": row.low, "high": row.high, "seeds": row.seeds, "verdict": row.verdict}
         for row in found.itertuples()
     ])
 
@@ -249,7 +253,7 @@ def tabulate_sweet_spots(runs: pd.DataFrame) -> pd.DataFrame:
 CLAIMS = [
     Claim("synflow-best", "appendix C", "SynFlow achieves the best results of all pruners", "points",
           "a case holds by its own paired 95 % t-interval and fails where it is significant at 5 % among all (Holm), a "
-          "collapse being a guess; where both are above 99.8 % nobody can tell", claim_best),
+          "collapse being a guess; where both are above 99.8 % nobody can tell, and it is not among them", claim_best),
     Claim("synflow-price", "ours", "SynFlow's networks are the best for what they cost in FLOPs", "points",
           "a case holds where SynFlow is surely better than another pruner's network, by its own 95 % interval, and cheaper, and fails "
           "where surely worse and dearer (5 % among all, Holm)", claim_price),

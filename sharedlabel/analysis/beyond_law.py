@@ -1,7 +1,8 @@
 """The law of large tuples against what was measured: how near it comes, where it fails, and what it explains.
 
 `analysis.law` predicts from the outputs of single training and held-out images; records say what tuples of test images gave.
-n-accuracies are in percent here, information in bits (of the records: the bias-corrected estimate), tuples are the `random` ones.
+n-accuracies are in percent here, information in bits, tuples are the `random` ones. They share test images, which makes the information
+that records measure too much: it is compared with what the law says would be measured of such tuples (`law.measured_information`).
 """
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     found = runs.merge(predicted, on=["run", "n"], validate="one_to_one").astype({"n": int})
     found["limit"], found["limit_information"] = (found["run"].map(limits[name]) for name in ("predicted_training", "training_information"))
     errors = {f"error_{name}": found[f"predicted_{name}"] - found["accuracy"] for name in PREDICTIONS}
-    return found.assign(**errors, error_information=found["training_information"] - found["information_gain_corrected"])
+    return found.assign(**errors, error_information=found["measured_information"] - found["information_gain"])
 
 
 def correct_for_number(laws: pd.DataFrame, images: pd.Series) -> np.ndarray:
@@ -96,7 +97,7 @@ def claim_small_n(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_information(runs: pd.DataFrame) -> pd.DataFrame:
-    """|predicted - measured information gain| for n >= LARGE_N."""
+    """|predicted - measured information gain| for n >= LARGE_N, both of tuples that share test images."""
     return claim_within(runs, "error_information", BITS, [n for n in runs["n"].unique() if n >= LARGE_N], f"{LARGE_N} and more")
 
 
@@ -122,7 +123,7 @@ def relative_information(runs: pd.DataFrame) -> pd.DataFrame:
     """The baseline's runs at every rho of the networks that have three or more, with measured and predicted relative information."""
     chosen = usual(runs)[lambda table: table["method"] == "baseline"]
     chosen = chosen[chosen.groupby(CASE)["rho"].transform("nunique") >= 3]
-    return chosen.assign(predicted_relative=chosen["training_information"] * chosen["rho"] / chosen["n"],
+    return chosen.assign(predicted_relative=chosen["measured_information"] * chosen["rho"] / chosen["n"],
                          limit_relative=chosen["limit_information"] * chosen["rho"] / chosen["n"])
 
 

@@ -4,6 +4,7 @@
     python -m sharedlabel.analysis.claims README.md       writes its short form between the markers in a Markdown file
 """
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,8 +79,8 @@ def count_verdicts(board: pd.DataFrame) -> str:
     holds, fails, untested = (int((verdicts == word).sum()) for word in ("holds", "fails", "not tested"))
     return (
         f"Verdicts on the paper's {len(verdicts)} claims: holds {holds}, fails {fails}, open {len(verdicts) - holds - fails - untested}, "
-        f"not tested {untested}. A claim holds if every case (a network, n or comparison; counted beside it) does, or most "
-        "where it says so. One that surely fails (corrected for their number) fails it."
+        f"not tested {untested}. A claim holds if every case (network, n or comparison), or most where it says so, does by its own "
+        "interval; one that fails, corrected for their number, fails it. Brackets: open ones below zero by their own."
     )
 
 
@@ -93,8 +94,7 @@ def short_form(board: pd.DataFrame, folder: str = "notebooks/sections") -> str:
     lines = [count_verdicts(board), "", "|the paper's claim|verdict|hold|fail|open|", "|---|---|---|---|---|"]
     for row in board[~board["ours"]].itertuples():
         words = capitalise(row.claim).replace("|", "\\|")
-        cases = dict(part.rsplit(" ", 1) for part in row.cases.split(", ") if part != comparisons.NO_RUNS)
-        counts = "|".join(cases.get(verdict, "") for verdict in ("holds", "fails", "cannot tell"))
+        counts = "|".join("".join(re.findall(rf"{verdict} ([^,]+)", row.cases)) for verdict in ("holds", "fails", "cannot tell"))
         lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb#{report.anchor(row.id)})|{counts}|")
     return "\n".join(lines)
 

@@ -45,9 +45,13 @@ def differences_from(table: pd.DataFrame, value: str, by: str, reference: str, c
 
 
 def p_values(found: pd.DataFrame) -> pd.Series:
-    """Two-sided p-values of the means of a `summary` against 0 (Student's t over seeds); nan for one seed, 1 where all values are 0."""
-    error = (found["high"] - found["mean"]) / stats.t.ppf(0.975, found["seeds"] - 1)
-    p = 2 * stats.t.sf(found["mean"].abs() / error.where(error > 0, np.finfo(float).tiny), found["seeds"] - 1)
+    """Two-sided p-values of the means of a `summary` against 0 (Student's t over seeds); nan for one seed, 1 where all values are 0.
+
+    Degrees of freedom are those of the column `freedom`, where it has any, else one less than `seeds`.
+    """
+    freedom = found["freedom"].fillna(found["seeds"] - 1) if "freedom" in found else found["seeds"] - 1
+    error = (found["high"] - found["mean"]) / stats.t.ppf(0.975, freedom)
+    p = 2 * stats.t.sf(found["mean"].abs() / error.where(error > 0, np.finfo(float).tiny), freedom)
     return pd.Series(p, found.index).where(found["seeds"] > 1)
 
 
@@ -59,7 +63,7 @@ def holm(p: pd.Series) -> pd.Series:
 
 def as_floats(found: pd.DataFrame) -> pd.DataFrame:
     """What a verdict needs of a `summary`, which may be empty or several below one another."""
-    return found[["mean", "low", "high", "seeds"]].astype(float).reset_index(drop=True)
+    return found.filter(["mean", "low", "high", "seeds", "freedom"]).astype(float).reset_index(drop=True)
 
 
 def judge_each(found: pd.DataFrame, above: float = 0.0) -> list[str]:
@@ -69,7 +73,8 @@ def judge_each(found: pd.DataFrame, above: float = 0.0) -> list[str]:
     may seem to fail by chance, one `fails` only if it is below and significant at 5 % among them all (`holm`). Without an interval
     (one seed) nobody can tell.
     """
-    shifted = as_floats(found) - [above, above, above, 0]
+    shifted = as_floats(found)
+    shifted[["mean", "low", "high"]] -= above
     surely = (shifted["mean"] < 0) & (holm(p_values(shifted)) < 0.05)
     return ["holds" if low > 0 else "fails" if refuted else "cannot tell" for low, refuted in zip(shifted["low"], surely)]
 

@@ -25,6 +25,22 @@ def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     return found.assign(low=found["mean"] - half, high=found["mean"] + half, seeds=found["count"]).drop(columns=["sem", "count"])
 
 
+def stratified(table: pd.DataFrame, value: str, stratum: list[str], by: list[str]) -> pd.DataFrame:
+    """The mean over strata of their means over seeds, each stratum alike, with its interval: that of these very strata, not of others.
+
+    Columns `by`, `mean`, `low`, `high`, `least` and `most` (the strata's means), `strata`, `seeds` (of all), `freedom` (Welch and
+    Satterthwaite's). A stratum with one seed has no spread, and is left out.
+    """
+    each = table.groupby([*by, *stratum])[value].agg(["mean", "var", "count"]).query("count > 1").reset_index()
+    each = each.assign(error=each["var"] / each["count"]).assign(square=lambda own: own["error"] ** 2 / (own["count"] - 1))
+    found = each.groupby(by).agg(
+        mean=("mean", "mean"), least=("mean", "min"), most=("mean", "max"), strata=("mean", "count"), seeds=("count", "sum"),
+        error=("error", "sum"), square=("square", "sum")).reset_index()
+    found["freedom"] = found["error"] ** 2 / found["square"]
+    half = found["error"] ** 0.5 / found["strata"] * stats.t.ppf(0.975, found["freedom"])
+    return found.assign(low=found["mean"] - half, high=found["mean"] + half).drop(columns=["error", "square"])
+
+
 def sample_means(table: pd.DataFrame, value: str, count: int = 40_000, seed: int = 0) -> tuple[list, list, np.ndarray]:
     """(rhos, ns, plausible means [count, rhos, ns]) of `value`: mean + standard error * Student's t.
 

@@ -19,10 +19,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from sharedlabel import ROOT, choices, data, inference, metrics, moments, predictors
+from sharedlabel import ROOT, choices, data, inference, metrics, moments, predictors, tuples
 from sharedlabel.data import Images
 from sharedlabel.inference.networks import complete_parameters
-from sharedlabel.runs import names, parameters
+from sharedlabel.runs import contradictions, names, parameters
 from sharedlabel.runs.files import write_atomically
 from sharedlabel.runtime import random_stream, select_device
 
@@ -31,6 +31,7 @@ METHODS = ("baseline", "balanced", "freeze_retrain", "head_control", "readout", 
 MODELS = choices.ALL_MODELS
 TRAINING_IMAGES, LEAST_OF_A_CLASS = 10_000, 200  # of which the moments are taken; more where there are many classes
 DRAWS = 50_000  # of all classes together, for every predicted confusion matrix
+TEST_SETS = 4  # that are drawn to see what a record would measure
 RESAMPLED = (1, 2, 5)  # n at which tuples of training images are drawn, to see what normality costs
 TESTED = (1, 5, 25)  # n at which the margin is tested for normality
 EXAMPLE = {"dataset": "mnist", "model": "conv", "rho": 3.5, "seed": 1}  # a CNN whose means are shown, by the baseline and balanced
@@ -86,13 +87,32 @@ def single_outputs(net: inference.Predictor, images: Images) -> Tensor:
 def predict(outputs: Tensor, labels: Tensor, ns: list[float], generator: torch.Generator) -> list[tuple[float, float]]:
     """(n-accuracy, information gain in bits) that the law predicts for every n, and for n to infinity; classes are equally frequent.
 
-    nan where a class has one image, of which nothing is known to vary.
+    The information is that of tuples that share no image, corrected for the number of draws. nan where a class has one image, of which
+    nothing is known to vary.
     """
     if torch.bincount(labels).min() < 2:
         return [(np.nan, np.nan)] * (len(ns) + 1)
     found = moments.class_moments(outputs, labels)
-    confusions = moments.predicted_confusion(found, ns, generator, DRAWS // len(found.mean))
-    return [(metrics.n_accuracy(each), metrics.information_gain(each)) for each in (*confusions, moments.limit_confusion(found))]
+    draws = DRAWS // len(found.mean)
+    confusions = draws * moments.predicted_confusion(found, ns, generator, draws)
+    return [(metrics.n_accuracy(each), metrics.information_gain_corrected(each)) for each in (*confusions, moments.limit_confusion(found))]
+
+
+def measured_information(
+    outputs: Tensor, labels: Tensor, ns: list[int], images: int, per_class: int, generator: torch.Generator
+) -> list[float]:
+    """The information gain in bits that a record would measure at every n, were outputs normal: that of `random` tuples, `per_class` of
+    each class, of a test set with so many `images` a class. They share images, so that it is more than `predict` says. The mean over
+    TEST_SETS; nan where a class has one image to take moments of.
+    """
+    found = np.full((TEST_SETS, len(ns)), np.nan)
+    for row in found if torch.bincount(labels).min() > 1 else ():
+        drawn, drawn_labels = moments.normal_images(moments.class_moments(outputs, labels), images, generator)
+        for i, n in enumerate(ns):
+            chosen = tuples.random(drawn_labels, n, generator, per_class)
+            predictions = predictors.mean_of_logits(drawn.float(), chosen)
+            row[i] = metrics.information_gain(metrics.confusion(drawn_labels[chosen[:, 0]], predictions, drawn.shape[1]))
+    return found.mean(0).tolist()
 
 
 def resampled_accuracy(outputs: Tensor, labels: Tensor, n: int, generator: torch.Generator) -> float:
@@ -139,6 +159,7 @@ def law_rows(file: Path, path: str = "") -> tuple[list[dict], dict]:
     """
     record, run = json.loads(file.read_text()), digest(file.stem)
     ns = sorted({row["n"] for row in record["measures"]})
+    params = parameters_of(file, path)
     (outputs, labels), held_out = run_outputs(file, path)
     images = {"training": (outputs, labels), "held_out": held_out}
     columns = {name: predict(*own, ns, random_stream(0, "law")) for name, own in images.items()}
@@ -146,6 +167,9 @@ def law_rows(file: Path, path: str = "") -> tuple[list[dict], dict]:
     for name, predicted in columns.items():
         for row, (accuracy, information) in zip(rows, predicted):
             row |= {f"{name}_accuracy": accuracy} | ({f"{name}_information": information} if name == "training" else {})
+    test = contradictions.data_set(params).largest_tuple, params["tuples_per_class"]
+    for row, information in zip(rows, measured_information(outputs, labels, ns, *test, random_stream(0, "test set"))):
+        row["measured_information"] = information
     for row in rows:
         if row["n"] in RESAMPLED:
             row["resampled_accuracy"] = resampled_accuracy(outputs, labels, row["n"], random_stream(0, "resampled"))
@@ -159,7 +183,7 @@ def table_files(dataset: str, model: str, results: str | Path = "results") -> tu
 
 
 COLUMNS = (
-    ["run", "n", "training_accuracy", "training_information", "held_out_accuracy", "resampled_accuracy"],
+    ["run", "n", "training_accuracy", "training_information", "measured_information", "held_out_accuracy", "resampled_accuracy"],
     ["run", "skewness", "kurtosis", *(f"normal_{n}" for n in TESTED)],
 )
 

@@ -116,7 +116,9 @@ def lead_in_brief(averaged: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFram
 
 def pooled(found: pd.DataFrame) -> pd.DataFrame:
     """`section.pool_unpruned` as a table: a row a control."""
-    return pd.DataFrame({"control": found["control"].map(HEADS), "difference": format_summary(found), "networks and seeds": found["seeds"]})
+    reach = [f"{format_estimate(row.least)} to {format_estimate(row.most)}" for row in found.itertuples()]
+    return pd.DataFrame({"control": found["control"].map(HEADS), "difference, mean over networks": format_summary(found),
+                         "of one network": reach, "networks": found["strata"], "seeds": found["seeds"]})
 
 
 def sharing_minus_head(found: pd.DataFrame) -> pd.DataFrame:

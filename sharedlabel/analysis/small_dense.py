@@ -90,12 +90,6 @@ def front(found: pd.DataFrame, cost: str) -> pd.DataFrame:
     return ordered[ordered["mean"] > best]
 
 
-def fronts(found: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """The `front` of every data set, n, and kind (`dense` or not)."""
-    parts = [front(part, cost) for _, part in found.groupby(["dataset", "n", "dense"])]
-    return pd.concat(parts) if parts else found
-
-
 def cheapest(found: pd.DataFrame, cost: str, accuracy: float) -> pd.Series | None:
     """The cheapest of these configurations whose mean reaches `accuracy`; None where none does."""
     fits = found[found["mean"] >= accuracy]

@@ -89,8 +89,8 @@ def judge_cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_ac
     """How many rho are the cheapest for a target by the means, and whether the cheapest depends on the target, both by `prices`.
 
     `holds`: of two rho each costs `margin` times as much as the other for some target, in 97.5 % of the `sample_means`, corrected for the
-    number of pairs (Bonferroni); `fails`: one rho costs less than `margin` times the least for every target, in as many, of at least two
-    that are reached; else `cannot tell`.
+    number of pairs and of targets (Bonferroni); `fails`: one rho costs less than `margin` times the least for every target, in 97.5 % of
+    them, of at least two that are reached; else `cannot tell`.
     """
     rhos, ns, means = sample_means(table, value)
     if len(rhos) < 2:
@@ -101,7 +101,7 @@ def judge_cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_ac
     count = len(set(price.argmin(0)[np.isfinite(price).any(0)]))
     price = prices(means, ns, image, targets)
     price = price[:, :, np.isfinite(price).any(1).mean(0) >= 0.975]  # of the targets that are surely reached
-    sure = 1 - 0.025 / (len(rhos) * (len(rhos) - 1) / 2)
+    sure = 1 - 0.025 / (len(rhos) * (len(rhos) - 1) / 2 * max(1, price.shape[2]))
     dearer = ((price[:, :, None] > margin * price[:, None]).mean(0) >= sure).any(2)  # [rho, other rho]
     if (dearer & dearer.T).any():
         return count, "holds"
@@ -124,11 +124,18 @@ def kendalls_w(table: pd.DataFrame, value: str) -> float:
     return float(12 * spread / (judges**2 * (items**3 - items)))
 
 
+def same_order(table: pd.DataFrame, value: str) -> float:
+    """The share of the `sample_means` of `value` in which every n has the rhos in one order, none level; nan with fewer than two rhos."""
+    rhos, _, means = sample_means(table, value)
+    steps = np.diff(np.take_along_axis(means, means[:, :, :1].argsort(axis=1), axis=1), axis=1)
+    return float((steps > 0).all((1, 2)).mean()) if len(rhos) > 1 else float("nan")
+
+
 def rank_swaps(table: pd.DataFrame, value: str) -> list[tuple]:
     """The pairs of rhos of which each is surely above the other at some n: in 97.5 % of the `sample_means` of `value`, corrected for the
-    number of pairs (Bonferroni)."""
-    rhos, _, means = sample_means(table, value)
-    at, sure = range(len(rhos)), 1 - 0.025 / max(1, len(rhos) * (len(rhos) - 1) / 2)
+    number of pairs and of n (Bonferroni)."""
+    rhos, ns, means = sample_means(table, value)
+    at, sure = range(len(rhos)), 1 - 0.025 / max(1, len(rhos) * (len(rhos) - 1) / 2 * len(ns))
     above = [[((means[:, i] > means[:, j]).mean(0) >= sure).any() for j in at] for i in at]
     return [(rhos[i], rhos[j]) for j in at for i in range(j) if above[i][j] and above[j][i]]
 

@@ -53,23 +53,24 @@ def test_synflow_is_judged_against_each_other_pruning(runs):
     rows = appendix_c_2.claim_best(runs).set_index(["case", "n"])
     assert list(rows.reset_index()) == comparisons.CLAIM_COLUMNS
     assert rows["verdict"].to_dict() == {
-        ("MNIST, FC, ρ = 1.5, magnitude", 1): "holds", ("MNIST, FC, ρ = 1.5, random", 1): "holds", ("MNIST, FC, ρ = 1.5, SNIP", 1): "fails",
-        ("MNIST, FC, ρ = 1.5, magnitude", 5): "holds", ("MNIST, FC, ρ = 1.5, random", 5): "holds",
+        ("MNIST, FC, ρ = 1.5, magnitude, all collapsed", 1): "holds",
+        ("MNIST, FC, ρ = 1.5, random", 1): "holds", ("MNIST, FC, ρ = 1.5, SNIP", 1): "fails",
+        ("MNIST, FC, ρ = 1.5, magnitude, all collapsed", 5): "holds", ("MNIST, FC, ρ = 1.5, random", 5): "holds",
         ("MNIST, FC, ρ = 1.5, SNIP", 5): "cannot tell",  # both are above 99.8 %
     }
     worse = rows.loc[("MNIST, FC, ρ = 1.5, SNIP", 1)]
     half = 2 * 2.776 * np.std([-0.4, -0.1, 0.0, 0.2, 0.3], ddof=1) / np.sqrt(5)  # the difference is -5 + 2 * noise
     assert worse["estimate"] == pytest.approx(-5.0) and worse["high"] - worse["estimate"] == pytest.approx(half, rel=1e-3)
-    assert rows.loc[("MNIST, FC, ρ = 1.5, magnitude", 1), "estimate"] == pytest.approx(80.0)  # a collapse guesses 10 %
+    assert rows.loc[("MNIST, FC, ρ = 1.5, magnitude, all collapsed", 1), "estimate"] == pytest.approx(80.0)  # a collapse guesses 10 %
     assert rows["seeds"].tolist() == [5] * 6
     assert comparisons.judge_all(list(rows["verdict"])) == "fails"
 
 
 def test_the_verdicts_are_counted_with_the_ceiling_and_the_median_margin(runs):
     rows = appendix_c_2.count_verdicts(runs).set_index("n")
-    columns = ["network", "comparisons", "better", "worse", "undecided", "at the ceiling"]
-    assert rows.loc[1, columns].tolist() == ["MNIST, FC", 3, 2, 1, 0, 0] and rows.loc[1, "median margin"] == pytest.approx(20.0)
-    assert rows.loc[5, columns].tolist() == ["MNIST, FC", 3, 2, 0, 1, 1] and rows.loc[5, "median margin"] == pytest.approx(19.9)
+    columns = ["network", "comparisons", "better", "all the other's collapsed", "worse", "undecided", "at the ceiling"]
+    assert rows.loc[1, columns].tolist() == ["MNIST, FC", 3, 2, 1, 1, 0, 0] and rows.loc[1, "median margin"] == pytest.approx(20.0)
+    assert rows.loc[5, columns].tolist() == ["MNIST, FC", 3, 2, 1, 0, 1, 1] and rows.loc[5, "median margin"] == pytest.approx(19.9)
     [worse] = appendix_c_2.list_worse(runs).to_dict("records")
     assert worse == {"case": "MNIST, FC, ρ = 1.5", "n": 1, "other": "SNIP", "SynFlow minus the other": "−5.00 ± 0.68", "pairs": 5,
                      "p (Holm)": "0.000", "verdict": "fails"}

@@ -21,7 +21,7 @@ def law_runs(errors: dict[int, float], seeds: int = 3, method: str = "baseline",
             "run": f"{method}{seed}", "dataset": "mnist", "model": "conv", "rho": 3.5, "method": method, "seed": seed, "n": n,
             "pruner": "synflow", "prune_iterations": 100, "accuracy": 88.0, "limit": limit + seed,
             "predicted_training": 88 + error, "error_training": error + 0.1 * seed,
-            "error_information": 0.01 * error, "training_information": 3.0, "limit_information": 3.0, "relative_information": 3.0 * 3.5 / n,
+            "error_information": 0.01 * error, "measured_information": 3.0, "limit_information": 3.0, "relative_information": 3.0 * 3.5 / n,
         } | given)
     return pd.DataFrame(rows)
 
@@ -68,7 +68,7 @@ def test_the_sweet_spot_of_the_law_is_compared_with_the_measured_range():
         parts = []
         for rho, gain in ((2.0, 3.0), (3.0, 2.9), (4.0, 1.0)):
             predicted = 3.0 if rho == peak else 0.1
-            part = law_runs({1: 0}, rho=rho, training_information=predicted)
+            part = law_runs({1: 0}, rho=rho, measured_information=predicted)
             parts.append(part.assign(relative_information=gain * rho + 0.01 * part["seed"]))
         return pd.concat(parts)
 

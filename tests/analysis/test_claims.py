@@ -42,9 +42,10 @@ def test_verdicts_are_counted_of_the_papers_claims_alone():
 
 
 def test_the_short_form_has_a_row_a_claim_of_the_paper():
-    lines = claims.short_form(small_board(("holds", False), ("fails", True), ("fails", False))).split("\n")
-    assert lines[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb#claim-c0)|1|||",
-                          "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb#claim-c2)||1||"]
+    board = small_board(("holds", False), ("fails", True), ("fails", False))
+    board.loc[2, "cases"] = "fails 1, cannot tell 8 (3), not tested 2"
+    assert claims.short_form(board).split("\n")[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb#claim-c0)|1|||",
+                                                         "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb#claim-c2)||1|8 (3)|"]
 
 
 def test_a_block_goes_between_the_markers_and_nowhere_else():

@@ -162,6 +162,14 @@ def test_kendalls_w_of_one_order_and_of_two_opposed_ones():
     assert np.isnan(sweet_spots.kendalls_w(runs({1.0: [1.0]}), "value"))
 
 
+def test_an_order_is_the_same_only_if_that_is_sure():
+    apart = {1.0: [1.0, 1.1, 1.2], 2.0: [5.0, 5.1, 5.2], 3.0: [9.0, 9.1, 9.2]}
+    assert sweet_spots.same_order(runs(apart, n=(1, 2)), "value") > 0.975
+    close = pd.concat([runs({1.0: [1.0, 1.1, 1.2], 2.0: [1.1, 1.2, value]}, n=(n,)) for n, value in ((1, 1.25), (2, 1.3))])
+    assert sweet_spots.kendalls_w(close, "value") == 1 and sweet_spots.same_order(close, "value") < 0.975
+    assert np.isnan(sweet_spots.same_order(runs({1.0: [1.0, 2.0], 2.0: [1.0]}), "value"))  # one that has a spread
+
+
 def test_two_rhos_trade_places_only_if_each_is_surely_above_the_other_somewhere():
     up = {1.0: [1.0, 1.1, 1.2], 2.0: [2.0, 2.1, 2.2], 3.0: [2.0, 2.1, 2.3]}
     down = {1.0: [2.0, 2.1, 2.2], 2.0: [1.0, 1.1, 1.2], 3.0: [1.9, 2.2, 2.4]}

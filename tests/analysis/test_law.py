@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import generator, run_notebook
 
-from sharedlabel import ROOT, choices, heads, pruning
+from sharedlabel import ROOT, choices, heads, metrics, moments, pruning
 from sharedlabel.analysis import beyond_law, law
 from sharedlabel.inference import networks
 from sharedlabel.live import lstm
@@ -56,6 +56,32 @@ def test_resampled_tuples_of_normal_outputs_agree_with_the_law():
     outputs, labels = drawn()
     (five, _), _ = law.predict(outputs, labels, [5], generator())
     assert law.resampled_accuracy(outputs, labels, 5, generator()) == pytest.approx(five, abs=0.01)
+
+
+def test_information_is_corrected_for_the_number_of_draws(monkeypatch):
+    """Of outputs that tell next to nothing 500 draws of each of 30 classes would seem to tell twice as much."""
+    labels = torch.arange(3000) % 30
+    outputs = torch.randn(3000, 30, generator=generator())
+    outputs -= torch.zeros(30, 30).index_add(0, labels, outputs)[labels] / 100  # every class's mean is 0
+    found = {}
+    for draws in (500, 20_000):
+        monkeypatch.setattr(law, "DRAWS", 30 * draws)
+        (_, found[draws]), _ = law.predict(outputs, labels, [1], generator())
+    assert found[500] == pytest.approx(found[20_000], abs=0.01) and found[20_000] < 0.06
+    plug_in = metrics.information_gain(moments.predicted_confusion(moments.class_moments(outputs, labels), [1], generator(), 500)[0])
+    assert plug_in > found[20_000] + 0.03
+
+
+def test_tuples_that_share_test_images_seem_to_tell_more():
+    """As records do: of few test images a class the same come again and again. Of many, one in a tuple, it is what the law predicts."""
+    outputs, labels = drawn(9000)
+    [(_, alone), *_] = law.predict(outputs, labels, [1], generator())
+    [many] = law.measured_information(outputs, labels, [1], 3000, 3000, generator())
+    assert many == pytest.approx(alone, abs=0.02)
+    [(_, large), *_] = law.predict(0.1 * outputs + torch.randn(outputs.shape, generator=generator()), labels, [20], generator())
+    few = law.measured_information(0.1 * outputs + torch.randn(outputs.shape, generator=generator()), labels, [20], 30, 100, generator())
+    assert few[0] > large + 0.1
+    assert np.isnan(law.measured_information(torch.randn(5, 2), torch.tensor([0, 0, 1, 1, 2]), [1, 5], 10, 10, generator())).all()
 
 
 def test_the_limit_and_its_information_come_last():
@@ -141,6 +167,8 @@ def test_committed_rows_are_what_the_law_says(mnist, method):
         committed = rows.loc[(row["run"], row["n"])]
         assert committed["training_accuracy"] == pytest.approx(row["training_accuracy"], abs=0.005)
         assert committed["training_information"] == pytest.approx(row["training_information"], abs=0.02)
+        if np.isfinite(row["n"]):
+            assert committed["measured_information"] == pytest.approx(row["measured_information"], abs=0.1)
 
 
 def test_the_files_are_of_committed_runs_and_small():

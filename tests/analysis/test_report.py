@@ -112,9 +112,11 @@ def test_a_claim_is_summed_up_in_one_row():
 
 
 def test_a_claim_that_fails_shows_the_estimates_of_the_cases_that_fail():
-    found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds"), ("b", 1, -2.0, -3.0, -1.0, 5, "fails")])
+    open_case = ("c", 1, -2.0, -3.0, -0.1, 5, "cannot tell")
+    found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds"), ("b", 1, -2.0, -3.0, -1.0, 5, "fails"), open_case])
     [row] = report.claims_table([found], comparisons.judge_claims([found], pd.DataFrame())).to_dict("records")
-    assert (row["verdict"], row["cases"], row["estimate"], row["seeds"]) == ("fails", "holds 1, fails 1", "−2.0 ± 1.0 (points)", "5")
+    assert (row["verdict"], row["cases"], row["estimate"], row["seeds"]) == (
+        "fails", "holds 1, fails 1, cannot tell 1 (1)", "−2.0 ± 1.0 (points)", "5")
 
 
 def test_a_claim_without_runs_says_so(displayed):

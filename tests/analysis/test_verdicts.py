@@ -334,6 +334,13 @@ def no_order_is_told_from_a_random_one() -> bool:
     return bool(undecided and within) and not permutations["case"].str.contains("unpruned").any()
 
 
+def permutations_converge_sooner() -> bool:
+    """By four to five epochs at n = 5 and 15, with ten seeds; open at the others, which have three."""
+    rows = judged("appendix_a_3")["permutations-converge-later"].set_index("n")
+    failed = rows[rows["verdict"] == "fails"]
+    return list(failed.index) == [5, 15] and (failed["seeds"] == 10).all() and bool(failed["estimate"].between(-5, -4).all())
+
+
 def bursts_mostly_buy_little() -> bool:
     """In most cases 25 views are surely worth fewer than five images."""
     return share(judged("beyond_dependent")["dependent-worth"], "holds") > 0.5
@@ -714,7 +721,8 @@ def head_per_image_is_ahead() -> bool:
     found = over_all_n("CNN-LSTM on balanced CNN minus head alone, per image")
     found = found[found["case"].str.contains(UNPRUNED, regex=False) | found["case"].str.contains("CIFAR-100")]
     small = found.loc[found["case"].str.contains("CIFAR-10,"), "estimate"]
-    none_fails = "fails" not in set(judged("section_5_3")["sharing-adds"]["verdict"])
+    each = judged("section_5_3")["sharing-adds"]
+    none_fails = "fails" not in set(each.loc[~each["case"].str.startswith("all networks"), "verdict"])
     return len(found) == 5 and bool((found["high"] < 0).all()) and len(small) == 2 and bool((small > -1).all()) and none_fails
 
 
@@ -798,7 +806,10 @@ READOUT, PRUNERS, PRUNING, DENSE, NEW_DATA = (
 SPOTS, ORDERS, VIEWS = (f"{SECTIONS}/{name}.ipynb" for name in ("section_5_1", "appendix_a_3", "beyond_dependent"))
 TABLE_1, TABLE_2 = f"{SECTIONS}/section_5_2.ipynb", f"{SECTIONS}/section_5_3.ipynb"
 def unpruned_lstms_are_behind_together() -> bool:
-    return bool((section_5_3.pool_unpruned(runs("section_5_3"))["high"] < 0).all())
+    """In the mean of four networks, by its interval; the head trained on single images also among all cases."""
+    together = cases("section_5_3", "sharing-adds", "all networks")
+    return list(together["verdict"]) == ["fails", "cannot tell"] and bool((together["high"] < 0).all()) and \
+        set(section_5_3.pool_unpruned(runs("section_5_3"))["strata"]) == {4}
 
 
 def no_lstm_is_ahead_and_all_together_are_behind() -> bool:
@@ -812,7 +823,7 @@ def synflow_keeps_a_path_and_is_behind_snip() -> bool:
 def snip_is_ahead_of_synflow_but_where_it_lost_every_path() -> bool:
     """On FC at rho = 2.5 SynFlow is ahead at both n for sure, by more than 20 points, and every network of SNIP's collapsed."""
     found = cases("appendix_c_2", "synflow-best", "MNIST, FC, ρ = 2.5, SNIP")
-    found = found[found["case"].str.endswith("SNIP")]
+    found = found[found["case"].str.endswith("SNIP, all collapsed")]
     lost = runs("appendix_c_2").query("model == 'fc' and rho == 2.5 and pruner == 'snip' and prune_iterations > 1")["collapsed"]
     return snip_is_ahead_of_synflow_on_mnist() and len(found) == 2 and bool((found["low"] > 15).all() and lost.all())
 
@@ -838,7 +849,8 @@ JUDGED = [
     (READOUT, "On CIFAR-100's WideResNet-20 at $\\rho = 2.5$ refitted biases bring about half of its gain",
      lambda: biases_bring(0.4, 0.6, ("cifar100", "wideresnet20", 2.5))),
     (READOUT, "On balanced CNNs they gain little, and on that Conv they lose", biases_gain_little_on_balanced),
-    (READOUT, "on MNIST's Conv at $\\rho = 3.5$ none that can be told; there it is the loss that helps.", biases_gain_nothing_on_conv),
+    (READOUT, "on MNIST's Conv at $\\rho = 3.5$ none that can be told; there it is the loss that helps, by its own interval.",
+     biases_gain_nothing_on_conv),
     (READOUT, "At $n = 5$ balanced training stays ahead on FC and ResNet-18, by the interval of each.", balanced_stays_ahead_at_5),
     (READOUT, "At $n = 1$ they change little. LDA, below, is at $n = 80$ ahead of them on four networks of nine, by the interval "
      "of each", lambda: biases_change_little_at_1() and lda_is_ahead_of_biases_on_four()),
@@ -847,9 +859,10 @@ JUDGED = [
      "and add nothing that can be told to the CNNs of such batches",
      lambda: biases_bring(0.6, 1.1, FC, RESNET) and alike_is_refitted_already()),
     (READOUT, "(*classes alike*) refitting adds", alike_is_refitted_already),
-    (OVERVIEW, "by the interval of each, in the mean up to 14 points (25 on Tiny ImageNet, one seed), and surely loses in none.",
+    (OVERVIEW, "by the interval of each, in the mean up to 14 points (25 on Tiny ImageNet, one seed), and loses in none.",
      biases_lose_nowhere),
-    (README, "Its head unpruned, it is behind the same head on each image alone,", unpruned_lstms_are_behind_together),
+    (README, "Its head unpruned, it is behind the same head on each image alone, in the mean of four networks",
+     unpruned_lstms_are_behind_together),
     (README, "Pruned as stated, it is behind averaging over Table 2's less pruned CNN on MNIST and CIFAR-10.",
      pruned_head_is_behind_averaging),
     (README, "kept a path in every run, but at n = 1 is behind SNIP on MNIST's Conv at ρ = 3, 3.5 and 4",
@@ -865,11 +878,11 @@ JUDGED = [
     (OVERVIEW, "A small dense network on averaged pixels, mostly logistic regression or LDA.", small_dense_is_mostly_linear),
     (OVERVIEW, "pruned ones are ahead, by a point and their own intervals, of the best of these that costs no more, both at n = 1 on "
      "CIFAR; corrected for their number none is.", small_dense_is_behind_nowhere),
-    (OVERVIEW, "and surely loses in none;", lda_loses_nowhere),
-    (OVERVIEW, "in the mean over n no LSTM is significantly ahead of it, and over all networks and seeds together it is behind",
+    (OVERVIEW, "and loses in none; at n = 1", lda_loses_nowhere),
+    (OVERVIEW, "in the mean over n no LSTM is significantly ahead of it, and in the mean of four networks it is behind",
      no_lstm_is_ahead_and_all_together_are_behind),
     (OVERVIEW, "at n = 80 they gain nearly as much as balanced training on FC and ResNet-18;", batches_gain_as_much),
-    (OVERVIEW, "on MNIST's Conv at ρ = 3.5 its loss adds to them.", loss_helps_on_conv),
+    (OVERVIEW, "on MNIST's Conv at ρ = 3.5 its loss adds to them, by its own interval.", loss_helps_on_conv),
     (OVERVIEW, "SynFlow: it kept a path of weights in every run.", synflow_keeps_a_path),
     (OVERVIEW, "its score per MAC: with averaged logits better at n = 1 and 5 for fewer MACs,", synflow_per_mac_keeps_a_path),
     (OVERVIEW, "On MNIST's Conv at ρ = 3, 3.5 and 4 SNIP names more at n = 1 (single intervals), for fewer FLOPs.", snip_is_ahead_on_conv),
@@ -887,6 +900,8 @@ JUDGED = [
     (SPOTS, "By FLOPs none was found: in the mean the hardest pruned networks measured are the best.", hardest_pruned_is_best_by_flops),
     (ORDERS, "On MNIST's Conv no order was told from a random one: not the one by confidence, at any $n$, nor, with a pruned head, the "
      "mean over permutations, which stays within two points of it.", no_order_is_told_from_a_random_one),
+    (ORDERS, "at $n = 5$ and 15 their held-out loss made 95 % of its way in four to five epochs fewer than with one random order.",
+     permutations_converge_sooner),
     (VIEWS, "So a burst mostly buys little.", bursts_mostly_buy_little),
     (VIEWS, "LDA still helps on MNIST's Conv,", lda_helps_on_views_of_conv),
     (VIEWS, "balanced training hardly, and an LSTM nowhere.", balanced_hardly_and_lstm_nowhere_helps_on_views),
@@ -990,7 +1005,8 @@ JUDGED = [
     (NEW_DATA, "By weights a pruned Conv with a readout is ahead in places.", pruned_readouts_are_ahead_by_weights_on_new_data),
     (NEW_DATA, "LDA lifts what averaging reaches on Conv at ρ = 3.5 and 3.75 (one of eight cases is undecided); on FC, and on Conv at "
      "ρ = 3, no difference can be told.", lda_lifts_much_pruned_convs_on_new_data),
-    (PRUNERS, "SynFlow is ahead of the others or not told from them, but for SNIP on FC at $\\rho = 1.5$ ($n = 1$) and, by the intervals "
+    (PRUNERS, "Else it is ahead of the others or not told from them, but for SNIP on FC at $\\rho = 1.5$ ($n = 1$; $p = 0.04$ among all "
+     "cases) and, by the intervals "
      "of single comparisons, on Conv at $\\rho = 3$, 3.5 and 4. On FC at $\\rho = 2.5$ it is far ahead of SNIP, which lost every path "
      "there.", snip_is_ahead_of_synflow_but_where_it_lost_every_path),
     (PRUNERS, "SynFlow is mostly ahead of SNIP.", synflow_is_mostly_ahead_of_snip_on_cifar10),
