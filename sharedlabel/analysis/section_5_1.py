@@ -173,12 +173,6 @@ def name_doubts(runs: pd.DataFrame) -> dict[str, str]:
     return {network: f"{network} ({doubts[network]})" if network in doubts else network for network in networks(runs)}
 
 
-def describe_bias(runs: pd.DataFrame) -> str:
-    """By how much the plug-in estimate of information gain exceeds the bias-corrected one (`metrics.information_gain_corrected`)."""
-    bias = (runs["information_gain"] - runs["information_gain_corrected"])[curve_runs(runs).index]
-    return f"The plug-in estimate exceeds the bias-corrected one by {bias.min():.4f} to {bias.max():.4f} bits." if len(bias) else ""
-
-
 def targets(part: pd.DataFrame, value: str) -> list[float]:
     """TARGETS of one network: of n-accuracy as they are, of information as shares of the highest mean."""
     most = 1 if value == "n_accuracy" else part.groupby(["rho", "n"])[value].mean().max()

@@ -56,6 +56,13 @@ ADAPTERS = {name: TypeAdapter(kind, config=STRICT) for name, kind in TYPES.items
 # These change where and how a run happens, not its result: they are in no name and in no record.
 RUNTIME_PARAMETERS = {"device", "results", "on_collapse", "path"}  # of a folder its content is in the name (`identity`)
 TUPLES_OF_A_BASELINE = {"tuples_per_batch": 10, "tuple_size": 8}  # in the names of heads on it, though it has none
+# Parameters that have an effect only where another one has one of these values; elsewhere names have the default.
+TRAINED = {"readout": ("linear", "mlp")}
+ONLY_WITH = {
+    "hidden_units": ({"readout": ("mlp",)}, 32), "shrinkage": ({"readout": ("lda",), "model": ("lda",)}, 0.001),
+    "head_batch_size": (TRAINED, 64), "head_learning_rate": (TRAINED, 1e-4), "head_max_epochs": (TRAINED, 160),
+    "permutations": ({"order": ("permutations",)}, 5), "dense_max_epochs": ({"check": ("trained_first",)}, 160),
+}
 ANYWHERE = "the parameters cell, papermill's -p or -y, or the study's YAML"
 
 
@@ -123,6 +130,10 @@ def effective(params: dict, classes: int | None = None) -> dict:
         classes = classes or data_set(params).classes
         usual = {"tuples_per_batch": classes, "tuple_size": 8 if classes <= 10 else 2}  # why two: benchmarks/tuple_size.md
         params |= {name: params[name] or usual[name] for name in tuples}
+    for name, (where, default_value) in ONLY_WITH.items():
+        deciding = next((other for other in where if other in params), None)
+        if name in params and deciding and params[deciding] not in where[deciding]:
+            params[name] = default_value
     if "retrain_max_epochs" in params:
         params["retrain_max_epochs"] = params["retrain_max_epochs"] or params["max_epochs"]
     if "head_score_n" in params:  # an unpruned head has no score

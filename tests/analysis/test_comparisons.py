@@ -170,6 +170,23 @@ def test_an_order_is_the_same_only_if_that_is_sure():
     assert np.isnan(sweet_spots.same_order(runs({1.0: [1.0, 2.0], 2.0: [1.0]}), "value"))  # one that has a spread
 
 
+def test_strata_count_alike_and_only_their_own_spread_does():
+    values = {"a": [1.0, 2.0, 3.0], "b": [11.0, 11.0, 12.0, 14.0, 12.0], "c": [50.0]}
+    table = pd.DataFrame([{"network": name, "x": value, "kind": "k"} for name, own in values.items() for value in own])
+    [found] = intervals.stratified(table, "x", ["network"], ["kind"]).to_dict("records")
+    assert (found["mean"], found["least"], found["most"], found["strata"], found["seeds"]) == (7, 2, 12, 2, 8)  # c has no spread
+    errors = [1 / 3, 1.5 / 5]
+    freedom = sum(errors) ** 2 / (errors[0] ** 2 / 2 + errors[1] ** 2 / 4)
+    assert found["freedom"] == pytest.approx(freedom)
+    half = stats.t.ppf(0.975, freedom) * (sum(errors) / 4) ** 0.5
+    assert (found["low"], found["high"]) == (pytest.approx(7 - half), pytest.approx(7 + half))
+    [p] = comparisons.p_values(pd.DataFrame([found]))
+    assert p == pytest.approx(2 * stats.t.sf(7 / (sum(errors) / 4) ** 0.5, freedom))
+    one = intervals.stratified(table[table["network"] == "a"], "x", ["network"], ["kind"])
+    plain = intervals.summary(table[table["network"] == "a"], "x", ["kind"])
+    pd.testing.assert_frame_equal(one[["mean", "low", "high"]], plain[["mean", "low", "high"]])
+
+
 def test_two_rhos_trade_places_only_if_each_is_surely_above_the_other_somewhere():
     up = {1.0: [1.0, 1.1, 1.2], 2.0: [2.0, 2.1, 2.2], 3.0: [2.0, 2.1, 2.3]}
     down = {1.0: [2.0, 2.1, 2.2], 2.0: [1.0, 1.1, 1.2], 3.0: [1.9, 2.2, 2.4]}

@@ -81,6 +81,15 @@ def test_a_rho_of_one_seed_does_not_lift_a_network_above_chance(tmp_path):
         "MNIST, Conv (near chance: at the ρ of two seeds or more n-accuracy is at most 14 %, guessing 10 %).")
 
 
+def test_by_how_much_information_is_measured_too_high(runs):
+    found = section_5_1.curve_runs(runs)
+    laws = found[["run", "n"]].assign(run=found["run"].str[-8:], training_information=1.0, measured_information=1 + found["n"] / 100)
+    excess, describe = section_5_1_checks.information_excess(runs, laws), section_5_1_checks.describe_excess
+    assert excess.round(2).to_dict("index") == {"mnist": {"median": 0.25, "most": 0.8, "correction": 0.0}}
+    assert "on MNIST 0.25 (at most 0.80; a correction for the number of tuples takes away 0.00)" in describe(runs, laws)
+    assert describe(runs, laws[:0]) == "" == describe(runs.assign(protocol="disjoint"), laws)
+
+
 @pytest.mark.parametrize("seeds, accuracy, doubt", [
     (3, 40.0, None), (1, 40.0, "one seed"), (3, 14.0, "near chance"), (1, 14.0, "one seed, near chance")])
 def test_of_one_seed_or_near_chance_nothing_is_concluded(tmp_path, seeds, accuracy, doubt):

@@ -212,6 +212,24 @@ def test_a_parameter_that_came_later_changes_no_name_unless_it_is_set(name, defa
     assert run_name(params | {name: "other"}, method) != run_name(before, method)
 
 
+@pytest.mark.parametrize("method, name, value, given", [
+    ("readout", "hidden_units", 8, {"readout": "mlp"}), ("readout", "shrinkage", 0.1, {"readout": "lda"}),
+    ("small_dense", "shrinkage", 0.1, {"model": "lda"}), ("readout", "head_batch_size", 8, {"readout": "linear"}),
+    ("readout", "head_learning_rate", 0.1, {"readout": "linear"}), ("readout", "head_max_epochs", 8, {"readout": "mlp"}),
+    ("cnn_lstm", "permutations", 8, {"order": "permutations"}), ("sanity_check", "dense_max_epochs", 8, {"check": "trained_first"}),
+])
+def test_a_parameter_is_in_the_name_only_where_it_has_an_effect(method, name, value, given):
+    """Else one run would have many names, and be run as often."""
+    def named(params: dict) -> str:
+        return run_name(parameters.check(method, params), method)
+
+    assert parameters.ONLY_WITH[name][1] == parameters.defaults(method)[name]
+    assert named(given | {name: value}) != named(given)
+    [decides] = given
+    without_effect = {decides: {"readout": "vote", "model": "linear", "order": "random", "check": "shuffled"}[decides]}
+    assert named(without_effect | {name: value}) == named(without_effect)
+
+
 def test_every_committed_record_is_valid_and_found_under_its_own_name_whatever_was_renamed_or_added_since():
     files = [file for folder in ("results", "benchmarks") for file in (ROOT / folder).rglob("*-seed*.json")]
     assert len(files) > 1000
