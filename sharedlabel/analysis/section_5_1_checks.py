@@ -33,7 +33,7 @@ def information_excess(runs: pd.DataFrame, laws: pd.DataFrame) -> pd.DataFrame:
     The plug-in estimate is too high with few tuples, and more so with tuples that share test images. By how much the law tells (`laws`:
     `law.read_all(0)`), which knows what is true and what would be measured, were outputs normal.
     """
-    found = section_5_1.curve_runs(runs).query("protocol == 'random'")
+    found = section_5_1.curve_runs(runs).query("protocol == 'random'").astype({"n": float})
     found = found.assign(run=found["run"].map(law.digest)).merge(laws, on=["run", "n"])
     found["excess"] = found["measured_information"] - found["training_information"]
     found["correction"] = found["information_gain"] - found["information_gain_corrected"]
