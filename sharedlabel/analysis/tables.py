@@ -1,6 +1,7 @@
 """The records of a folder as tidy tables."""
 import json
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from sharedlabel import choices
 from sharedlabel.runs import names, parameters
 
 
-def load_records(results: str | Path = "results", methods: Container[str] = choices.PAPER_METHODS) -> pd.DataFrame:
+def load_records(results: str | Path = "results", methods: Iterable[str] = choices.PAPER_METHODS) -> pd.DataFrame:
     """The records of `methods` below `results` as one tidy table: a row a run, n and protocol.
 
     Columns: `run`, `status`, every parameter (`names.LATER_PARAMETERS` filled in), the entries of `measures`, and of the network's parts
@@ -47,7 +48,7 @@ def select(found: pd.DataFrame, **wanted) -> pd.DataFrame:
     return found
 
 
-def load_curves(results: str | Path = "results", methods: Container[str] = choices.PAPER_METHODS) -> pd.DataFrame:
+def load_curves(results: str | Path = "results", methods: Iterable[str] = choices.PAPER_METHODS) -> pd.DataFrame:
     """The learning curves of the records of `methods` below `results` as one table: a row a run and epoch.
 
     Columns: `run`, `epoch` (from 1) and the curves by name, nan where a run did not watch it. Errors as in `load_records`.
@@ -55,13 +56,20 @@ def load_curves(results: str | Path = "results", methods: Container[str] = choic
     return gather(results, curve_rows, methods)
 
 
-def gather(results: str | Path, rows: Callable[[dict, str], list[dict]], methods: Container[str]) -> pd.DataFrame:
-    """The rows(record, run) of every record of `methods` below `results`, one below the other."""
+def gather(results: str | Path, rows: Callable[[dict, str], list[dict]], methods: Iterable[str]) -> pd.DataFrame:
+    """The rows(record, run) of every record of `methods` below `results`, one below the other; read anew where a file has changed."""
     folder = names.results_folder(results)
-    files, found = sorted(folder.rglob("*.json")), []
+    files = [(file, file.stat()) for file in sorted(folder.rglob("*.json"))]
     if not files:
         raise FileNotFoundError(f"no record lies below {folder}; a study's runs put theirs there (make grid STUDY=...)")
-    for file in files:
+    return read(tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in files), rows, frozenset(methods)).copy()
+
+
+@lru_cache(maxsize=8)  # a scoreboard reads the same records for every section
+def read(files: tuple[tuple[Path, int, int], ...], rows: Callable[[dict, str], list[dict]], methods: frozenset[str]) -> pd.DataFrame:
+    """`gather` from files, each with its time of change and size."""
+    found = []
+    for file, *_ in files:
         try:
             record = json.loads(file.read_text())
             found += rows(record, file.stem) if record["params"]["method"] in methods else []
@@ -99,7 +107,7 @@ def curve_rows(record: dict, run: str) -> list[dict]:
     return [{"run": run, "epoch": epoch, **dict(zip(curves, values))} for epoch, values in enumerate(zip(*curves.values()), start=1)]
 
 
-def at_defaults(table: pd.DataFrame, columns: Iterable[str], but: Container[str] = ()) -> pd.DataFrame:
+def at_defaults(table: pd.DataFrame, columns: Iterable[str], but: Iterable[str] = ()) -> pd.DataFrame:
     """The runs of a table (`tables.load_records`) whose parameters `columns`, those in `but` excepted, are the usual ones.
 
     A method that has no parameter of a name has it nan, which is as usual; so is a name that no run has.

@@ -224,6 +224,18 @@ def test_the_table_has_a_row_a_run_n_and_protocol(tmp_path):
     }
 
 
+def test_records_are_read_again_only_where_one_is_new_or_has_changed_and_a_table_is_the_callers_own(tmp_path, monkeypatch):
+    path = records.save(a_record(), tmp_path)
+    tables.load_records(tmp_path)["n_accuracy"] = 2.0
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "loads", None)
+        assert (tables.load_records(tmp_path)["n_accuracy"] <= 1).all()
+    path.write_text(path.read_text().replace('"status": "ok"', '"status": "odd"'))
+    assert set(tables.load_records(tmp_path)["status"]) == {"odd"}
+    records.save(a_record(params=PARAMS | {"seed": 1}), tmp_path)
+    assert tables.load_records(tmp_path)["run"].nunique() == 2
+
+
 def test_a_parameter_that_came_later_is_filled_in_for_earlier_records(tmp_path):
     for params in PARAMS, PARAMS | {"augment": "crop_flip"}:
         records.save(a_record(params=params), tmp_path)
