@@ -226,7 +226,8 @@ def test_the_table_has_a_row_a_run_n_and_protocol(tmp_path):
 
 def test_records_are_read_again_only_where_one_is_new_or_has_changed_and_a_table_is_the_callers_own(tmp_path, monkeypatch):
     path = records.save(a_record(), tmp_path)
-    tables.load_records(tmp_path)["n_accuracy"] = 2.0
+    table = tables.load_records(tmp_path)
+    table["n_accuracy"] = 2.0
     with monkeypatch.context() as patch:
         patch.setattr(json, "loads", None)
         assert (tables.load_records(tmp_path)["n_accuracy"] <= 1).all()
