@@ -36,7 +36,7 @@ def stratified(table: pd.DataFrame, value: str, stratum: list[str], by: list[str
     found = each.groupby(by).agg(
         mean=("mean", "mean"), least=("mean", "min"), most=("mean", "max"), strata=("mean", "count"), seeds=("count", "sum"),
         error=("error", "sum"), square=("square", "sum")).reset_index()
-    found["freedom"] = found["error"] ** 2 / found["square"]
+    found["freedom"] = (found["error"] ** 2 / found["square"]).fillna(found["seeds"] - found["strata"])  # where nothing varies
     half = found["error"] ** 0.5 / found["strata"] * stats.t.ppf(0.975, found["freedom"])
     return found.assign(low=found["mean"] - half, high=found["mean"] + half).drop(columns=["error", "square"])
 
