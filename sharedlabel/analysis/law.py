@@ -106,12 +106,15 @@ def measured_information(
     much). They share images, so that it is more than `predict` says. The mean over TEST_SETS; nan where a class has one image to take
     moments of.
     """
-    found = np.full((TEST_SETS, len(ns)), np.nan)
-    for row in found if torch.bincount(labels).min() > 1 else ():
-        drawn, drawn_labels = moments.normal_images(moments.class_moments(outputs, labels), images, generator)
+    if torch.bincount(labels).min() < 2:
+        return [np.nan] * len(ns)
+    known, found = moments.class_moments(outputs, labels), np.zeros((TEST_SETS, len(ns)))
+    for row in found:
+        drawn, drawn_labels = moments.normal_images(known, images, generator)
+        drawn = drawn.float()
         for i, n in enumerate(ns):
             chosen = tuples.random(drawn_labels, n, generator, per_class)
-            predictions = predictors.mean_of_logits(drawn.float(), chosen)
+            predictions = predictors.mean_of_logits(drawn, chosen)
             row[i] = metrics.information_gain(metrics.confusion(drawn_labels[chosen[:, 0]], predictions, drawn.shape[1]))
     return found.mean(0).tolist()
 
