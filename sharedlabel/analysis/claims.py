@@ -59,7 +59,7 @@ SECTIONS = {
 
 def scoreboard(results: str = "results") -> pd.DataFrame:
     """A row a claim: `id`, `section` (a key of SECTIONS), `ours` (whether it is not the paper's), `below` (in how many cases the case's own
-    interval lies below zero), and the columns of `report.claims_table`.
+    interval lies below zero), `mnist_alone` (whether no tested case is of other data), and the columns of `report.claims_table`.
 
     FileNotFoundError if the folder `results` (relative: to the repository) has no record.
     """
@@ -68,19 +68,22 @@ def scoreboard(results: str = "results") -> pd.DataFrame:
         judged = comparisons.judge_claims(section.claims, section.select_runs(results))
         rows = report.claims_table(section.claims, judged)
         below = [int((rows["high"].astype(float) < 0).sum()) for rows in judged.values()]
+        alone = [rows.loc[rows["verdict"] != "not tested", "case"].str.startswith("MNIST, ") for rows in judged.values()]
+        alone = [bool(len(cases) and cases.all()) for cases in alone]
         paper = [claim.paper for claim in section.claims]
-        found.append(rows.assign(id=list(judged), section=name, paper=paper, below=below))
+        found.append(rows.assign(id=list(judged), section=name, paper=paper, below=below, mnist_alone=alone))
     return pd.concat(found, ignore_index=True).assign(ours=lambda table: table["source"] == "ours")
 
 
 def count_verdicts(board: pd.DataFrame) -> str:
     """How many of the paper's claims hold, fail and are undecided, in a sentence, and what that means."""
-    verdicts = board.loc[~board["ours"], "verdict"]
+    verdicts, alone = board.loc[~board["ours"], "verdict"], int(board.loc[~board["ours"], "mnist_alone"].sum())
     holds, fails, untested = (int((verdicts == word).sum()) for word in ("holds", "fails", "not tested"))
     return (
         f"Verdicts on the paper's {len(verdicts)} claims: holds {holds}, fails {fails}, open {len(verdicts) - holds - fails - untested}, "
-        f"not tested {untested}. A claim holds if every case (network, n or comparison), or most where it says so, does by its own "
-        "interval; one that fails, corrected for their number, fails it. Brackets: open ones below zero by their own."
+        f"not tested {untested}; {alone} rest on MNIST alone. A claim holds if every case (network, n or comparison), or most where it "
+        "says so, does by its own interval; one that fails, corrected for their number, fails it. Brackets: open ones below zero by "
+        "their own."
     )
 
 

@@ -108,8 +108,9 @@ def describe_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> str:
 
 
 def draw_correlation(runs: pd.DataFrame) -> tuple[Figure | None, str]:
-    """A row of two panels a judged network: information gain against n-accuracy, a point a run and n, at the lower and the upper rho."""
-    panels = [(network, *half) for network, part in section_5_1.judged_networks(runs).items() for half in section_5_1.halves(part).items()]
+    """A row of two panels a network: information gain against n-accuracy, a point a run and n, at the lower and the upper rho."""
+    panels = [(network, *half) for network, part in section_5_1.networks(runs).items() for half in section_5_1.halves(part).items()]
+    doubts = section_5_1.inconclusive(runs)
     if not panels:
         return None, ""
     figure, axes = plots.compact_grid([plots.cases(half)[0] for *_, half in panels], apart=2)
@@ -119,6 +120,7 @@ def draw_correlation(runs: pd.DataFrame) -> tuple[Figure | None, str]:
             ax.scatter(*points, s=22, color=colour, marker=marker, alpha=0.6, linewidth=0, label=f"ρ = {rho:g}")
         ax.set(title=f"{network}, {name.partition(' (')[0]}", xlabel=LABELS["per_cent"], ylabel=LABELS["information_gain"])
         ax.legend(loc="lower right", markerscale=1.4, handletextpad=0.1)
+        add_doubt(ax, doubts.get(network))
     rows = section_5_1.claim_accuracy_information(runs).dropna(subset="estimate")
     text = "Information gain against n-accuracy, a point a run and n; the lesser of Pearson's and Spearman's correlation is "
     return figure, text + "; ".join(f"{row.estimate:.2f} for {row.case}" for row in rows.itertuples()) + "."

@@ -10,7 +10,7 @@ from sharedlabel.analysis import comparisons, intervals, plots
 from sharedlabel.analysis.comparisons import Claim
 from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL, ROW
 from sharedlabel.analysis.section_5_3_equal_cost import claim_head_worth_its_weights, claim_lstm_worth_its_weights
-from sharedlabel.analysis.section_5_3_pruners import claim_order_under_magnitude, claim_order_under_snip
+from sharedlabel.analysis.section_5_3_pruners import claim_order, claim_synflow_best
 from sharedlabel.analysis.section_5_3_runs import (
     CNNS,
     Runs,
@@ -266,10 +266,10 @@ CLAIMS = [
           "The CNN-LSTM, pruned as stated, needs fewer weights and FLOPs than averaged logits of the balanced CNN", "times",
           "both ratios to balanced at Table 2's ρ for averaging lie below 1, with the head pruned as Table 2 states",
           claim_lstm_costs_less),
-    Claim("sharing-adds", "sections 4.4 and 5.3", "Reading the images together adds to what the same head does on each image alone",
+    Claim("sharing-adds", "ours", "Reading the images together adds to what the same head does on each image alone",
           "points", "above zero against both controls, in each panel and, unpruned, in the mean of networks; one holds by the 95 % "
           "interval of the mean over n, and fails where it is significant at 5 % among all (Holm)", claim_sharing_adds),
-    Claim("sharing-greater-part", "sections 4.4 and 5.3", "Sharing, not the head's capacity, makes the CNN-LSTM's lead over averaging",
+    Claim("sharing-greater-part", "ours", "Sharing, not the head's capacity, makes the CNN-LSTM's lead over averaging",
           "points", f"sharing's part minus the head's is above zero, where there is a lead, in {EVERY}", claim_sharing_is_the_greater_part),
     Claim("head-beats-averaging", "ours", "The head on each image alone beats its CNN's averaged logits at every n",
           "points", f"above zero in {EVERY}", claim_head_beats_averaging),
@@ -280,10 +280,10 @@ CLAIMS = [
     Claim("fine-tuning-negligible", "section 4.4.2", "Fine-tuning the CNN afterwards makes no considerable difference",
           "points", f"the whole interval lies within {NEGLIGIBLE:g} points either way, where the frozen CNN is as far below 100 %",
           claim_fine_tuning_negligible),
-    Claim("order-under-magnitude", "ours", "The methods have the same order when magnitude prunes the networks",
-          "points", "each pair that SynFlow's runs order significantly has the same significant order", claim_order_under_magnitude),
-    Claim("order-under-snip", "ours", "The methods have the same order when SNIP prunes the networks",
-          "points", "each pair that SynFlow's runs order significantly has the same significant order", claim_order_under_snip),
+    Claim("order-under-others", "appendix C", "The comparisons between the methods hold for other pruners as well", "points",
+          "each pair that SynFlow's runs order significantly has the same significant order under another pruner", claim_order),
+    Claim("synflow-best-methods", "appendix C", "SynFlow achieves the best results of all pruners for the other methods, too", "points",
+          f"above zero against each other pruner, in {EVERY}", claim_synflow_best),
     Claim("lstm-worth-its-weights", "ours", "The CNN-LSTM beats averaged logits of a CNN with no more weights and FLOPs", "points",
           WORTH, claim_lstm_worth_its_weights),
     Claim("head-worth-its-weights", "ours", "The head alone beats averaged logits of a CNN with no more weights and FLOPs", "points",

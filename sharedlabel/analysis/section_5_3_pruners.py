@@ -1,10 +1,14 @@
-"""Section 5.3: whether the methods have the same order when another pruner than SynFlow prunes the networks."""
+"""Section 5.3: the methods under other pruners than SynFlow: whether they have the same order, and whether SynFlow is the best for each."""
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
+from sharedlabel import choices
 from sharedlabel.analysis import comparisons, plots
-from sharedlabel.analysis.intervals import PANEL
+from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL
 from sharedlabel.analysis.section_5_3_runs import (
+    COMPARISON,
     TABLE_2_N,
     WITH_HEAD,
     Runs,
@@ -19,6 +23,8 @@ from sharedlabel.analysis.section_5_3_runs import (
 
 PAIRS = [("lstm_balanced", "balanced"), ("lstm_balanced", "head_per_image_balanced"), ("lstm_balanced", "head_tuple_mean_balanced"),
          ("head_per_image_balanced", "balanced"), ("balanced", "baseline"), ("freeze_retrain", "baseline"), ("freeze_retrain", "balanced")]
+OTHERS = [pruner for pruner in choices.PAPER_PRUNERS if pruner != "synflow"]
+METHODS = ("balanced", "freeze_retrain", "lstm_balanced")
 KEYS, VALUES = ["one", "variant", "n"], ["mean", "low", "high", "seeds", "significant"]
 
 
@@ -58,39 +64,62 @@ def orders(runs: Runs, pruner: str) -> pd.DataFrame:
     return found.assign(agree=(signs[0] * signs[1]).astype(int))
 
 
-def claim_order(runs: Runs, pruner: str) -> pd.DataFrame:
-    """The cases of the claim that another pruner's runs order alike what SynFlow's order significantly; above zero: alike.
+def claim_order(runs: Runs) -> pd.DataFrame:
+    """The cases of the claim that other pruners' runs order alike what SynFlow's order significantly; above zero: alike."""
+    return under_others(runs, order_under)
 
-    Where no panel can have heads under that pruner, as its networks collapse, these are the cases, not tested.
-    """
-    found, lost = orders(runs, pruner), collapses(runs, pruner)
-    if found.empty:
-        cases = [f"not tested: {where}, networks collapse from ρ = {rho:g}" for where, rho in lost.itertuples(index=False)]
-        return comparisons.claim_rows([{"case": case, "verdict": "not tested"} for case in cases])
+
+def order_under(runs: Runs, pruner: str) -> pd.DataFrame:
+    """The cases of `claim_order` under one pruner."""
+    found = orders(runs, pruner)
     found = found[found["synflow_significant"].astype(bool)]
     alike = np.sign(found["synflow_mean"].astype(float))
     ends = np.sort([found["low"].astype(float) * alike, found["high"].astype(float) * alike], axis=0)
     verdicts = found["agree"].map({1: "holds", -1: "fails", 0: "cannot tell"})
     first, second = found["one"].where(alike > 0, found["variant"]), found["variant"].where(alike > 0, found["one"])
-    return as_cases(found.assign(mean=found["mean"] * alike, low=ends[0], high=ends[1], verdict=verdicts, one=first, variant=second))
+    found = found.assign(mean=found["mean"] * alike, low=ends[0], high=ends[1], verdict=verdicts, one=first, variant=second)
+    return as_cases(found, lambda row: f"{plots.TITLES[row.one]} minus {plots.TITLES[row.variant]} under {plots.TITLES[pruner]}")
 
 
-def claim_order_under_magnitude(runs: Runs) -> pd.DataFrame:
-    """`claim_order` under magnitude."""
-    return claim_order(runs, "magnitude")
+def claim_synflow_best(runs: Runs) -> pd.DataFrame:
+    """The cases of the claim that SynFlow achieves the best results of all pruners for the other methods than the baseline, too."""
+    return under_others(runs, lambda runs, pruner: as_cases(
+        synflow_minus(runs, pruner), lambda row: f"{plots.TITLES[row.variant]}, SynFlow minus {plots.TITLES[pruner]}"))
 
 
-def claim_order_under_snip(runs: Runs) -> pd.DataFrame:
-    """`claim_order` under SNIP."""
-    return claim_order(runs, "snip")
+def synflow_minus(runs: Runs, pruner: str) -> pd.DataFrame:
+    """The paper's methods but the baseline (`variant`) pruned by SynFlow minus by another pruner, in pairs by seed; as a comparison."""
+    matched, found, seen = [name for name in (*MATCHED, *HEAD_MATCHED) if "pruner" not in name], [], set()
+    for case, part in each_panel(random_tuples(runs)):
+        both = pd.concat([part, runs_under(runs, pruner, case)])
+        for variant in METHODS:
+            if variant.startswith("lstm") or case[:3] not in seen:  # one without a head stands in every panel of its CNN
+                pairs = comparisons.paired_differences(both[both["variant"] == variant], "synflow", pruner, "per_cent", "pruner", matched)
+                found.append(mean_differences(pairs.assign(variant=variant), "synflow").assign(**dict(zip(PANEL, case))))
+        seen.add(case[:3])
+    found = concat(found, pd.DataFrame(columns=COMPARISON))
+    return found.assign(verdict=comparisons.judge_each(found))
+
+
+def under_others(runs: Runs, cases: Callable[[Runs, str], pd.DataFrame]) -> pd.DataFrame:
+    """`cases` of every other pruner of the paper, below one another; one that has none is not tested, and why, where networks collapse."""
+    rows = []
+    for pruner in OTHERS:
+        found, lost = cases(runs, pruner), collapses(runs, pruner)
+        if found.empty:
+            why = [f"{where}, networks collapse from ρ = {rho:g}" for where, rho in lost.itertuples(index=False)]
+            case = "; ".join([f"not tested: {plots.TITLES[pruner]}", *why])
+            found = comparisons.claim_rows([{"case": case, "verdict": "not tested"}])
+        rows.append(found)
+    return pd.concat(rows, ignore_index=True)
 
 
 def collapses(runs: Runs, pruner: str) -> pd.DataFrame:
-    """The panels without a head under a pruner because networks collapse there: `panel`, and from which rho of the CNN on."""
+    """The CNNs without a head under a pruner because networks collapse there: `CNN`, and from which rho on."""
     lost = runs.records[(runs.records["pruner"] == pruner) & (runs.records["status"] == "layer_collapse")]
     lost, rows = lost[lost["method"] == "baseline"], []
     for case, _ in each_panel(random_tuples(runs)):
         rhos = plots.select_case(lost, case[:2])["rho"]
         if runs_under(runs, pruner, case).empty and (rhos <= case[2]).any():
-            rows.append({"panel": plots.case_title(case), "networks collapse from ρ": rhos.min()})
-    return pd.DataFrame(rows, columns=["panel", "networks collapse from ρ"])
+            rows.append({"CNN": plots.case_title(case[:3]), "networks collapse from ρ": rhos.min()})
+    return pd.DataFrame(rows, columns=["CNN", "networks collapse from ρ"]).drop_duplicates()

@@ -30,14 +30,15 @@ def test_the_readme_is_of_one_screen():
 
 def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
     rows = [{"id": f"c{i}", "claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2",
-             "paper": "", "estimate": "1 ± 2 (points)", "cases": f"{verdict} 1"} for i, (verdict, ours) in enumerate(verdicts)]
+             "paper": "", "mnist_alone": i == 1, "estimate": "1 ± 2 (points)", "cases": f"{verdict} 1"}
+            for i, (verdict, ours) in enumerate(verdicts)]
     return pd.DataFrame(rows)
 
 
 def test_verdicts_are_counted_of_the_papers_claims_alone():
     board = small_board(("holds", False), ("fails", False), ("fails", True), ("cannot tell", False), ("fails", False),
                         ("not tested", False))
-    counted = "Verdicts on the paper's 5 claims: holds 1, fails 2, open 1, not tested 1. "
+    counted = "Verdicts on the paper's 5 claims: holds 1, fails 2, open 1, not tested 1; 1 rest on MNIST alone. "
     assert claims.count_verdicts(board).startswith(counted)
 
 

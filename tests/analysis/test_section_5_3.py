@@ -93,7 +93,7 @@ def verdicts(rows: pd.DataFrame, case: str) -> list[str]:
 def test_every_claim_has_the_shared_form(runs):
     assert len(CLAIMS) == len(section.CLAIMS) == 12
     for rows in comparisons.judge_claims(section.CLAIMS, runs).values():
-        assert list(rows) == comparisons.CLAIM_COLUMNS and set(rows["verdict"]) <= {"holds", "fails", "cannot tell"}
+        assert list(rows) == comparisons.CLAIM_COLUMNS and set(rows["verdict"]) <= {"holds", "fails", "cannot tell", "not tested"}
 
 
 def test_panels_hold_all_methods_without_a_head_and_table_2s_balanced(runs):
@@ -198,15 +198,27 @@ def test_of_two_pairs_there_is_no_interval(runs):
 
 
 def test_reversed_orders_fail_and_no_runs_cannot_tell(runs):
-    magnitude = CLAIMS["order-under-magnitude"].rows(runs)
-    assert verdicts(magnitude, UNPRUNED) == ["fails"] * 4 and comparisons.judge_all(list(magnitude["verdict"])) == "fails"
+    rows = CLAIMS["order-under-others"].rows(runs)
+    untested = rows["verdict"] == "not tested"
+    assert list(rows.loc[untested, "case"]) == [f"not tested: {pruner}" for pruner in ("random", "SNIP", "GraSP")]
+    magnitude = rows[~untested]
+    assert magnitude["case"].str.endswith(" under magnitude").all()
+    assert verdicts(magnitude, UNPRUNED) == ["fails"] * 4 and comparisons.judge_all(list(rows["verdict"])) == "fails"
     reversed_pair = magnitude[magnitude["case"].str.startswith(UNPRUNED)].iloc[0]
     assert reversed_pair["estimate"] == approx(-9.93, abs=0.01)
     assert reversed_pair["low"] < reversed_pair["estimate"] < reversed_pair["high"] < 0
     pruned = magnitude[magnitude["case"].str.startswith(PRUNED)]  # there SynFlow's LSTM is behind: the order holds where it is behind again
-    assert pruned["case"].str.endswith("head alone, per image minus CNN-LSTM on balanced CNN").any()
+    assert pruned["case"].str.contains("head alone, per image minus CNN-LSTM on balanced CNN").any()
     assert set(pruned["verdict"]) == {"holds"} and (pruned["low"] > 0).all()
-    assert CLAIMS["order-under-snip"].verdict(CLAIMS["order-under-snip"].rows(runs)) == "no runs yet"
+
+
+def test_synflow_is_compared_with_each_other_pruner_for_the_other_methods(runs):
+    rows = CLAIMS["synflow-best-methods"].rows(runs)
+    found = rows[rows["verdict"] != "not tested"]  # both prune alike but for the unpruned head's CNN
+    words = "CNN-LSTM on balanced CNN, SynFlow minus magnitude"
+    assert list(found["case"]) == [f"{panel}: {words}" for panel in (PRUNED, PRUNED, UNPRUNED, UNPRUNED)]
+    assert list(found["estimate"]) == approx([0, 0, 40, 40]) and list(found["n"]) == [2, 5] * 2
+    assert list(found["verdict"]) == ["cannot tell"] * 2 + ["holds"] * 2 and (rows["verdict"] == "not tested").sum() == 3
 
 
 def test_collapsed_networks_say_why_a_pruner_cannot_be_asked(runs, tmp_path):
@@ -215,8 +227,10 @@ def test_collapsed_networks_say_why_a_pruner_cannot_be_asked(runs, tmp_path):
     for rho, left in ((2.0, 2604), (3.0, 261)):
         collapse(tmp_path / "results", left, **NETWORK | {"rho": rho, "pruner": "snip"})
     found = pruners.collapses(selected.select_runs(tmp_path / "results"), "snip")
-    assert found["panel"].tolist() == ["MNIST, Conv, ρ = 3.5, head ρ = 0 (unpruned)", PRUNED, UNPRUNED]
-    assert set(found["networks collapse from ρ"]) == {2.0}
+    assert found["CNN"].tolist() == ["MNIST, Conv, ρ = 3.5", "MNIST, Conv, ρ = 3.75"] and set(found["networks collapse from ρ"]) == {2.0}
+    cases = CLAIMS["order-under-others"].rows(selected.select_runs(tmp_path / "results"))["case"]
+    why = [f"MNIST, Conv, ρ = {rho}, networks collapse from ρ = 2" for rho in ("3.5", "3.75")]
+    assert "; ".join(["not tested: SNIP", *why]) in list(cases)
 
 
 def test_winning_and_its_price_are_judged_apart(runs):
