@@ -16,10 +16,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import yaml
 from scipy import stats
 
 from sharedlabel import ROOT
-from sharedlabel.runs import names
+from sharedlabel.runs import names, parameters
 
 AGAIN = ROOT / "runs" / "agreement"
 
@@ -52,14 +53,16 @@ def accuracy(record: dict) -> float:
 
 def again(file: Path) -> dict:
     """The run's new record. What it starts from is found beside it, in a copy of the committed results."""
-    params, renamed = json.loads(file.read_text())["params"], {old: new for new, old in names.RECORDED_AS.items()}
-    given = [each for name, value in params.items() if name != "method" for each in ("-y", json.dumps({renamed.get(name, name): value}))]
+    recorded = json.loads(file.read_text())["params"]
+    params, record = parameters.of_record(recorded), names.record_path(recorded, AGAIN)
+    record.unlink()  # the copy: it would be taken for the new one
+    given = yaml.safe_dump({name: value for name, value in params.items() if name != "method"}, default_flow_style=True, width=10**6)
     notebook = ROOT / "notebooks" / "methods" / f"{params['method']}.ipynb"
     subprocess.run(
-        [sys.executable, "-m", "papermill", "--no-progress-bar", notebook, AGAIN / "notebook.ipynb", *given, "-p", "results", AGAIN,
+        [sys.executable, "-m", "papermill", "--no-progress-bar", notebook, AGAIN / "notebook.ipynb", "-y", given, "-p", "results", AGAIN,
          "-p", "on_collapse", "record"], check=True, capture_output=True, cwd=ROOT,
     )
-    return json.loads(names.record_path(params, AGAIN).read_text())
+    return json.loads(record.read_text())
 
 
 def main() -> None:

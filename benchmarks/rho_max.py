@@ -41,14 +41,15 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
-from sharedlabel import heads, models, pruning, runtime
+from sharedlabel import choices, heads, models, pruning, runtime
+from sharedlabel.runs.files import write_atomically
 
 CASES = {  # name: model, shape, classes
     "FC, MNIST": ("fc", (1, 28, 28), 10), "Conv, MNIST": ("conv", (1, 28, 28), 10), "Conv, CIFAR-10": ("conv", (3, 32, 32), 10),
     "ResNet-18, CIFAR-10": ("resnet18", (3, 32, 32), 10), "WideResNet-20, CIFAR-100": ("wideresnet20", (3, 32, 32), 100),
     "LSTM head, MNIST": ("head", (5, 10), 10),
 }
-WAYS = {pruner: (pruner, 100) for pruner in pruning.PRUNERS}  # by name: the pruner, and in how many rounds
+WAYS = {pruner: (pruner, 100) for pruner in choices.PAPER_PRUNERS}  # by name: the pruner, and in how many rounds
 WAYS |= {f"{pruner}, once": (pruner, 1) for pruner in ("snip", "grasp")}
 FINE, COARSE = (0.05, 3), (0.1, 1)  # the grid's step, and how many seeds
 SLOW = [(model, way) for model in ("wideresnet20", "resnet18") for way in WAYS if way.startswith(("snip", "grasp"))]  # get the coarse one
@@ -182,7 +183,7 @@ def main() -> None:
             if key not in found:
                 found[key] = search(case, way, seed, step)
                 print(f"{key}: {found[key]:.2f}, {time.monotonic() - started:.0f} s", flush=True)
-                FOUND.write_text(json.dumps(found, indent=1) + "\n")
+                write_atomically({FOUND: (json.dumps(found, indent=1) + "\n").encode()})
     Path(__file__).with_suffix(".md").write_text(table(found))
 
 

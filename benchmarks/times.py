@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import is_pruned
 
-from sharedlabel import ROOT, choices, heads, live, losses, models, pruning, runtime, training
+from sharedlabel import ROOT, choices, costs, heads, live, losses, models, pruning, runtime, training
 from sharedlabel.live import lstm
 from sharedlabel.runs import names, parameters, studies
 from timing import seconds
@@ -67,17 +67,18 @@ def step_seconds(network: nn.Module, x: Tensor, classes: int, precision: str = "
 @functools.cache
 def cnn_seconds(
     dataset: str, model: str, pruner: str, rho: float, iterations: int, precision: str, batch_size: int, free: int,
-    width: int = 0, pool: int = 1,
+    width: int = 0, pool: int = 1, budget: str = "weights", initialisation: str = "pytorch",
 ) -> tuple[float, float]:
     """(pruning, a step) of a CNN; with `free` layers that learn, what lies before them is computed once. No step where it collapses."""
     data = choices.DATASETS[dataset]
     classes, shape = data.classes, (data.channels, data.side // pool, data.side // pool)
-    network = models.build(model, shape, classes, runtime.random_stream(0, "initialisation"), width=width)
+    network = models.build(model, shape, classes, runtime.random_stream(0, "initialisation"), initialisation, width)
+    macs = costs.weight_macs(network, shape) if budget == "macs" else None
     batch = torch.randn(classes, *shape), torch.arange(classes)
 
     def prune() -> None:
         with contextlib.suppress(pruning.LayerCollapse):
-            pruning.prune(network, pruner, rho, batch, iterations, runtime.random_stream(0, "pruning"))
+            pruning.prune(network, pruner, rho, batch, iterations, runtime.random_stream(0, "pruning"), macs=macs)
 
     pruned = timed(prune)
     if not is_pruned(network):  # it collapsed
@@ -120,7 +121,8 @@ def run_seconds(run: dict) -> float:
     limit_epochs, batch_size = parameters.training_limit(parameters.effective(run)).values()
     what = [run[name] for name in ("dataset", "model", "pruner", "rho", "prune_iterations", "precision")]
     if run["method"] not in ("cnn_lstm", "head_control", "set_head"):
-        pruned, step = cnn_seconds(*what, batch_size, run.get("free_layers", 0), run.get("width", 0), run.get("pool", 1))
+        others = {name: run[name] for name in ("width", "pool", "budget", "initialisation") if name in run}
+        pruned, step = cnn_seconds(*what, batch_size, run.get("free_layers", 0), **others)
         dense = 0.0
         if run.get("check") == "trained_first":
             dense = cnn_seconds(*what[:3], 0.0, 1, run["precision"], batch_size, 0)[1] * run["dense_max_epochs"]

@@ -65,10 +65,17 @@ def registered(kind: type, *files: Path) -> dict:
         for node in ast.parse(file.read_text()).body:
             for call in getattr(node, "decorator_list", ()):
                 if isinstance(call, ast.Call) and ast.unparse(call.func) == f"choices.{kind.__name__}":
-                    name, values = node.name.lower(), {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+                    name, place = node.name.lower(), f"{module}:{node.name}"
                     if name in found:
-                        raise ValueError(f"{name} is registered twice, as {found[name].place} and as {module}:{node.name}")
-                    found[name] = kind(*map(ast.literal_eval, call.args), **values, place=f"{module}:{node.name}")
+                        raise ValueError(f"{name} is registered twice, as {found[name].place} and as {place}")
+                    try:
+                        values = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+                        found[name] = kind(*map(ast.literal_eval, call.args), **values, place=place)
+                    except (TypeError, ValueError) as error:
+                        raise ValueError(f"{place}, line {call.lineno}: a decorator's arguments are literals ({error})") from None
+                    lacking = [field for field, value in zip(found[name]._fields, found[name]) if value is None]
+                    if kind is DataSet and lacking and name != "folder":  # whose images decide
+                        raise ValueError(f"{place}, line {call.lineno}: the decorator lacks {', '.join(lacking)}")
     return found
 
 

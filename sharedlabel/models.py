@@ -16,7 +16,7 @@ def build(
 
     `width`: hidden units, or channels of the first convolution, which all other layers widen with; 0 is the one
     of its function, for the paper's networks the paper's. The weights are drawn from `generator`'s stream alone and on the CPU,
-    so that they do not depend on what ran before or on the device.
+    so that they do not depend on what ran before or on the device. ValueError on what cannot be built.
     """
     if model not in BUILDERS:
         raise ValueError(f"model: {model!r} is unknown; allowed: {', '.join(BUILDERS)}")
@@ -29,6 +29,8 @@ def build(
         raise ValueError(f"initialisation: {initialisation!r} is unknown; allowed: {', '.join(choices.INITIALISATIONS)}")
     with initialised_by(generator):
         network = BUILDERS[model](shape, classes, **({"width": width} if width else {}))
+        if hasattr(network, "fc") != (choices.ALL_MODELS[model].embedding == "features"):
+            raise ValueError(f"{model}: a network has a last layer `fc` if, and only if, it is registered with embedding=\"features\"")
         return he_normal(network) if initialisation == "he" else network
 
 
@@ -44,9 +46,9 @@ def he_normal(network: nn.Module) -> nn.Module:
 
 @contextlib.contextmanager
 def initialised_by(generator: torch.Generator):
-    """Here PyTorch's own initialisation draws from `generator`'s stream alone."""
+    """Here PyTorch's own initialisation draws from `generator`'s stream alone; no GPU's stream is touched, as by `torch.manual_seed`."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+        torch.default_generator.manual_seed(generator.initial_seed())
         yield
 
 

@@ -54,6 +54,18 @@ def test_a_name_that_is_registered_twice_is_refused_with_both_places(tmp_path, m
         choices.registered(choices.Pruner, *files)
 
 
+@pytest.mark.parametrize("decorator, message", [
+    ('@choices.Pruner(TITLE)', "a:mine, line 1: a decorator's arguments are literals .*TITLE|a:mine, line 1: .* literals"),
+    ('@choices.Pruner("Mine", speed=3)', "a:mine, line 1: .*speed"),
+    ('@choices.DataSet("Mine", channels=1, side=8, classes=2)', "a:mine, line 1: the decorator lacks smallest_class, largest_tuple"),
+])
+def test_a_decorator_that_cannot_be_read_is_named(decorator, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(choices, "PACKAGE", tmp_path)
+    (tmp_path / "a.py").write_text(f"{decorator}\ndef mine(): ...\n")
+    with pytest.raises(ValueError, match=message):
+        choices.registered(choices.DataSet if "DataSet" in decorator else choices.Pruner, tmp_path / "a.py")
+
+
 def test_the_choices_are_read_without_torch():
     script = "import sys; from sharedlabel import choices; print(len(choices.PRUNERS) > 4, {'torch', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "True set()\n"

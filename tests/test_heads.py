@@ -172,6 +172,19 @@ def test_a_head_is_connected_where_its_outputs_depend_on_its_inputs(case, n):
     assert pruning.connected(masked, pruning.masks(masked), x.shape[1:]) == bool(x.grad.any())
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_an_input_that_only_opens_the_forget_gate_tells_of_images_after_the_first_alone(n):
+    small = head(4, 3, 2)
+    alive = {name: torch.zeros_like(w, dtype=torch.bool) for name, w in pruning.weights(small).items()}
+    alive["embed.weight"][:] = alive["classify.weight"][:] = True
+    alive["lstm.weight_ih_l0"][2] = alive["lstm.bias_ih_l0"][4] = True  # f of unit 0, and its g, which no input reaches
+    assert pruning.connected(small, alive, (n, 4)) == (n > 1)
+    pruning.apply_masks(small, alive)
+    x = torch.randn(8, n, 4).requires_grad_()
+    small(x).pow(2).sum().backward()
+    assert x.grad.any() == (n > 1)
+
+
 def test_a_head_that_keeps_weights_but_no_candidate_has_collapsed(monkeypatch):
     """The gates i, f and o alone let nothing through: c = f c + i tanh(0)."""
     small = head(2, 2, 1)

@@ -202,6 +202,14 @@ def test_a_torch_that_the_set_up_itself_installed_follows_the_lock(tmp_path):
     assert "\ntorch==" in (folder / "installed").read_text()
 
 
+def test_a_torch_of_its_own_that_fits_no_more_is_replaced(tmp_path):
+    folder = fake_environment(tmp_path / "venv", has_torch=False)
+    for name in ("made-from", "keeps-its-torch"):
+        (folder / name).write_text("")
+    environment.install(folder)
+    assert "\ntorch==" in (folder / "installed").read_text() and not (folder / "keeps-its-torch").exists()
+
+
 @pytest.mark.parametrize("torch, torchvision, fits", [
     ("2.11.0+cpu", "0.26.0", True), ("3.0", "1.0", True), ("2.9.1", "0.26", False), ("2.11", "0.9", False),
 ])

@@ -76,6 +76,13 @@ def test_an_unknown_initialisation_is_refused_and_the_known_ones_are_named():
         models.build("fc", SHAPE, CLASSES, generator(), "xavier")
 
 
+@pytest.mark.parametrize("model, embedding", [("resnet18", "logits"), ("conv", "features")])
+def test_a_network_whose_embedding_is_not_the_registered_one_is_refused(model, embedding, monkeypatch):
+    monkeypatch.setitem(choices.ALL_MODELS, model, choices.ALL_MODELS[model]._replace(embedding=embedding))
+    with pytest.raises(ValueError, match=f"{model}: a network has a last layer `fc` if, and only if, it is registered with embedding="):
+        models.build(model, (3, 32, 32), 10, torch.Generator())
+
+
 def test_an_unknown_model_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match="model: 'vgg' is unknown; allowed: fc, conv"):
         models.build("vgg", SHAPE, CLASSES, generator())

@@ -58,8 +58,11 @@ def create(folder: Path) -> None:
 def install(folder: Path) -> None:
     """What requirements.lock names and this package go into the environment; from what it was made is written down at the end."""
     python, own_torch, made_from = folder / "bin" / "python", folder / "keeps-its-torch", folder / "made-from"
-    if not made_from.exists() and succeeds(python, "-c", HAS_TORCH):
+    has_torch = succeeds(python, "-c", HAS_TORCH)
+    if has_torch and not made_from.exists():
         own_torch.touch()
+    elif not has_torch:  # its own is one no more: pyproject.toml wants a later one
+        own_torch.unlink(missing_ok=True)
     hashed = (ROOT / "requirements.hashes").read_text()
     if own_torch.exists():
         print(f"{folder} keeps the torch that it has", flush=True)

@@ -36,7 +36,9 @@ def refresh(folder: Path, source: Path = ROOT) -> list[str]:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(notebook, copy)
         copied[name] = new
-    written_down.write_text(json.dumps(copied, indent=1))
+    part = written_down.with_suffix(".part")
+    part.write_text(json.dumps(copied, indent=1))
+    part.replace(written_down)  # who is killed leaves a whole one
     for name in ("params", "results"):
         if not (folder / name).exists():
             (folder / name).unlink(missing_ok=True)  # of a checkout that was moved

@@ -16,11 +16,11 @@ __all__ = ["DataError", "Images", "RandomCropFlip", "augmented", "average_pooled
 READERS = choices.functions(choices.DATASETS)
 
 
-def load(name: str, path: str = "", image_size: int = 0) -> tuple[Images, Images]:
+def load(name: str, path: str = "", image_size: int = 32) -> tuple[Images, Images]:
     """Training and test set of `name`, one of `choices.DATASETS`, normalised by the training set's statistics.
 
-    `path` and `image_size` are of a folder of one's own images. Raises ValueError on another name and on a folder that is no data set,
-    DataError where files are missing (and cannot be downloaded) or damaged.
+    `path` and `image_size` (pixels a side) are of a folder of one's own images. Raises ValueError on another name and on a folder that
+    is no data set, DataError where files are missing (and cannot be downloaded) or damaged.
     """
     if name not in choices.DATASETS:
         raise ValueError(f"dataset: {name!r} is unknown; allowed: {', '.join(choices.DATASETS)}")
@@ -37,7 +37,7 @@ def load(name: str, path: str = "", image_size: int = 0) -> tuple[Images, Images
 
 
 def load_splits(
-    name: str, held_out: float, seed: int, n: list[int], path: str = "", image_size: int = 0
+    name: str, held_out: float, seed: int, n: list[int], path: str = "", image_size: int = 32
 ) -> tuple[Images, Images, Images]:
     """(training, held-out, test set) of a run; ValueError if the test set cannot form tuples of every size in `n`. Others as in `load`."""
     train, test = load(name, path, image_size)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from sharedlabel import heads, live, predictors, readouts
 from sharedlabel.inference import networks
 from sharedlabel.live import lstm, maps, terms
-from sharedlabel.live.graph import WEIGHTED, Step
+from sharedlabel.live.graph import WEIGHTED, Step, padding_of
+from sharedlabel.runs.files import write_atomically
 
 OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes of today read
 
@@ -65,7 +66,7 @@ def write(predictor, file: str | Path) -> None:
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     helper.set_model_props(model, {"classes": json.dumps(facts.classes), "record": predictor.record.stem, "white": str(facts.white)})
     onnx.checker.check_model(model, full_check=True)
-    Path(os.path.expanduser(file)).write_bytes(model.SerializeToString())
+    write_atomically({Path(os.path.expanduser(file)): model.SerializeToString()})
 
 
 # ---- of every image: [n, D] -> [n, d]
@@ -218,18 +219,25 @@ def weighted(network: live.LiveNetwork, graph: Graph, step: Step, own: dict, x: 
         used = used if len(used) else torch.zeros(1, dtype=torch.int64)
         return graph.linear(graph.gather(x, used), weight[:, used], bias)
     geometry = {name: list(terms.pair(getattr(step.module, short))) for name, short in (("strides", "stride"), ("dilations", "dilation"))}
-    pads = 2 * list(terms.pair(step.module.padding))
+    before, total = list(terms.pair(padding_of(step.module))), [d * (k - 1) for d, k in zip(geometry["dilations"], kernel[2:])]
+    pads = before + ([whole - part for whole, part in zip(total, before)] if step.module.padding == "same" else before)
     return graph.add("Conv", x, graph.constant(weight), graph.constant(bias), kernel_shape=list(kernel[2:]), pads=pads, **geometry)
 
 
 def pooled(graph: Graph, step: Step, shape: tuple[int, ...], x: str) -> str:
-    """A pool of maps of `shape`; ValueError on an average over parts of unequal size."""
+    """A pool of maps of `shape`; ValueError on an average that ONNX has not, or over parts of unequal size."""
     if step.kind == "maxpool":
         pairs = [list(terms.pair(getattr(step.module, name))) for name in ("kernel_size", "stride", "dilation", "padding")]
         return graph.add("MaxPool", x, kernel_shape=pairs[0], strides=pairs[1], dilations=pairs[2], pads=2 * pairs[3],
                          ceil_mode=int(step.module.ceil_mode))
+    if isinstance(step.module, nn.AvgPool2d):
+        if step.module.ceil_mode or step.module.divisor_override is not None:
+            raise ValueError(f"layer {step.name!r}: an AvgPool2d with ceil_mode or divisor_override is not exported")
+        size, stride, padding = (list(terms.pair(getattr(step.module, name))) for name in ("kernel_size", "stride", "padding"))
+        return graph.add("AveragePool", x, kernel_shape=size, strides=stride, pads=2 * padding,
+                         count_include_pad=int(step.module.count_include_pad))
     sides = [size // parts for size, parts in zip(shape[1:], step.shape[1:])]
-    if not isinstance(step.module, nn.AdaptiveAvgPool2d) or any(size % parts for size, parts in zip(shape[1:], step.shape[1:])):
+    if any(size % parts for size, parts in zip(shape[1:], step.shape[1:])):
         raise ValueError(f"layer {step.name!r} averages parts of unequal size, which is not exported")
     return graph.add("AveragePool", x, kernel_shape=sides, strides=sides)
 

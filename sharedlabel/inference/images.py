@@ -19,7 +19,7 @@ def as_pixels(images, facts: Facts) -> Tensor:
     if isinstance(images, (str, Path)):
         folder = os.path.expanduser(images)
         images = files_in(Path(folder)) if os.path.isdir(folder) else [images]
-    elif isinstance(images, Image.Image) or (isinstance(images, (np.ndarray, Tensor)) and images.ndim == (2 if facts.shape[0] == 1 else 3)):
+    elif isinstance(images, Image.Image) or (isinstance(images, (np.ndarray, Tensor)) and is_one(images, facts)):
         images = [images]
     elif not isinstance(images, Iterable) or isinstance(images, Mapping) or getattr(images, "ndim", 1) == 0:
         raise ValueError(f"images: {type(images).__name__} is not allowed; images are pictures, arrays, tensors or paths, as a list")
@@ -27,6 +27,12 @@ def as_pixels(images, facts: Facts) -> Tensor:
     if not found:
         raise ValueError("images: there are none; a prediction needs at least one")
     return torch.stack(found)
+
+
+def is_one(values: np.ndarray | Tensor, facts: Facts) -> bool:
+    """Whether an array or tensor is one image, not several: [n, H, W] is several of a gray network, but not [H, W, C] of few columns."""
+    with_channels = isinstance(values, np.ndarray) and values.ndim == 3 and values.shape[2] < pictures.SMALLEST
+    return values.ndim == 2 or with_channels or (values.ndim == 3 and facts.shape[0] > 1)
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -1,4 +1,5 @@
 """A trained network that names the label of images that share it."""
+import functools
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sharedlabel import choices
 from sharedlabel.data import facts as data_facts
 from sharedlabel.data.facts import Facts
 from sharedlabel.inference import images as given_images
@@ -28,8 +30,19 @@ class Prediction(NamedTuple):
     n: int
 
 
+def on_cpu(function):
+    """A function that makes its tensors on the CPU, whatever default device its caller has set."""
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        with torch.device("cpu"):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+@on_cpu
 def load(record: str | Path, results: str | Path = "results") -> "Predictor":
-    """`sharedlabel.load`."""
+    """`sharedlabel.load`. Whoever calls keeps the default device and the random streams that they have."""
     file = records.find(record, results)
     found = read_record(file)
     if found["status"] != "ok":
@@ -37,7 +50,8 @@ def load(record: str | Path, results: str | Path = "results") -> "Predictor":
     params = networks.complete_parameters(file)
     try:
         facts = find_facts(file, params)
-        return Predictor(file, params, facts, networks.build(file, params, facts))
+        with torch.random.fork_rng(devices=[]):
+            return Predictor(file, params, facts, networks.build(file, params, facts))
     except FileNotFoundError as error:
         where = parameters.default("results")
         made = "; ".join(parameters.commands_by_hand(params))
@@ -45,9 +59,14 @@ def load(record: str | Path, results: str | Path = "results") -> "Predictor":
 
 
 def find_facts(file: Path, params: dict) -> Facts:
-    """Of the data that a record's network was trained on: from its checkpoint, that of the run it starts from, or what is committed."""
+    """Of the data that a record's network was trained on: from its checkpoint, that of the run it starts from, or what is committed.
+
+    FileNotFoundError where there is none of these.
+    """
     files = filter(None, (file, networks.cnn_record(file, params)))
     text = next(filter(None, map(checkpoints.load_facts, files)), "")
+    if not text and params["dataset"] not in choices.DATASETS:  # a folder of images, which is named by what is in it
+        checkpoints.load(file)
     found = data_facts.loads(text) if text else data_facts.find(params)
     committed = data_facts.file(params["dataset"])  # has names of classes that were numbers when FashionMNIST's networks were trained
     return replace(found, classes=data_facts.loads(committed.read_text()).classes) if text and committed.exists() else found
@@ -84,8 +103,8 @@ class Predictor:
         """The label of one tuple: `images` that all show the same class.
 
         images: a list of pictures (Pillow), arrays [H, W] or [H, W, C], tensors [H, W] or [C, H, W], or paths; one array or tensor
-        with all of them, [n, ...]; one of these alone, where a gray network takes [n, H, W] for n images; or the path of a folder of
-        images. Arrays are uint8 as the data set has its
+        with all of them, [n, ...]; one of these alone, where a gray network takes [n, H, W] for n images, an RGB tensor [3, H, W], too;
+        or the path of a folder of images. Arrays are uint8 as the data set has its
         pixels, or floats from 0 (black) to 1 (white). Any size: each image is squeezed to the size that the network was trained on,
         without keeping its proportions (`data.pictures`), so cut it first to show what the training images show. Files and pictures are
         made gray or RGB as the network needs it; arrays and tensors have as many channels as it reads.
@@ -143,12 +162,14 @@ class Predictor:
         export.write(self, file)
 
     @torch.no_grad()
+    @on_cpu
     def embed(self, pixels: Tensor) -> Tensor:
         """What a tuple needs of each image (`networks`): uint8 [N, C, H, W] -> [N, d]."""
         batches = (torch.addcmul(self.shift, part.float(), self.scale).flatten(1) for part in pixels.split(AT_ONCE))
         return torch.cat([self.stages.image(batch) for batch in batches])
 
     @torch.no_grad()
+    @on_cpu
     def combine(self, rows: Tensor) -> Tensor:
         """Rows of `embed`, n a tuple, [T, n, d] -> outputs [T, l]. ValueError where a graph network was built for another n."""
         return torch.cat([self.stages.together(part) for part in rows.split(AT_ONCE)])

@@ -26,6 +26,9 @@ def plan(steps: list[Step], layers: dict, device: torch.device) -> list[dict]:
             picked["at"] = torch.zeros_like(row)
             for size, coordinate in zip(picked["kernel"], (row, column, *taps)):
                 picked["at"] = picked["at"] * size + coordinate
+            kept = torch.as_tensor(layer.bias_places >= 0)
+            if "bias" in layer.sizes and not kept.all():
+                picked["biases"] = kept
         elif step.kind not in ("same", "relu"):
             units = len(step.shape) == 1  # which a flattened map has, too
             picks = [each.slots_of(region.rows) if units else torch.searchsorted(each.rows, region.rows) for each in sources]
@@ -60,8 +63,7 @@ def forward(network, x: Tensor) -> Tensor:
             out = x.new_zeros(len(x), *own["shape"])
         elif step.kind in WEIGHTED:
             values, bias = tensors[f"{step.name}.values"], tensors.get(f"{step.name}.bias")
-            if bias is not None and (layer.bias_places < 0).any():
-                bias = bias * torch.as_tensor(layer.bias_places >= 0, device=x.device)  # a pruned one stays 0
+            bias = bias * own["biases"] if "biases" in own else bias  # a pruned one stays 0
             weight = values.new_zeros(torch.Size(own["kernel"]).numel()).scatter(0, own["at"], values).view(own["kernel"])
             if not weight.numel():  # nothing reaches its outputs
                 out = x.new_zeros(len(x), *own["shape"]) + (0 if bias is None else bias.view(-1, *[1] * (len(step.shape) - 1)))

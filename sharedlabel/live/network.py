@@ -119,6 +119,7 @@ class LiveNetwork(LiveModule):
         super().__init__()
         self.steps, self.layers, self.plans, self.by_maps = steps, layers, {}, is_dense(steps, layers)
         norms = [layer for layer in layers.values() if layer.index is None]
+        self.graphable = all(layer.momentum is not None for layer in norms)  # a count decides how far a mean over all batches moves
         self.register_buffer("columns", steps[0].live.flatten().nonzero().flatten().to(example.device), persistent=False)
         self.register_buffer("running", example.new_zeros(2, sum(len(layer.rows) for layer in norms)))
         self.register_buffer("batches", torch.zeros(len(norms), dtype=torch.int64, device=example.device))

@@ -78,14 +78,19 @@ def prune(
     With `macs` (masks -> what each weight costs under them, `costs.weight_macs`) rho counts MACs: the weights of the highest score per MAC
     stay that cost at most total / 10^(rho i / iterations) together, and in the end none that costs nothing, as it is dead. How
     many they are follows. As costs are those before a round's masking, the MACs left may be fewer.
-    Raises ValueError on an unknown pruner, on no iteration, on a network that is pruned already or has a layer of zeros, on a batch that
-    the pruner cannot use (`scores.check_every_class`), FloatingPointError on a score that is not finite, and LayerCollapse (the network is
-    then as it was) where rho leaves too few weights for any mask to connect the network, or where this pruner's mask does not.
+    Masks are found on the CPU, so that they are the same whatever the machine; the live network moves to a GPU afterwards.
+    Raises ValueError on an unknown pruner, on no iteration, on a network on another device, that is pruned already or has a layer of
+    zeros, on a batch that the pruner cannot use (`scores.check_every_class`), FloatingPointError on a score that is not finite, and
+    LayerCollapse (the network is then as it was) where rho leaves too few weights for any mask to connect the network, or where this
+    pruner's mask does not.
     """
     if pruner not in PRUNERS:
         raise ValueError(f"pruner: {pruner!r} is unknown; allowed: {', '.join(PRUNERS)}")
     if iterations < 1:
         raise ValueError(f"iterations: {iterations} is not allowed; it takes at least one to prune")
+    device = next(network.parameters()).device
+    if device.type != "cpu":
+        raise ValueError(f"the network is on {device}; prune it on the CPU, and move what is left of it (`live.build`)")
     if torch_prune.is_pruned(network):
         raise ValueError("the network is pruned already; build it anew and prune it to the larger rho")
     zeros = [name for name, w in weights(network).items() if not (is_bias(name) or w.any())]

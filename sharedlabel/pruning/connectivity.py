@@ -59,12 +59,14 @@ def head_connected(alive: dict[str, Tensor], n: int) -> bool:
     """`connected` of an LSTM head that reads n images, whose gates multiply: h = o tanh(c), c = f c + i g.
 
     A unit whose row of g has nothing alive stays 0, whatever reaches its other gates; one that speaks tells of the input if an input
-    reaches any of its gates, or a unit that did an image before.
+    reaches any of its gates, or a unit that did an image before; of f only where its cell held something before.
     """
     embedded = alive["embed.weight"].any(1)
     inputs, recurrent, *biases = (alive[f"lstm.{name}"].unflatten(0, (4, -1)) for name in LSTM_TENSORS)  # [gates i, f, g, o; units; ...]
     speaks = tells = torch.zeros(inputs.shape[1], dtype=torch.bool)
     for _ in range(min(n, 2 * len(speaks))):  # after so many images both have settled
-        speaks = biases[0][2] | biases[1][2] | (inputs[2] & embedded).any(1) | (recurrent[2] & speaks).any(1)
-        tells = speaks & ((inputs & embedded).any((0, 2)) | (recurrent & tells).any((0, 2)))
+        spoke, speaks = speaks, biases[0][2] | biases[1][2] | (inputs[2] & embedded).any(1) | (recurrent[2] & speaks).any(1)
+        reached = (inputs & embedded).any(2) | (recurrent & tells).any(2)
+        reached[1] &= spoke
+        tells = speaks & reached.any(0)
     return bool((alive["classify.weight"] & tells).any())

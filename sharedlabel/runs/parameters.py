@@ -67,8 +67,11 @@ ANYWHERE = "the parameters cell, papermill's -p or -y, or the study's YAML"
 
 
 def method_names() -> list[str]:
-    """The methods that have a notebook."""
-    return sorted(notebook.stem for notebook in (ROOT / "notebooks" / "methods").glob("*.ipynb"))
+    """The methods that have a notebook. FileNotFoundError where the package is not in its checkout."""
+    found = sorted(notebook.stem for notebook in (ROOT / "notebooks" / "methods").glob("*.ipynb"))
+    if not found:
+        raise FileNotFoundError(f"{ROOT} has no notebooks/methods: sharedlabel runs from its checkout; pip install --editable CHECKOUT")
+    return found
 
 
 def defaults(method: str) -> dict:
@@ -246,6 +249,8 @@ def papermill_command(run: dict) -> str:
 def commands_by_hand(params: dict) -> list[str]:
     """`papermill_command` of a run into the default folder of results, behind that of the run that it starts from, if any."""
     params = params | {"results": default("results")}
+    if params["dataset"] not in choices.DATASETS:
+        params |= {"dataset": "folder", "path": "PATH/OF/YOUR/IMAGES"}  # a record names it by what is in it
     before = prerequisite(params["method"], params)
     return [papermill_command(run) for run in (before, params) if run is not None]
 

@@ -1,13 +1,18 @@
 """An exported network computes in onnxruntime what the predictor computes in PyTorch."""
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from made_runs import RUNS, make
+from torch import nn
 
 import sharedlabel
+from sharedlabel import heads, live, pruning
+from sharedlabel.data.facts import Facts
+from sharedlabel.inference import Predictor, networks
 
 onnx = pytest.importorskip("onnx", reason="needs the extra `export`, which requirements.lock has")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `export`, which requirements.lock has")
@@ -50,6 +55,32 @@ def test_the_file_names_its_classes_and_record_and_is_small(tmp_path):
     properties = {each.key: each.value for each in onnx.load(tmp_path / "net.onnx").metadata_props}
     assert json.loads(properties["classes"]) == net.classes and properties["record"] == net.record.stem and properties["white"] == "255"
     assert (tmp_path / "net.onnx").stat().st_size < 20_000  # the dense network's weights are 1 MB
+
+
+@pytest.mark.parametrize("layers", [
+    [nn.Conv2d(3, 4, 3, padding="same"), nn.Flatten()], [nn.Conv2d(3, 4, (2, 4), padding="same"), nn.Flatten()],
+    [nn.Conv2d(3, 4, 3, padding="valid"), nn.Flatten()], [nn.Conv2d(3, 4, 3, 2, (1, 0)), nn.Flatten()],
+    [nn.Conv2d(3, 4, 3), nn.AvgPool2d(2), nn.Flatten()], [nn.Conv2d(3, 4, 3), nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.Flatten()],
+    [nn.Conv2d(3, 4, 3), nn.AvgPool2d((3, 2), padding=1), nn.Flatten()],
+], ids=str)
+def test_layers_that_a_network_of_ones_own_may_have(layers, tmp_path):
+    check_export(of_layers(layers), tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool2d(2, ceil_mode=True), nn.AvgPool2d(2, divisor_override=3)], ids=str)
+def test_an_average_that_onnx_has_not_is_refused(pool, tmp_path):
+    with pytest.raises(ValueError, match="layer '1': an AvgPool2d with ceil_mode or divisor_override is not exported"):
+        of_layers([nn.Conv2d(3, 4, 3), pool, nn.Flatten()]).export(tmp_path / "net.onnx")
+
+
+def of_layers(layers: list[nn.Module]) -> Predictor:
+    """A predictor of images of 9 x 10 pixels by these layers and a linear one."""
+    shape, network = (3, 9, 10), nn.Sequential(*layers)
+    network.append(nn.Linear(network(torch.zeros(1, *shape)).shape[1], 5))
+    pruning.prune(network, "synflow", 0.3, (torch.zeros(1, *shape), None), 3)
+    facts = Facts(shape, [0.01] * 3, [-1.0] * 3, list("abcde"))
+    stages = networks.Stages(networks.on_images(live.build(network.eval(), shape)).eval(), heads.Mean())
+    return Predictor(Path("any.json"), {}, facts, stages)
 
 
 def test_random_permutations_are_refused(results, tmp_path):

@@ -150,7 +150,12 @@ def test_a_collapsed_run_and_a_lost_checkpoint_have_no_network(tmp_path, results
     by_hand = r"; by hand: .venv/bin/papermill notebooks/methods/baseline\.ipynb out\.ipynb (?!.*-p results).*; then sharedlabel.load"
     with pytest.raises(FileNotFoundError, match="has no checkpoint beside it .*" + by_hand):
         sharedlabel.load(tmp_path / file.name)
-    record = json.loads(file.read_text()) | {"status": "layer_collapse", "collapse": "no path"}
+    record = json.loads(file.read_text())
+    record["params"]["dataset"] = "folder-123456789abc-8px"  # of images of one's own
+    (tmp_path / "own.json").write_text(json.dumps(record))
+    with pytest.raises(FileNotFoundError, match="own.json has no checkpoint beside it .*-p dataset folder .*-p path PATH/OF/YOUR/IMAGES"):
+        sharedlabel.load(tmp_path / "own.json")
+    record |= {"status": "layer_collapse", "collapse": "no path"}
     (tmp_path / file.name).write_text(json.dumps(record))
     with pytest.raises(ParameterError, match="has no network .layer_collapse: no path."):
         sharedlabel.load(tmp_path / file.name)
@@ -196,6 +201,17 @@ def test_loading_leaves_the_process_as_it_was(monkeypatch):
     monkeypatch.setattr(runtime, "keep_freed_memory", lambda: set_to.append("malloc"))
     sharedlabel.load(MNIST).predict(np.zeros((1, 28, 28)))
     assert set_to == []
+
+
+@pytest.mark.parametrize("what", ["baseline", "LSTM", "LDA", "graph of neurons", "DeepSets"])
+def test_the_callers_streams_and_default_device_are_left_alone(what, results, monkeypatch):
+    file = make(what, results)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", None)  # of a GPU's streams
+    before = torch.get_rng_state()
+    with torch.device("meta"):  # as somebody's cuda
+        net = sharedlabel.load(file)
+        assert net.predict(np.zeros((5, 8, 8))).n == 5
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 # ---- the CNN of a head
@@ -259,12 +275,15 @@ def test_pictures_arrays_tensors_paths_and_folders_say_the_same(mnist, tmp_path)
     ]
     assert {net.predict(each) for each in given} == {net.predict(pixels)}
     assert net.predict(files[0]) == net.predict(Image.open(files[0])) == net.predict(pixels[:1]) == net.predict(arrays[0])
+    assert net.predict(arrays[0][..., None]) == net.predict(arrays[0]) == net.predict(pixels[0])
     torch.testing.assert_close(net.probabilities(pixels.bfloat16() / 256), net.probabilities(pixels), rtol=0, atol=0.02)
 
 
 def test_one_image_in_colour_needs_no_list():
     net, image = sharedlabel.load("cifar10-conv-baseline-synflow-rho3-seed0-ac0698a3"), np.linspace(0, 1, 32 * 32 * 3).reshape(32, 32, 3)
     assert net.predict(image) == net.predict([image]) == net.predict(torch.from_numpy(image).movedim(2, 0)) == net.predict(image[None])
+    with pytest.raises(ValueError, match="number 0: 1 channel; this network reads 3"):
+        net.predict(image[..., 0])
 
 
 def test_paths_may_begin_at_home(mnist, tmp_path, monkeypatch):
@@ -347,7 +366,8 @@ def test_groups_of_any_size_are_a_table(mnist, tmp_path):
     (np.zeros((2, 28, 28, 3)), "number 0: 3 channels; this network reads 1"),
     (torch.zeros(2, 3, 28, 28), "number 0: 3 channels; this network reads 1"),
     ([np.zeros((28, 28)), np.zeros(28)], r"number 1: \(28,\) is the shape of no image"),
-    (np.zeros((28, 28, 1)), r"number 0: \(28, 1\) is the shape of no image.*at least 4 pixels a side"),
+    (np.zeros((3, 28, 1)), r"number 0: \(3, 28, 1\) is the shape of no image.*at least 4 pixels a side"),
+    (np.zeros((28, 28, 3)), "number 0: 3 channels; this network reads 1"),
     (np.full((1, 28, 28), 2.0), "number 0: a float outside of 0 to 1"), (np.full((1, 28, 28), np.nan), "number 0: a float outside"),
     (np.zeros((1, 28, 28), np.int64), "number 0: int64; pixels are uint8 from 0 to 255, or floats"),
     ([Image.new("I;16", (28, 28))], "number 0: it has more than 8 bits a pixel and channel"),

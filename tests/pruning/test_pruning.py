@@ -394,6 +394,12 @@ def test_a_refused_network_is_as_it_was(monkeypatch, how):
     assert not torch_prune.is_pruned(network) and network.training
 
 
+def test_a_network_that_is_not_on_the_cpu_is_refused():
+    network = model("fc").to("meta")
+    with pytest.raises(ValueError, match="the network is on meta; prune it on the CPU"):
+        pruning.prune(network, "synflow", 1.0, labelled())
+
+
 def test_a_pruned_network_is_not_pruned_again():
     network = model("fc")
     prune(network, iterations=2)

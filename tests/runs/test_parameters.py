@@ -290,6 +290,12 @@ def test_the_command_that_makes_it_gives_lists_too(tmp_path):
 # ---- a running notebook
 
 
+def test_without_its_checkout_the_package_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(parameters, "ROOT", tmp_path)
+    with pytest.raises(FileNotFoundError, match="has no notebooks/methods: sharedlabel runs from its checkout; pip install --editable"):
+        parameters.defaults("baseline")
+
+
 def kernel(*runs: str, method: str = "baseline") -> dict:
     """The globals of a kernel in which its first cells ran, each of `runs` as the cell that papermill adds."""
     notebook = json.loads((ROOT / "notebooks" / "methods" / f"{method}.ipynb").read_text())
