@@ -38,7 +38,7 @@ study: venv
 	rm -rf $(DIGITS)
 	$(SNAKEMAKE) --config study=digits
 	$(BIN) papermill --no-progress-bar notebooks/sections/section_5_1.ipynb $(DIGITS)/section_5_1.ipynb -p results $(DIGITS)
-	$(BIN) nbconvert --log-level WARN --to html --template-file tools/page.html.j2 $(DIGITS)/section_5_1.ipynb
+	$(BIN) nbconvert --config tools/page.py $(DIGITS)/section_5_1.ipynb
 	@echo; echo Open $(call quoted,$(CURDIR)/$(DIGITS)/section_5_1.html)
 
 test: venv

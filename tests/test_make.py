@@ -83,16 +83,22 @@ def test_make_study_ends_with_a_page_to_open(checkout):
     assert len(list((checkout / "runs" / "digits-study").rglob("*-seed*.json"))) == 8
 
 
-def test_the_page_has_each_figures_text(tmp_path):
+def test_the_page_has_each_figures_text_and_formula_and_needs_no_network(tmp_path):
     recipe = (ROOT / "Makefile").read_text()
-    (options,) = re.findall(r"nbconvert (.*--to html.*) \$\(DIGITS\)", recipe)
+    (options,) = re.findall(r"nbconvert (.*page.*) \$\(DIGITS\)", recipe)
     texts = [{"image/png": {"alt": 'n > 1, "rho" 2'}}, {}]
     figures = [nbformat.v4.new_output("display_data", {"image/png": "aGVsbG8="}, metadata=text) for text in texts]
-    cell = nbformat.v4.new_code_cell(outputs=figures)
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "figures.ipynb")
+    cells = [nbformat.v4.new_code_cell("hidden = 1", outputs=figures, metadata={"tags": ["hide-input"]}),
+             nbformat.v4.new_code_cell("shown = 2"),
+             nbformat.v4.new_markdown_cell("Of $10^{-\\rho}$:\n$$a_i$$")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "figures.ipynb")
     command = [sys.executable, "-m", "nbconvert", *options.split(), tmp_path / "figures.ipynb"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    with_text, without = BeautifulSoup((tmp_path / "figures.html").read_text(), "html.parser").find_all("img")
+    page = BeautifulSoup((tmp_path / "figures.html").read_text(), "html.parser")
+    assert [formula["display"] for formula in page.find_all("math")] == ["inline", "block"] and "$" not in page.body.get_text()
+    assert not page.select("script[src], link[href^=http]") and "cdnjs" not in page.decode()
+    assert "shown" in page.body.get_text() and "hidden = 1" not in page.body.get_text()
+    with_text, without = page.find_all("img")
     assert with_text["alt"] == 'n > 1, "rho" 2' and with_text["src"].endswith("aGVsbG8=")
     assert without["alt"].startswith("No description") and "missing on 1 image" in done.stderr  # a lack is still told
 
