@@ -23,7 +23,7 @@ CONVERGED = 0.95  # of the way of its held-out loss from the first epoch to the 
 def select_runs(results: str = "results") -> pd.DataFrame:
     """CNN-LSTMs with an `order` of their own at the n that they were trained for, of random tuples, and the controls beside them.
 
-    Of the rows that have another order than confidence, the seeds that have it. `order` of a control is its variant. Other settings
+    Of each panel and n, the seeds that have another order than confidence. `order` of a control is its variant. Other settings
     have default values, networks and heads are pruned by SynFlow on a CNN that was trained with the balanced loss. `losses`: an array,
     the held-out loss after each epoch, nan of a control.
     """
@@ -36,8 +36,8 @@ def select_runs(results: str = "results") -> pd.DataFrame:
     lstm = tables.check_distinct(table[(table["method"] == "cnn_lstm") & (table["n"] == table["train_n"])], [*PANEL, "order", "seed", "n"])
     cases = [plots.select_case(lstm, case) for case in plots.cases(lstm, PANEL)]
     lstm = concat([own for own in cases if own["order"].nunique() > 1], lstm)
-    lstm = lstm[lstm["seed"].isin(lstm.loc[lstm["order"] != "confidence", "seed"])]
-    places, heads = lstm[[*PANEL, "seed", "n"]].drop_duplicates(), table[table["method"] == "head_control"]
+    places = lstm.loc[lstm["order"] != "confidence", [*PANEL, "seed", "n"]].drop_duplicates()
+    lstm, heads = lstm.merge(places), table[table["method"] == "head_control"]
     per_image, tuple_mean = heads[heads["train_n"] == 1], heads[(heads["train_n"] == heads["n"]) & (heads["n"] > 1)]
     controls = [own.assign(order=name).merge(places) for own, name in zip((per_image, tuple_mean), CONTROLS)]
     curves = tables.load_curves(results, {"cnn_lstm"})

@@ -13,7 +13,6 @@ from sharedlabel.runs import names, parameters, studies
 
 SIZES = [1, 5]  # the n that are compared: most pruners are at 100 % for more images
 CEILING = 0.998  # n-accuracy; of two prunings that are both better than this neither can be ahead by much
-GUESSING = {name: 1 / data.classes for name, data in choices.DATASETS.items() if data.classes}  # n-accuracy: one in as many classes
 CELL = [*intervals.CASE, "n", "rho"]  # one comparison of SynFlow with each other pruning
 SPOT_N = [1, 2, 5, 10, 25, 80]  # at which the best rho is shown
 
@@ -52,10 +51,15 @@ def measured(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["n"].isin(SIZES)].astype({"n": int})
 
 
+def guessing(runs: pd.DataFrame) -> pd.Series:
+    """By data set: the n-accuracy of guessing, one in as many classes."""
+    return 1 / runs.groupby("dataset")["classes"].max().astype(float)
+
+
 def score_collapses(runs: pd.DataFrame) -> pd.DataFrame:
     """`measured` with a row for each collapsed run and n, whose n-accuracy is that of guessing."""
     lost = runs[runs["collapsed"]].drop(columns=["n", "n_accuracy"]).merge(pd.DataFrame({"n": SIZES}), how="cross")
-    return pd.concat([measured(runs), lost.assign(n_accuracy=lost["dataset"].map(GUESSING))])
+    return pd.concat([measured(runs), lost.assign(n_accuracy=lost["dataset"].map(guessing(runs)))])
 
 
 # ---- what was run
@@ -66,7 +70,7 @@ def count_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
 
     Collapsed: no path of weights leads from the input to an output. Learned nothing: connected, but names one class whatever it sees.
     """
-    once = runs[runs["collapsed"] | (runs["n"] == 1)].assign(idle=runs["information_gain"] == 0)
+    once = runs.drop_duplicates("run").assign(idle=runs["information_gain"] == 0)
 
     def outcome(group: pd.DataFrame) -> str:
         counts = {"collapsed": group["collapsed"].sum(), "learned nothing": group["idle"].sum()}

@@ -19,15 +19,15 @@ def panels(found: pd.DataFrame) -> list[tuple]:
 
 def draw_accuracy(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     """n-accuracy against rho, a curve for each pruner in 100 rounds; runs that collapsed are left out, the dotted line is guessing."""
-    found = appendix_c_2.measured(runs)
-    found = found[found["pruning"].isin(choices.PAPER_PRUNERS)].assign(per_cent=100 * found["n_accuracy"])
+    found = appendix_c_2.measured(runs).assign(per_cent=lambda table: 100 * table["n_accuracy"])
+    found, guessing = found[found["pruning"].isin(choices.PAPER_PRUNERS)], 100 * appendix_c_2.guessing(runs)
     if found.empty:
         return None, ""
     drawn, text = panels(found), ["n-accuracy against ρ, a curve for each pruner in 100 rounds"]
     figure, axes = plots.compact_grid([case for case, *_ in drawn], apart=2)
     for ax, (case, n, part) in zip(axes, drawn):
         plots.curves(ax, part, "rho", "per_cent", by="pruning", along="rho")
-        ax.axhline(100 * appendix_c_2.GUESSING.get(case[0], 0), color="0.4", linestyle=":", linewidth=1)
+        ax.axhline(guessing[case[0]], color="0.4", linestyle=":", linewidth=1)
         ax.set(title=f"{plots.case_title(case)}, n = {n}", ylim=(0, 103), xlabel="ρ")
         for pruning, means in part.groupby(["pruning", "rho"])["per_cent"].mean().groupby("pruning"):
             ends = [f"{value:.0f} % at ρ = {rho:g}" for (_, rho), value in means.iloc[[0, -1]].items()]
@@ -65,19 +65,19 @@ def draw_differences(runs: pd.DataFrame) -> tuple[Figure | None, str]:
 def draw_prices(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     """n-accuracy at the least n against the FLOPs of one image, a curve for each pruner in 100 rounds, a point a rho."""
     least = min(appendix_c_2.SIZES)
-    found = appendix_c_2.measured(runs)
-    found = found[found["pruning"].isin(choices.PAPER_PRUNERS) & (found["n"] == least)].assign(per_cent=100 * found["n_accuracy"])
+    found = appendix_c_2.measured(runs).assign(per_cent=lambda table: 100 * table["n_accuracy"])
+    found = found[found["pruning"].isin(choices.PAPER_PRUNERS) & (found["n"] == least)]
     if found.empty:
         return None, ""
     cases, text = plots.cases(found), [f"n-accuracy at n = {least} against the FLOPs of one image, a curve for each pruner in 100 rounds"]
+    prices, guessing = appendix_c_2.compare_prices(runs), 100 * appendix_c_2.guessing(runs)
     figure, axes = plots.compact_grid(cases)
     for ax, case in zip(axes, cases):
         part = plots.select_case(found, case)
         plots.curves(ax, part, "flops", "per_cent", by="pruning", along="rho")
-        ax.axhline(100 * appendix_c_2.GUESSING.get(case[0], 0), color="0.4", linestyle=":", linewidth=1)
+        ax.axhline(guessing[case[0]], color="0.4", linestyle=":", linewidth=1)
         ax.set(title=f"{plots.case_title(case)}, n = {least}", xscale="log", xlabel="FLOPs of one image", ylim=(0, 103))
-        worse = appendix_c_2.compare_prices(runs)
-        worse = worse[(worse["verdict"] == "fails") & (worse["network"] == plots.case_title(case))] if len(worse) else worse
+        worse = prices[(prices["verdict"] == "fails") & (prices["network"] == plots.case_title(case))] if len(prices) else prices
         named = ", ".join(f"{plots.TITLES[row.pruning]} at ρ = {row.rho:g}" for row in worse.itertuples())
         text.append(f"{plots.case_title(case)}: SynFlow is surely worse and dearer than {named or 'none'}")
     plots.legend_below(figure, columns=5)

@@ -3,13 +3,13 @@
 A *pruning* is a pruner and what its budget counts: weights (the paper's), or MACs of an image, and then scores are per MAC. The records lie
 apart (params/side_information.yaml), as they were trained in fewer and larger steps than those of `results`.
 """
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from sharedlabel import ROOT, choices
-from sharedlabel.analysis import intervals, plots, report, tables
-from sharedlabel.analysis.appendix_c_2 import GUESSING
+from sharedlabel.analysis import appendix_c_2, intervals, plots, report, tables
 from sharedlabel.analysis.comparisons import Claim, as_cases, judge_each, pair_up
 from sharedlabel.analysis.intervals import ROW
 from sharedlabel.runs import checkpoints, studies
@@ -38,7 +38,8 @@ def select_runs(results: str | Path = f"benchmarks/{STUDY}") -> pd.DataFrame:
     used = ["n", "protocol", "n_accuracy", "information_gain", "macs_live_image", "readout"]
     runs = runs.reindex(columns=runs.columns.union(used, sort=False))
     lost = runs[runs["status"] == "layer_collapse"].drop(columns="n").merge(pd.DataFrame({"n": SIZES}), how="cross")
-    lost = lost.assign(n_accuracy=lost["dataset"].map(GUESSING), params_remaining=float("nan"), macs_live_image=float("nan"))
+    costs = dict.fromkeys(("params_remaining", "macs_live_image"), float("nan"))
+    lost = lost.assign(n_accuracy=lost["dataset"].map(appendix_c_2.guessing(runs)), **costs)
     runs = pd.concat([each for each in (runs[runs["protocol"] == "random"], lost) if len(each)] or [lost])
     runs = runs.assign(reading=runs["method"].mask(runs["method"] == "readout", runs["readout"]), accuracy=100 * runs["n_accuracy"],
                        weights=runs["params_remaining"], macs=runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse",
@@ -101,24 +102,8 @@ def budget_title(case: tuple, budget: str) -> str:
     return f"{plots.case_title(case[:2])}, {'ρ' if budget == 'weights' else 'ρ of MACs'} = {case[2]:g}"
 
 
-def claim_snip(runs: pd.DataFrame) -> pd.DataFrame:
-    """SNIP that knows of tuples minus SNIP, at equal weights."""
-    return against(runs, ("snip",), "weights")
-
-
-def claim_snip_macs(runs: pd.DataFrame) -> pd.DataFrame:
-    """SNIP that knows of tuples minus SNIP, at equal MACs."""
-    return against(runs, ("snip",), "macs")
-
-
-def claim_synflow(runs: pd.DataFrame) -> pd.DataFrame:
-    """SNIP that knows of tuples minus SynFlow, at equal weights."""
-    return against(runs, ("synflow",), "weights")
-
-
-def claim_synflow_macs(runs: pd.DataFrame) -> pd.DataFrame:
-    """SNIP that knows of tuples minus SynFlow, at equal MACs."""
-    return against(runs, ("synflow",), "macs")
+claim_snip, claim_snip_macs = (partial(against, others=("snip",), budget=budget) for budget in ("weights", "macs"))
+claim_synflow, claim_synflow_macs = (partial(against, others=("synflow",), budget=budget) for budget in ("weights", "macs"))
 
 
 def claim_per_mac(runs: pd.DataFrame) -> pd.DataFrame:

@@ -37,8 +37,9 @@ def draw_costs(runs: pd.DataFrame, case: tuple, reading: str = "baseline"):
     figure.supxlabel("MACs of an image", fontsize=12)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3, frameon=False, columnspacing=1,
                   title=f"{plots.case_title(case)}, {beyond_pruning.READINGS[reading]}")
-    means = part[part["n"] == SIZES[1]].groupby(["budget", "pruner"])[["macs", "accuracy"]].mean()
-    told = [f"{beyond_pruning.pruning_title(*kind)} {row.accuracy:.0f} per cent for {row.macs:,.0f}" for kind, row in means.iterrows()]
+    means = part[part["n"] == SIZES[1]].groupby(["budget", "pruner", "rho"])[["macs", "accuracy"]].mean()
+    told = [f"{beyond_pruning.pruning_title(*kind)} at ρ = {rho:g} {row.accuracy:.0f} per cent for {row.macs:,.0f}"
+            for (*kind, rho), row in means.iterrows()]
     return figure, (
         f"{beyond_pruning.READINGS[reading]}: n-accuracy against MACs of an image on {plots.case_title(case)}, three panels for "
         "n = 1, 5 and 25, a small point for each run, a large one for the mean; circles are budgets of weights, triangles budgets of MACs. "

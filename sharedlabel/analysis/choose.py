@@ -40,13 +40,13 @@ def configurations(results: str = "results") -> pd.DataFrame:
 
 
 def summarise(runs: pd.DataFrame, value: str = "n_accuracy", few: bool = False) -> pd.DataFrame:
-    """A row a configuration and n, with at least three seeds: KEPT, `chosen_by` (mean `value` of seeds 0, 2, ...), and of the other
-    seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple and `weights`, means over all seeds.
+    """A row a configuration and n, with at least three seeds: KEPT, `chosen_by` (mean `value` of its first, third, ... seed), and of the
+    other seeds `mean`, `low`, `high`, `seeds`; `macs` of the tuple and `weights`, means over all seeds.
 
     few: also configurations of one or two seeds, which are reported by the seeds that they are chosen by, without an interval.
     """
     by = ["configuration", "n"]
-    odd = runs["seed"] % 2 == 1
+    odd = runs.groupby("configuration")["seed"].rank("dense") % 2 == 0
     found = intervals.summary(runs[odd], value, by)
     found = found.merge(runs[~odd].groupby(by)[value].agg(chosen_by="mean", chosen_seeds="count").reset_index(), on=by)
     costs = runs.groupby(by).agg(macs=("macs", "mean"), weights=("params_remaining", "mean")).reset_index()

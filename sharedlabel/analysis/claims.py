@@ -59,7 +59,8 @@ SECTIONS = {
 
 def scoreboard(results: str = "results") -> pd.DataFrame:
     """A row a claim: `id`, `section` (a key of SECTIONS), `ours` (whether it is not the paper's), `below` (in how many cases the case's own
-    interval lies below zero), `mnist_alone` (whether no tested case is of other data), and the columns of `report.claims_table`.
+    interval lies below zero, or what else the claim wants), `mnist_alone` (whether no tested case is of other data), and the columns of
+    `report.claims_table`.
 
     FileNotFoundError if the folder `results` (relative: to the repository) has no record.
     """
@@ -67,8 +68,8 @@ def scoreboard(results: str = "results") -> pd.DataFrame:
     for name, section in SECTIONS.items():
         judged = comparisons.judge_claims(section.claims, section.select_runs(results))
         rows = report.claims_table(section.claims, judged)
-        below = [int((rows["high"].astype(float) < 0).sum()) for rows in judged.values()]
-        alone = [rows.loc[rows["verdict"] != "not tested", "case"].str.startswith("MNIST, ") for rows in judged.values()]
+        below = [int((judged[claim.id]["high"].astype(float) < claim.least).sum()) for claim in section.claims]
+        alone = [rows.loc[rows["verdict"] != "not tested", "case"].astype(str).str.startswith("MNIST, ") for rows in judged.values()]
         alone = [bool(len(cases) and cases.all()) for cases in alone]
         paper = [claim.paper for claim in section.claims]
         found.append(rows.assign(id=list(judged), section=name, paper=paper, below=below, mnist_alone=alone))

@@ -148,6 +148,7 @@ class Claim:
     rule: str
     rows: Callable[[pd.DataFrame], pd.DataFrame]
     paper: str = ""  # the number that the paper prints, if there is one
+    least: float = 0.0  # above which the claim wants an estimate
     overall: Callable[[list[str]], str] = judge_all  # the verdict on the claim from those on its cases
 
     def verdict(self, rows: pd.DataFrame) -> str:

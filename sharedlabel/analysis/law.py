@@ -208,7 +208,8 @@ def read(file: Path) -> pd.DataFrame:
 def update(dataset: str, model: str, results: str | Path = "results", path: str = "") -> int:
     """Bring the CSV files of a data set and network up to date with its records; returns how many runs were computed."""
     targets, files = table_files(dataset, model, results), {digest(file.stem): file for file in record_files(dataset, model, results)}
-    new = [file for run, file in files.items() if run not in set(read(targets[1])["run"])]
+    known = set(read(targets[1])["run"]) if set(COLUMNS[0]) <= set(read(targets[0])) else set()  # of older code all are made anew
+    new = [file for run, file in files.items() if run not in known]
     new.sort(key=lambda file: (complete_parameters(file)["seed"], file))  # so that a seed's images and a CNN's embeddings are computed once
     for start in range(0, len(new), AT_ONCE):
         found = [law_rows(file, path) for file in new[start : start + AT_ONCE]]

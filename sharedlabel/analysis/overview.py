@@ -74,8 +74,10 @@ def sweep(results: str = "results") -> pd.DataFrame:
     return tables.at_defaults(runs, ["batch_size", "initialisation", "max_epochs", "augment"]).astype({"n": int})
 
 
-def draw_pruning(runs: pd.DataFrame) -> tuple[Figure, str]:
+def draw_pruning(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     """What rho does to a network: weights left and FLOPs of an image (left), n-accuracy at a few n (right), against rho."""
+    if runs.empty:
+        return None, ""
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3), dpi=120, layout="constrained")
     costs = runs.groupby("rho")[["params_remaining", "macs_live_image"]].mean()
     left.plot(costs.index, costs["params_remaining"], "o-", color=plots.PALETTE[0], label="weights left")
@@ -89,11 +91,11 @@ def draw_pruning(runs: pd.DataFrame) -> tuple[Figure, str]:
         right.errorbar(own["rho"].to_numpy(), own["mean"].to_numpy(), half, color=colour, marker=marker, capsize=2, label=f"n = {n}")
     right.set(xlabel="ρ", ylabel="n-accuracy (%)", ylim=(0, 102), title="What it still names")
     right.legend(frameon=False, loc="lower left")
-    hardest, n = costs.index.max(), 25
-    last = found[(found["rho"] == hardest) & (found["n"] == n)]["mean"].iloc[0]
+    last = found[found["n"] <= 25].sort_values(["rho", "n"]).iloc[-1]
     return figure, (
         f"Left: weights and FLOPs fall with rho on a logarithmic axis, to {costs['params_remaining'].iloc[-1]:.0f} weights at rho "
-        f"{hardest:g}. Right: n-accuracy falls with rho, later for larger n; at rho {hardest:g} and n = {n} it is {last:.0f} per cent."
+        f"{last['rho']:g}. Right: n-accuracy falls with rho, later for larger n; at rho {last['rho']:g} and n = {last['n']:g} it is "
+        f"{last['mean']:.0f} per cent."
     )
 
 
@@ -154,9 +156,6 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     """What surprised us, in plain sentences with the numbers of the scoreboard (`claims.scoreboard`) and of `choose.configurations`."""
     board, small = board.set_index("id"), choose.cheapest(found, "mnist", 0.98)
     cases = board["cases"]
-    linear = {"lda": "A linear classifier (LDA)", "linear": "A linear classifier (logistic regression)"}.get(small["model"])
-    named = f"{linear} on means of {small['pool']:g} × {small['pool']:g} pixels" if linear else claims.capitalise(choose.describe(small))
-    images = "one digit" if small["n"] == 1 else f"{small['n']} digits"
     return "\n".join((
         "1. Reading the images together by an LSTM was hardly ever better than the same head on each image alone "
         f"({count_own(board.loc['sharing-adds'])}). Set heads, too, are hardly ever ahead of the LSTM's head on single images.",
@@ -167,9 +166,17 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
         f"4. Training for the tuple is worth it on most networks at large n ({count_own(board.loc['balanced-large-n'])}). Often it is by "
         "its batches, with equally many images of every class: that its loss adds to these is "
         f"{count_own(board.loc['loss-not-batches'], 'sure', 'refuted')}.",
-        f"5. Very little is enough. {named}, {small['weights']:,.0f} weights, names {images} of one class with "
-        f"{100 * small['mean']:.0f} % n-accuracy for {2 * small['macs']:,.0f} FLOPs.",
+        *([] if small is None else [f"5. Very little is enough. {describe_small(small)}"]),
     ))
+
+
+def describe_small(small: pd.Series) -> str:
+    """What a row of `choose.configurations` of MNIST costs and names, a sentence."""
+    linear = {"lda": "A linear classifier (LDA)", "linear": "A linear classifier (logistic regression)"}.get(small["model"])
+    named = f"{linear} on means of {small['pool']:g} × {small['pool']:g} pixels" if linear else claims.capitalise(choose.describe(small))
+    images = "one digit" if small["n"] == 1 else f"{small['n']} digits"
+    return (f"{named}, {small['weights']:,.0f} weights, names {images} of one class with {100 * small['mean']:.0f} % n-accuracy for "
+            f"{2 * small['macs']:,.0f} FLOPs.")
 
 
 if __name__ == "__main__":

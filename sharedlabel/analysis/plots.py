@@ -225,7 +225,7 @@ def describe_curves(figure, largest: bool = False) -> str:
         for line in ax.get_lines():
             points = [(y, x) for x, y in zip(*line.get_data()) if y == y]
             if points and not line.get_label().startswith("_"):
-                shown = [max(points)] if largest else [points[0], points[-1]]
+                shown = [max(points)] if largest else dict.fromkeys([points[0], points[-1]])
                 values = ", ".join(f"largest at {x:g}" if largest else f"{round(y, 2):.3g} at {x:g}" for y, x in shown)
                 told.append(f"{' '.join((ax.get_title() or ax.get_label()).split())}, {line.get_label()}: {values}")
     return "; ".join(told) + "."

@@ -2,6 +2,8 @@
 
 The runs are those of `small_dense.select_runs`. Where a check lost every path, its network names one class always: it counts with chance.
 """
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -46,37 +48,26 @@ def claim_difference(runs: pd.DataFrame, kind: str, decide) -> pd.DataFrame:
     return as_cases(found, cases, decide(found))
 
 
-def claim_shuffled(runs: pd.DataFrame) -> pd.DataFrame:
-    """Shuffled masks minus the pruner's own; the claim holds where that is negative."""
-    return claim_difference(runs, "shuffled", lambda found: judge_each(negate(found)))
-
-
-def claim_reinitialised(runs: pd.DataFrame) -> pd.DataFrame:
-    """Weights drawn anew minus the weights that were scored."""
-    return claim_difference(runs, "reinitialised", lambda found: judge_each_negligible(found, LITTLE))
-
-
-def claim_magnitude(runs: pd.DataFrame) -> pd.DataFrame:
-    """Magnitude pruning after training, all weights at once, minus SynFlow's before it."""
-    return claim_difference(runs, "trained_first_magnitude", judge_each)
-
-
-def claim_synflow(runs: pd.DataFrame) -> pd.DataFrame:
-    """SynFlow's score after training minus before it."""
-    return claim_difference(runs, "trained_first_synflow", judge_each)
+def below_zero(found: pd.DataFrame) -> list[str]:
+    """`judge_each` of a claim that all differences are negative."""
+    return judge_each(negate(found))
 
 
 CLAIMS = [
     Claim("shuffled-masks", "ours", "a mask needs its places: shuffled within its layers it recognises fewer tuples", "points",
-          "the paired 95 % interval of shuffled minus the pruner's own lies below 0", claim_shuffled),
+          "the paired 95 % interval of shuffled minus the pruner's own lies below 0",
+          partial(claim_difference, kind="shuffled", decide=below_zero)),
     Claim("reinitialised-weights", "ours", f"a mask does not need its weights: drawn anew they change less than {LITTLE:g} points",
           "points",
-          f"the paired 95 % interval of the difference lies within ±{LITTLE:g}", claim_reinitialised),
+          f"the paired 95 % interval of the difference lies within ±{LITTLE:g}",
+          partial(claim_difference, kind="reinitialised", decide=partial(judge_each_negligible, little=LITTLE))),
     Claim("magnitude-after-training", "ours",
           "magnitude pruning after training, all weights at once, recognises more than SynFlow before it", "points",
-          "the paired 95 % interval of the difference lies above 0", claim_magnitude),
+          "the paired 95 % interval of the difference lies above 0",
+          partial(claim_difference, kind="trained_first_magnitude", decide=judge_each)),
     Claim("synflow-after-training", "ours", "SynFlow's score after training recognises more than before it", "points",
-          "the paired 95 % interval of the difference lies above 0", claim_synflow),
+          "the paired 95 % interval of the difference lies above 0",
+          partial(claim_difference, kind="trained_first_synflow", decide=judge_each)),
 ]
 
 

@@ -105,7 +105,7 @@ def count_runs(runs: pd.DataFrame) -> pd.DataFrame:
     `at limit`: trained to the epoch limit, and might still improve. `collapsed`: no path from input to output was left; such a run
     has no measures and is in no mean. `learned nothing`: names one class whatever it sees; it counts in every mean.
     """
-    once = runs[(runs["method"] == "baseline") & (runs["n"].isna() | (runs["n"] == 1))]
+    once = runs[runs["method"] == "baseline"].drop_duplicates("run")
     collapsed, nothing = once["status"] == "layer_collapse", once["information_gain"] == 0
     once = once.assign(at_limit=once["stopped"] == "limit", collapsed=collapsed, nothing=nothing)
     counts = {
@@ -299,7 +299,7 @@ def claim_accuracy_information(runs: pd.DataFrame) -> pd.DataFrame:
     for network, part in judged_networks(runs).items():
         for name, half in halves(part).items():
             row = {"case": f"{network}, {name}", **span(half), "verdict": "cannot tell"}
-            if half[["n_accuracy", "information_gain"]].nunique().min() > 1:
+            if half["run"].nunique() > 2 and half[["n_accuracy", "information_gain"]].nunique().min() > 1:
                 row["estimate"], row["low"], row["high"] = intervals.correlation_interval(half, "n_accuracy", "information_gain")
                 row["verdict"] = "holds" if row["low"] > HIGH else "fails" if row["high"] < HIGH else "cannot tell"
             rows.append(row)
@@ -312,7 +312,8 @@ def claim_no_double_descent(runs: pd.DataFrame, value: str = "relative_informati
     for network, part in judged_networks(runs).items():
         *_, means = intervals.sample_means(part, value)
         dips = sum(sweet_spots.count_dips(means[:, :, i]) > 0 for i in range(means.shape[2]))
-        verdict = "fails" if dips else "holds" if sweet_spots.dip_depth(means) < SHALLOW else "cannot tell"
+        shallow = means.shape[1] > 2 and sweet_spots.dip_depth(means) < SHALLOW  # of two rho none lies between others
+        verdict = "fails" if dips else "holds" if shallow else "cannot tell"
         rows.append({"case": network, "estimate": dips, **span(part), "verdict": verdict})
     return claim_rows(rows)
 

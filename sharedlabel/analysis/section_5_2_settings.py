@@ -89,6 +89,8 @@ def batches_beside_paper(records: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFr
             continue
         both = pd.concat([default, own.assign(per_cent=100 * own["n_accuracy"])])
         both = both[both["n"].isin(load_paper()["n"]) & both["seed"].isin(own["seed"])].astype({"n": int, "batch_size": int})
+        if not default["seed"].isin(own["seed"]).any():  # no pair
+            continue
         both["setting"] = "batches of " + both["batch_size"].astype(str) + ", " + both["initialisation"]
         tables.check_distinct(both, ["setting", "seed", "n"])
         named = f"batches of {default['batch_size'].iloc[0]:.0f}, {default['initialisation'].iloc[0]}"

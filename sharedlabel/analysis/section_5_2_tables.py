@@ -116,7 +116,7 @@ def evidence(runs: pd.DataFrame, curves: pd.DataFrame, one: str, other: str, n: 
     table = found[ROW].assign(**{f"{plots.TITLES[side]} %": found[side].map(decimal) for side in (one, other)})
     table["difference"] = format_summary(found)
     if "freeze_retrain" not in (one, other) and len(found):
-        table["equally long"] = format_lookup(equally_long(curves, one, other, found["n"].iloc[0]), found)
+        table["equally long"] = format_lookup(equally_long(curves.merge(found[[*ROW, "n"]]), one, other), found)
     if "freeze_retrain" in trained:  # what is retrained has the baseline's epochs behind it
         trained = trained.astype("Int64").astype(str)
         trained["freeze_retrain"] = trained["baseline"] + " + " + trained["freeze_retrain"]

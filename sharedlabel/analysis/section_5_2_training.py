@@ -34,9 +34,9 @@ def melt_curves(curves: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return long.assign(n=long["n"].str.removeprefix(WATCHED).astype(int), per_cent=100 * long["per_cent"].astype(float))
 
 
-def equally_long(curves: pd.DataFrame, one: str, other: str, n: int) -> pd.DataFrame:
-    """`summary` by ROW of `one` minus `other` at this n after as many epochs as the shorter run of each pair trained."""
-    sides = [curves[(curves["method"] == side) & (curves["n"] == n)] for side in (one, other)]
+def equally_long(curves: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+    """`summary` by ROW of `one` minus `other` after as many epochs as the shorter run of each pair trained; curves of one n a network."""
+    sides = [curves[curves["method"] == side] for side in (one, other)]
     both = sides[0].merge(sides[1], on=[*ROW, "seed", "epoch"]).sort_values("epoch").groupby([*ROW, "seed"]).tail(1)
     return intervals.summary(both.assign(difference=both["per_cent_x"] - both["per_cent_y"]), "difference", ROW)
 
@@ -50,13 +50,14 @@ def late_gains(curves: pd.DataFrame, n: int = 25) -> pd.DataFrame:
 
 
 def unrest(curves: pd.DataFrame) -> pd.DataFrame:
-    """How far n-accuracy moves without a cause, in points, mean over the runs of a network and method, at the least and the largest n.
+    """How far n-accuracy moves without a cause, in points, mean over the runs of a network and method, at its least and its largest n.
 
     Columns ROW, method, n, `epochs_sd`: the standard deviation of a run from epoch to epoch about its trend over the LAST epochs;
     `range`: between its best and its worst of these epochs; `seeds_sd`: the standard deviation between seeds of the networks kept.
     """
-    ends, rows = {curves["n"].min(), curves["n"].max()}, []
-    for keys, run in curves[curves["n"].isin(ends)].groupby([*ROW, "method", "n", "seed"]):
+    ends, rows = curves.groupby(ROW)["n"].transform("min"), []
+    ends = (curves["n"] == ends) | (curves["n"] == curves.groupby(ROW)["n"].transform("max"))
+    for keys, run in curves[ends].groupby([*ROW, "method", "n", "seed"]):
         last = run.sort_values("epoch").tail(LAST)["per_cent"].to_numpy()
         kept = run.loc[run["epoch"] == run["best"], "per_cent"].iloc[0]
         rows.append((*keys, intervals.spread_about_trend(last), np.ptp(last), kept))

@@ -1,4 +1,6 @@
 """Section 5.3, past the paper: weights in the CNN or in a head? Methods beside averaged logits of CNNs that cost as much."""
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -105,11 +107,5 @@ def claim_worth_its_weights(runs: Runs, variants: list[str]) -> pd.DataFrame:
     return as_cases(found.assign(verdict=comparisons.judge_each(found)), lambda row: f"{plots.TITLES[row.one]} minus {row.variant}")
 
 
-def claim_lstm_worth_its_weights(runs: Runs) -> pd.DataFrame:
-    """`claim_worth_its_weights` of the CNN-LSTM."""
-    return claim_worth_its_weights(runs, HEADS[:1])
-
-
-def claim_head_worth_its_weights(runs: Runs) -> pd.DataFrame:
-    """`claim_worth_its_weights` of the head alone in both its trainings."""
-    return claim_worth_its_weights(runs, HEADS[1:])
+claim_lstm_worth_its_weights = partial(claim_worth_its_weights, variants=HEADS[:1])
+claim_head_worth_its_weights = partial(claim_worth_its_weights, variants=HEADS[1:])  # in both its trainings

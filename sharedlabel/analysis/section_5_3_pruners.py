@@ -57,7 +57,7 @@ def orders(runs: Runs, pruner: str) -> pd.DataFrame:
         seen.add(case[:3])
         synflow, theirs = (differences(side, pairs)[[*KEYS, *VALUES]] for side in (part[part["n"].isin(other["n"])], other))
         synflow = synflow.rename(columns={name: f"synflow_{name}" for name in VALUES})
-        found.append(synflow.merge(theirs, on=KEYS).dropna().assign(**dict(zip(PANEL, case))))
+        found.append(synflow.merge(theirs, on=KEYS).dropna(subset=["mean", "synflow_mean"]).assign(**dict(zip(PANEL, case))))
     columns = [*PANEL, *KEYS, *(f"synflow_{name}" for name in VALUES), *VALUES]
     found = concat(found, pd.DataFrame(columns=columns))
     signs = [np.sign(found[f"{side}mean"].astype(float)) * found[f"{side}significant"].astype(bool) for side in ("synflow_", "")]

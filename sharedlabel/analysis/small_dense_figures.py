@@ -22,6 +22,8 @@ def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
     for ax, n in zip(axes.flat, small_dense.SHOWN_N):
         part = tables.select(own, n=n)
         lines = {kind: small_dense.front(part[part["dense"] == kind], cost) for kind in KINDS}
+        if any(line.empty for line in lines.values()):  # at this n one side was not measured
+            continue
         draw_area(ax, lines, cost)
         for kind, (label, colour, marker) in KINDS.items():
             points = part[part["dense"] == kind]

@@ -19,7 +19,12 @@ def load_records(results: str | Path = "results", methods: Iterable[str] = choic
     (`parameters.training_limit`), `epochs` (how many), `best` and why it `stopped`. A run that measured nothing (`layer_collapse`)
     has one row, empty there. FileNotFoundError where there is no record, ValueError, which names the file, on one that is damaged.
     """
-    return gather(results, rows_of, methods)
+    found = gather(results, rows_of, methods)
+    if found.empty:  # the columns that it would have
+        found = gather(results, rows_of, every_method()).head(0)
+        others = set().union(*map(parameters.defaults, every_method())) - set().union(*map(parameters.defaults, methods))
+        found = found.drop(columns=[name for name in found if name in others])
+    return found
 
 
 def every_method() -> list[str]:

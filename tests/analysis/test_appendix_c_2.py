@@ -33,6 +33,13 @@ def runs(results):
     return appendix_c_2.select_runs(results)
 
 
+def test_a_collapse_guesses_on_any_data_set(runs):
+    """Of a folder of images the classes are known from the runs that measured something."""
+    folder = runs.assign(dataset="folder-0123456789ab-32px", classes=runs["classes"].mask(runs["collapsed"]))
+    found, expected = appendix_c_2.compare_with_synflow(folder), appendix_c_2.compare_with_synflow(runs)
+    assert list(found["mean"]) == list(expected["mean"]) and found["lost"].sum() == expected["lost"].sum() > 0
+
+
 def test_what_became_of_the_runs_is_counted(runs):
     counts = appendix_c_2.count_outcomes(runs)
     assert counts.loc["MNIST, FC, ρ = 1.5"].to_dict() == {"random": "5", "magnitude": "5, 5 collapsed", "SNIP": "5", "SynFlow": "5"}
@@ -151,7 +158,8 @@ def test_the_constants_of_a_real_run_are_few(runs, results):
 
 def test_the_notebook_goes_on_where_pruners_collapse_and_networks_are_missing(results):
     text = executed("appendix_c_2", results.parent)
-    assert re.search("SynFlow achieves the best results of all pruners +fails .*holds 4, fails 1, cannot tell 1", text)
+    words = "SynFlow achieves the best results of all pruners with the baseline method"
+    assert re.search(f"{words} +fails .*holds 4, fails 1, cannot tell 1", text)
     assert "−5.00 ± 0.68" in text and "- Missing: 219 of the 240 runs to compare" in text and "nan" not in text
 
 

@@ -127,6 +127,15 @@ def test_refitted_biases_of_the_baseline_are_compared_with_balanced_training():
     assert readout_tables.tabulate_offsets(rungs(lda=[1.0]), 40).empty
 
 
+def test_of_a_network_that_the_law_takes_for_hopeless_nobody_can_tell(monkeypatch):
+    places = [{"dataset": "mnist", "model": "conv", "rho": rho, "rung": "lda", "seed": seed} for rho in (3.0, 3.5) for seed in range(3)]
+    found = pd.DataFrame(places).assign(measured=[10.0, 11.0, 12.0, 60.0, 70.0, np.inf], predicted=[10.1, 11.1, 12.0, 61.0, np.inf, 9.0])
+    monkeypatch.setattr(readout, "needed", lambda runs, results: found)
+    rows = readout.claim_needed(None)
+    assert verdicts(rows) == ["holds", "cannot tell"] and list(rows["seeds"]) == [3, 1]
+    assert rows["case"][1] == "MNIST, Conv, ρ = 3.5 (by the law never up to n = 80 in 1 more)"
+
+
 def test_set_heads_are_compared_each_with_the_lstm_and_with_itself_alone():
     of_sets = {"deep_sets": [96.5, 97.6, 98.4], "attention": [90.0, 91.1, 92.1], "deep_sets_alone": [97.5, 98.5, 99.5]}
     runs = rungs(lstm=[96.0, 97.0, 98.0], **of_sets)

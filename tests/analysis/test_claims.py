@@ -1,6 +1,7 @@
 """The scoreboard says what the records say, and the README what the scoreboard says."""
 import pandas as pd
 import pytest
+from made_records import write_run
 
 from sharedlabel import ROOT
 from sharedlabel.analysis import claims, comparisons, report
@@ -55,6 +56,15 @@ def test_a_block_goes_between_the_markers_and_nowhere_else():
     for wrong in ("no markers", text + claims.BEGIN, text.replace(claims.END, "")):
         with pytest.raises(ValueError, match="the text needs the lines"):
             claims.between_markers(wrong, "new")
+
+
+@pytest.mark.parametrize("method", ["baseline", "freeze_retrain", "readout"])
+def test_a_folder_of_one_method_has_a_scoreboard(method, tmp_path):
+    for seed in range(3):
+        write_run(tmp_path, {1: 90, 5: 99}, method, dataset="mnist", model="conv", rho=3.0, seed=seed, n=[1, 5])
+    found = claims.scoreboard(str(tmp_path))
+    assert set(found.loc[found["section"].isin(["section_5_3", "appendix_a_3"]), "verdict"]) <= {comparisons.NO_RUNS, "not tested"}
+    assert not found["mnist_alone"].all()
 
 
 def test_without_records_the_folder_is_named(tmp_path):

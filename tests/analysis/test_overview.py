@@ -69,6 +69,20 @@ def test_the_cheapest_with_so_many_images_and_nothing_that_reaches_it(measured):
     assert choose.cheapest(found, "mnist", 0.995) is None and choose.cheapest(found, "cifar10", 0.1) is None
 
 
+def test_seeds_that_are_all_even_choose_and_report_too(tmp_path, measured):
+    for seed in (10, 20, 30, 40):
+        network = {"dataset": "mnist", "model": "conv", "rho": 3.0, "seed": seed, "n": [1, 5]}
+        write_run(tmp_path / "even", {1: 50, 5: 92 if seed in (10, 30) else 70}, **network)
+    row = choose.cheapest(choose.configurations(str(tmp_path / "even")), "mnist", 0.9)
+    assert (row["n"], row["mean"], row["seeds"], row["chosen_by"]) == (5, pytest.approx(0.7), 2, pytest.approx(0.92))
+
+
+def test_what_was_not_run_is_not_told(tmp_path):
+    write_run(tmp_path, {1: 90}, dataset="cifar10", model="conv", rho=3.0, seed=0, n=[1])
+    assert overview.draw_pruning(overview.sweep(str(tmp_path))) == (None, "")
+    assert "5. Very little" not in overview.surprises(board(), choose.configurations(str(tmp_path)))
+
+
 def test_fewer_than_three_seeds_are_no_choice(tmp_path):
     for seed in range(2):
         write_run(tmp_path, {1: 90}, dataset="mnist", model="conv", rho=3.0, seed=seed, n=[1])

@@ -222,6 +222,6 @@ def test_an_alternative_text_says_where_each_curve_begins_and_ends_or_is_largest
     left.plot([1, 5, 80], [0.5, 0.9, 0.75], label="LDA")
     left.plot([1, 5, 80], [1, 1, 1])  # has no name
     right.plot([1, 5, 80], [math.nan, 12.345, math.nan], label="n = 1")
-    assert plots.describe_curves(figure) == "MNIST, Conv, LDA: 0.5 at 1, 0.75 at 80; , n = 1: 12.3 at 5, 12.3 at 5."
+    assert plots.describe_curves(figure) == "MNIST, Conv, LDA: 0.5 at 1, 0.75 at 80; , n = 1: 12.3 at 5."
     assert plots.describe_curves(figure, largest=True) == "MNIST, Conv, LDA: largest at 5; , n = 1: largest at 5."
     plt.close(figure)

@@ -149,6 +149,16 @@ def test_accuracy_and_information_correlate_where_they_are_in_proportion(runs):
     assert (rows["low"] <= rows["estimate"]).all() and (rows["estimate"] <= rows["high"]).all()
 
 
+def test_two_replicated_rho_have_no_dip_and_one_run_no_correlation(tmp_path):
+    for rho, seeds in ((1.0, 3), (2.0, 3), (3.0, 1)):
+        for seed in range(seeds):
+            accuracies = {1: 50 + seed - 9 * rho, 5: 90 - 9 * rho}
+            write_run(tmp_path, accuracies, bits={1: 1.0, 5: 2.0}, rho=rho, seed=seed, **NETWORK | {"n": [1, 5]})
+    runs = section_5_1.select_runs(tmp_path)
+    assert section_5_1.claim_no_double_descent(runs)["verdict"].tolist() == ["cannot tell"]
+    assert section_5_1.claim_accuracy_information(runs)["verdict"].tolist()[1] == "cannot tell"
+
+
 def test_a_dip_is_double_descent(runs, tmp_path):
     verdicts_on = {value: section_5_1.claim_no_double_descent(runs, value)["verdict"].tolist() for value in BOTH}
     assert verdicts_on == {"relative_information": ["holds"], "n_accuracy": ["cannot tell"]}  # seeds of n-accuracy vary

@@ -163,7 +163,7 @@ def test_the_evidence_has_accuracies_epochs_and_the_difference_after_equally_man
         NAMED, "88.1", "80.1", "8.0 ± 1.1", "8.0 ± 1.1", "30 and 30", 3]
     row = section_5_2_tables.evidence(made.runs, made.curves, "freeze_retrain", "balanced").iloc[0]
     assert values(row, "freeze and retrain %", "balanced %", "epochs") == ["83.1", "88.1", "30 + 30 and 30"]
-    row = at(training.equally_long(made.curves, "baseline", "balanced", 1), rho=3.5)
+    row = at(training.equally_long(made.curves.query("n == 1"), "baseline", "balanced"), rho=3.5)
     assert values(row, "mean", "low", "seeds") == approx([4.967, 4.967 - HALF, 3], abs=2e-3)
 
 
@@ -171,7 +171,7 @@ def test_equally_long_ends_with_the_shorter_run_of_a_pair(tmp_path):
     for seed, noise in enumerate(NOISE):
         save(tmp_path / "results", "baseline", seed, [40, 70, 80], epochs=7)  # odd: ends a point low
         save(tmp_path / "results", "balanced", seed, [40, 70, 80 + noise], epochs=30)
-    row = at(training.equally_long(load(tmp_path).curves, "balanced", "baseline", 80), rho=3.5)
+    row = at(training.equally_long(load(tmp_path).curves.query("n == 80"), "balanced", "baseline"), rho=3.5)
     assert values(row, "mean", "seeds") == approx([np.mean(NOISE), 3])
 
 

@@ -380,7 +380,7 @@ def every_class_is_level_or_ahead() -> bool:
 
 
 def leads_at_equal_epochs() -> bool:
-    found = section_5_2_training.equally_long(curves(), "balanced", "baseline", 80).set_index(intervals.ROW).loc["cifar100"]
+    found = section_5_2_training.equally_long(curves().query("n == 80"), "balanced", "baseline").set_index(intervals.ROW).loc["cifar100"]
     conv, wide = found.loc[("conv", 2.5)], found.loc[("wideresnet20", 2.5)]
     return conv["low"] > 0 and conv["mean"] > 0.8 * balanced_minus_baseline().loc[("cifar100", "conv", 2.5), "mean"] and wide["low"] < 0
 
