@@ -84,13 +84,13 @@ def draw_prices(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     return figure, ". ".join(text) + "."
 
 
-def restore_network(results: str | Path, run: dict, shape: tuple[int, int, int]) -> nn.Module:
-    """The trained network of a run of the baseline from its checkpoint in `results`, pruned weights masked; shape: of its images.
-
-    FileNotFoundError where the run has no checkpoint.
+def restore_network(results: str | Path, run: dict, shape: tuple[int, int, int]) -> nn.Module | None:
+    """The trained network of a run of the baseline from its checkpoint in `results`, pruned weights masked, None where there is none;
+    shape: of its images.
     """
     given = parameters.check("baseline", run)
-    return read_network(names.record_path(parameters.identity("baseline", given), results), given, shape)
+    record = names.record_path(parameters.identity("baseline", given), results)
+    return read_network(record, given, shape) if checkpoints.find(record) else None
 
 
 def read_network(record: Path, params: dict, shape: tuple[int, int, int]) -> nn.Module:
@@ -100,8 +100,10 @@ def read_network(record: Path, params: dict, shape: tuple[int, int, int]) -> nn.
     return network
 
 
-def count_survivors(network: nn.Module, shape: tuple[int, int, int]) -> pd.DataFrame:
+def count_survivors(network: nn.Module | None, shape: tuple[int, int, int]) -> pd.DataFrame:
     """A row for the image and each layer: its weights, and its live channels, positions and outputs, each "left of all"."""
+    if network is None:
+        return pd.DataFrame()
     need = live.live_activations(network, shape)
     image = next(iter(need.values()))
     rows = [{"layer": "image", "outputs": f"{int(image.sum())} of {image.numel()}"}]
@@ -162,8 +164,10 @@ def tabulate_constants(runs: pd.DataFrame, results: str | Path = "results") -> p
     return appendix_c_2.tabulate(means.map("{:.1f}".format))
 
 
-def draw_survivors(network: nn.Module, shape: tuple[int, int, int]) -> tuple[Figure, str]:
+def draw_survivors(network: nn.Module | None, shape: tuple[int, int, int]) -> tuple[Figure | None, str]:
     """What is left of a pruned Conv (`diagrams.survivors`)."""
+    if network is None:
+        return None, ""
     counts = "; ".join(", ".join(f"{value} {name}" if name != "layer" else value for name, value in row.dropna().items())
                        for _, row in count_survivors(network, shape).iterrows())
     return diagrams.survivors(network, shape), f"What is left of the pruned network, from the pixels it reads to its classes: {counts}."

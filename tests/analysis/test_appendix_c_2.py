@@ -131,8 +131,8 @@ def test_the_survivors_of_a_real_run_are_counted(results):
     assert rows["weights"].dropna().tolist() == ["26 of 288", "25 of 9216", "32 of 250880"]
     assert rows.loc["image", "outputs"] == "476 of 784"
     assert rows.loc["Conv2d 0", ["channels", "positions", "outputs"]].tolist() == ["5 of 32", "226 of 784", "687 of 25088"]
-    with pytest.raises(FileNotFoundError, match="has no checkpoint beside it"):
-        figures.restore_network(results, DRAWN | {"seed": 1}, shape)
+    lost = figures.restore_network(results, DRAWN | {"seed": 1}, shape)  # has no checkpoint
+    assert lost is None and figures.draw_survivors(lost, shape) == (None, "") and figures.count_survivors(lost, shape).empty
 
 
 def test_what_multiplies_constants_is_told_by_hand():

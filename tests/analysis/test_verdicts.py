@@ -546,13 +546,6 @@ def larger_tuples_gain_nothing() -> bool:
     return bool((larger[1] < means.loc[8, 1]).all() and (larger[80] < means.loc[8, 80] + 1).all())
 
 
-def roughly_as_printed() -> bool:
-    """Ours less the paper's Table 1 in the mean over n of 60 and more."""
-    off = section_5_2.table_1(runs("section_5_2")).query("n >= 60").groupby([*intervals.ROW, "method"])["difference"].mean()
-    above = [("cifar10", "resnet18", 4.5, method) for method in ("baseline", "balanced")] + [("cifar100", "conv", 2.5, "balanced")]
-    return len(off) == 14 and bool((off[above] > 8).all() and (off.drop(above).abs() < 8).all())
-
-
 def wideresnet_is_near_the_papers_on_every_class() -> bool:
     """Table 1's balanced WideResNet-20: in the mean over n within five points, on ten classes a batch at n = 80 more than twenty below."""
     cells = section_5_2.table_1(runs("section_5_2")).query("model == 'wideresnet20'").set_index(["method", "n"])
@@ -807,7 +800,7 @@ READOUT, PRUNERS, PRUNING, DENSE, NEW_DATA = (
 SPOTS, ORDERS, VIEWS = (f"{SECTIONS}/{name}.ipynb" for name in ("section_5_1", "appendix_a_3", "beyond_dependent"))
 TABLE_1, TABLE_2 = f"{SECTIONS}/section_5_2.ipynb", f"{SECTIONS}/section_5_3.ipynb"
 def unpruned_lstms_are_behind_together() -> bool:
-    """In the mean of four networks, by its interval; the head trained on single images also among all cases."""
+    """In the mean of four CNNs, by its interval; the head trained on single images also among all cases."""
     together = cases("section_5_3", "sharing-adds", "mean of networks")
     return list(together["verdict"]) == ["fails", "cannot tell"] and bool((together["high"] < 0).all()) and \
         set(section_5_3.pool_unpruned(runs("section_5_3"))["strata"]) == {4}
@@ -864,11 +857,11 @@ JUDGED = [
     (READOUT, "(*classes alike*) refitting adds", alike_is_refitted_already),
     (OVERVIEW, "by the interval of each, in the mean up to 14 points (25 on Tiny ImageNet, one seed), and loses in none.",
      biases_lose_nowhere),
-    (README, "Its head unpruned, it is in the mean of four networks behind the same head on each image alone,",
+    (README, "Its head unpruned, it is in the mean of four CNNs behind the same head on each image alone,",
      unpruned_lstms_are_behind_together),
     (README, "Pruned as stated, it is behind averaging over Table 2's less pruned CNN on MNIST and CIFAR-10.",
      pruned_head_is_behind_averaging),
-    (README, "kept a path in every run, but at n = 1 is behind SNIP on MNIST's Conv at ρ = 3, 3.5 and 4",
+    (README, "kept a path in every CNN, but at n = 1 is behind SNIP on MNIST's Conv at ρ = 3, 3.5 and 4",
      synflow_keeps_a_path_and_is_behind_snip),
     (README, "on CIFAR-10 mostly ahead;", synflow_is_mostly_ahead_of_snip_on_cifar10),
     (README, "scored per MAC (multiply-accumulate) it mostly beats plain SynFlow, for fewer MACs", synflow_per_mac_is_ahead),
@@ -882,11 +875,11 @@ JUDGED = [
     (OVERVIEW, "pruned ones are ahead, by a point and their own intervals, of the best of these that costs no more, both at n = 1 on "
      "CIFAR; corrected for their number none is.", small_dense_is_behind_nowhere),
     (OVERVIEW, "and loses in none; at n = 1", lda_loses_nowhere),
-    (OVERVIEW, "in the mean over n no LSTM is significantly ahead of it, and in the mean of four networks it is behind",
+    (OVERVIEW, "in the mean over n no LSTM is significantly ahead of it, and in the mean of four CNNs it is behind",
      no_lstm_is_ahead_and_all_together_are_behind),
     (OVERVIEW, "at n = 80 they gain nearly as much as balanced training on FC and ResNet-18;", batches_gain_as_much),
     (OVERVIEW, "on MNIST's Conv at ρ = 3.5 its loss adds to them, by its own interval.", loss_helps_on_conv),
-    (OVERVIEW, "SynFlow: it kept a path of weights in every run.", synflow_keeps_a_path),
+    (OVERVIEW, "SynFlow: it kept a path of weights in every CNN.", synflow_keeps_a_path),
     (OVERVIEW, "its score per MAC: with averaged logits better at n = 1 and 5 for fewer MACs,", synflow_per_mac_keeps_a_path),
     (OVERVIEW, "On MNIST's Conv at ρ = 3, 3.5 and 4 SNIP names more at n = 1 (single intervals), for fewer FLOPs.", snip_is_ahead_on_conv),
     (LAW, "On MNIST it is the normal distribution that fails at n = 1 and 2.", normal_fails_on_mnist),
@@ -945,8 +938,6 @@ JUDGED = [
     (TABLE_1, "Neither difference is significant at any of these $n$.", retraining_controls_are_level),
     (TABLE_1, "Less weight on the standard loss lowers accuracy at n = 1 and does not at n = 80;", less_standard_loss_costs_at_1),
     (TABLE_1, "very large tuples lower both.", large_tuples_lower_both),
-    (TABLE_1, "In the mean over n ≥ 60 ours are within eight points of the paper's, but for ResNet-18 on CIFAR-10 and balanced "
-     "Conv on CIFAR-100, which are above.", roughly_as_printed),
     (TABLE_1, "is near the paper's with every class in a batch and far from it with ten.",
      wideresnet_is_near_the_papers_on_every_class),
     (TABLE_1, "with batches of 256 they are behind the default there. At larger $n$, where ours name more than the paper's, neither is "
@@ -1039,7 +1030,7 @@ NO_VERDICTS = {  # headings that name a claim, questions, rules, and what the pa
         "*Training for the tuple beats training for single images, for large n*", "reads the n outputs in turn, beats all else for fewer "
         "weights.*",
     ],
-    "docs/choices.md": ["it fails only if that is significant among all of them"],
+    "docs/choices.md": ["it fails only if that is significant among all of them", "and the balanced rows of Table 1 lose there"],
     OVERVIEW: ["which reads the images together, beats all other ways at every n"],
     f"{SECTIONS}/appendix_a_3.ipynb": [
         "*holds* where its 95 % t-interval over seeds lies above zero, and *fails* where it is below and significant among",
@@ -1050,6 +1041,7 @@ NO_VERDICTS = {  # headings that name a claim, questions, rules, and what the pa
     f"{SECTIONS}/beyond_small_dense.ipynb": ["shuffled masks may lose every path"],
     f"{SECTIONS}/section_5_1.ipynb": ["a network loses nine tenths of its weights", "if one lies above the other at one $n$"],
     TABLE_1: [
+        "and the balanced rows of the paper's Table 1 lose there",
         "Claim: balanced beats the baseline for large n",
         "in pairs by seed, lies above zero, and *fails* where it is below zero and significant among all networks",
         "*Never ahead*: the share of draws in which the method is not ahead at the largest $n$.",
@@ -1058,10 +1050,11 @@ NO_VERDICTS = {  # headings that name a claim, questions, rules, and what the pa
     ],
     TABLE_2: [
         "does sharing beat averaging, or does the head?", "one case refutes it if it is significantly the other way round",
-        "Claim: the CNN-LSTM beats all the other methods at every n", "lies above all other methods at every $n$ (\"highly outperforms\")",
+        "Claim: the CNN-LSTM beats all the other methods at every n", "\"highly outperforms all the other methods for every value of",
         "Where the CNN-LSTM is ahead of its CNN's averaged logits by its own interval, its lead is", "Does the head alone beat averaging?",
         "A run that is behind and stopped at the limit might", "order significantly has the same significant order",
-        "fails if one is significantly reversed", "one with 31 nowhere near", "Does a graph between the copies beat averaging?",
+        "fails if one is significantly reversed", "and under SNIP (* significant)",
+        "one with 31 nowhere near", "Does a graph between the copies beat averaging?",
     ],
 }
 
