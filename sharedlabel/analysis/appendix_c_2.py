@@ -255,7 +255,7 @@ def tabulate_sweet_spots(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 CLAIMS = [
-    Claim("synflow-best", "appendix C", "SynFlow achieves the best results of all pruners with the baseline method", "points",
+    Claim("synflow-best", "appendix C", "SynFlow is the best pruner for the baseline", "points",
           "a case holds by its own paired 95 % t-interval and fails where it is significant at 5 % among all (Holm), a "
           "collapse being a guess; where both are above 99.8 % nobody can tell, and it is not among them", claim_best),
     Claim("synflow-price", "ours", "SynFlow's networks are the best for what they cost in FLOPs", "points",

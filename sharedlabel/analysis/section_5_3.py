@@ -282,7 +282,7 @@ CLAIMS = [
           claim_fine_tuning_negligible),
     Claim("order-under-others", "appendix C", "The comparisons between the methods hold for other pruners as well", "points",
           "each pair that SynFlow's runs order significantly has the same significant order under another pruner", claim_order),
-    Claim("synflow-best-methods", "appendix C", "SynFlow achieves the best results of all pruners for the other methods, too", "points",
+    Claim("synflow-best-methods", "appendix C", "SynFlow is the best pruner for the other methods, too", "points",
           f"above zero against each other pruner, in {EVERY}", claim_synflow_best),
     Claim("lstm-worth-its-weights", "ours", "The CNN-LSTM beats averaged logits of a CNN with no more weights and FLOPs", "points",
           WORTH, claim_lstm_worth_its_weights),
