@@ -205,17 +205,24 @@ def read(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, dtype={"run": str}) if file.exists() else pd.DataFrame(columns=["run"])
 
 
+def up_to_date(file: Path, kind: int) -> pd.DataFrame:
+    """`read`, without rows where the file is of older code, which lacked a column: all are made anew."""
+    table = read(file)
+    return table if set(COLUMNS[kind]) <= set(table) else table[:0]
+
+
 def update(dataset: str, model: str, results: str | Path = "results", path: str = "") -> int:
     """Bring the CSV files of a data set and network up to date with its records; returns how many runs were computed."""
     targets, files = table_files(dataset, model, results), {digest(file.stem): file for file in record_files(dataset, model, results)}
-    known = set(read(targets[1])["run"]) if set(COLUMNS[0]) <= set(read(targets[0])) else set()  # of older code all are made anew
+    known = set(up_to_date(targets[0], 0)["run"]) & set(up_to_date(targets[1], 1)["run"])
     new = [file for run, file in files.items() if run not in known]
     new.sort(key=lambda file: (complete_parameters(file)["seed"], file))  # so that a seed's images and a CNN's embeddings are computed once
     for start in range(0, len(new), AT_ONCE):
         found = [law_rows(file, path) for file in new[start : start + AT_ONCE]]
         added = pd.DataFrame([row for rows, _ in found for row in rows]), pd.DataFrame([row for _, row in found])
-        for target, table in zip(targets, added):
-            write(target, pd.concat([old, table]) if len(old := read(target)) else table, set(files))
+        for kind, (target, table) in enumerate(zip(targets, added)):
+            table, old = table.reindex(columns=COLUMNS[kind]), up_to_date(target, kind)
+            write(target, pd.concat([old, table]) if len(old) else table, set(files))
     return len(new)
 
 
