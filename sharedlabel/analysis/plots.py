@@ -10,7 +10,7 @@ import re
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from matplotlib import ticker
+from matplotlib import ticker, transforms
 
 from sharedlabel import choices
 from sharedlabel.analysis import intervals, sweet_spots, tables
@@ -112,14 +112,15 @@ def curve_styles(table: pd.DataFrame, by: str) -> list[tuple]:
 def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str, bars: bool = False) -> None:
     """A curve for each value of `by`, a point for each value of `along` with its interval over seeds.
 
-    x may itself vary with the seed (FLOPs do); its mean is drawn. bars: intervals as thin lines, where bands would cover everything.
+    x may itself vary with the seed (FLOPs do); its mean is drawn. bars: intervals as thin lines side by side, a twentieth of an inch
+    apart, where bands would cover everything.
     """
     found = curve_styles(table, by)
     for place, (group, colour, marker, label) in enumerate(found):  # many bands that lie on each other would hide the curves
         band = 0 if bars else min(0.15, 0.6 / len(found))
         own = table[table[by] == group]
-        own = own.assign(**{x: own[x] * 1.05 ** (place - (len(found) - 1) / 2)}) if bars else own  # side by side, not on each other
-        curve(ax, own, x, y, x if bars else along, band, color=colour, marker=marker, label=label)
+        aside = transforms.ScaledTranslation((place - (len(found) - 1) / 2) * bars / 20, 0, ax.figure.dpi_scale_trans)
+        curve(ax, own, x, y, along, band, color=colour, marker=marker, label=label, transform=ax.transData + aside)
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
 
 
@@ -131,11 +132,12 @@ def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.1
     found = intervals.summary(table, y, [along])
     at = found[along] if x == along else found[along].map(table.groupby(along)[x].mean())
     ax.plot(at, found["mean"], markersize=5, linewidth=1.4, **how)
+    ax.update_datalim(list(zip(at, found["mean"])))  # matplotlib does not where a transform is given
     low = found["low"].where(found["low"] > 0) if ax.get_yscale() == "log" else found["low"]
     if band:
         ax.fill_between(at, low, found["high"], color=how["color"], alpha=band, linewidth=0)
     else:
-        ax.vlines(at, low, found["high"], color=how["color"], linewidth=1)
+        ax.vlines(at, low, found["high"], color=how["color"], linewidth=1, transform=how.get("transform", ax.transData))
 
 
 def panel_grid(drawn: list[tuple], columns: int, size: tuple[float, float], apart: int = 0):
@@ -219,16 +221,21 @@ def panel_row(titles: list[str], height: float):
 
 
 def describe_curves(figure, largest: bool = False) -> str:
-    """What a figure's labelled curves show, for its alternative text: the first and the last value of each, or where each is largest."""
-    told = []
+    """A sentence a panel on a figure's labelled curves, for its alternative text: the first and last value of each, or where it is largest.
+    """
+    panels = []
     for ax in figure.axes if figure else []:
+        told = []
         for line in ax.get_lines():
             points = [(y, x) for x, y in zip(*line.get_data()) if y == y]
             if points and not line.get_label().startswith("_"):
                 shown = [max(points)] if largest else dict.fromkeys([points[0], points[-1]])
-                values = ", ".join(f"largest at {x:g}" if largest else f"{round(y, 2):.3g} at {x:g}" for y, x in shown)
-                told.append(f"{' '.join((ax.get_title() or ax.get_label()).split())}, {line.get_label()}: {values}")
-    return "; ".join(told) + "."
+                at = [f"{x:.0f}" if x > 1000 else f"{x:.3g}" for _, x in shown]
+                values = [f"largest at {x}" if largest else f"{round(y, 2):.3g} at {x}" for (y, _), x in zip(shown, at)]
+                told.append(f"{line.get_label()}: {', '.join(values)}")
+        if told:
+            panels.append(f"{' '.join((ax.get_title() or ax.get_label()).split())}, {'; '.join(told)}.")
+    return " ".join(panels)
 
 
 def n_axis(ax) -> None:

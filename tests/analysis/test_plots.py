@@ -166,9 +166,11 @@ def test_intervals_that_would_cover_everything_are_lines_side_by_side():
     runs = [("confidence", 2, 1.0), ("confidence", 2, 3.0), ("random", 2, 2.0), ("random", 2, 2.0)]
     figure, ax = plt.subplots()
     plots.curves(ax, pd.DataFrame(runs, columns=["order", "n", "per_cent"]), "n", "per_cent", by="order", along="n", bars=True)
-    (one,), (other,) = (line.get_xdata() for line in ax.get_lines())
-    assert one < 2 < other and one * other == pytest.approx(4)
-    assert [len(bars.get_paths()) for bars in ax.collections] == [1, 1]
+    assert [list(line.get_xdata()) for line in ax.get_lines()] == [[2], [2]]
+    (one, height), (other, _) = (line.get_transform().transform((2, 2)) for line in ax.get_lines())
+    assert other - one == pytest.approx(figure.dpi / 20) and (one + other) / 2 == pytest.approx(ax.transData.transform((2, 2))[0])
+    assert [bars.get_transform().transform((2, 2)).tolist() for bars in ax.collections] == [[one, height], [other, height]]
+    assert ax.get_xlim()[0] < 2 < ax.get_xlim()[1]
 
 
 def test_no_two_variants_of_a_figure_look_alike():
@@ -221,7 +223,9 @@ def test_an_alternative_text_says_where_each_curve_begins_and_ends_or_is_largest
     left.set_title("MNIST,\nConv")
     left.plot([1, 5, 80], [0.5, 0.9, 0.75], label="LDA")
     left.plot([1, 5, 80], [1, 1, 1])  # has no name
+    left.plot([1, 2501.6], [0.25, 0.5], label="mean")
+    right.set_title("FC")
     right.plot([1, 5, 80], [math.nan, 12.345, math.nan], label="n = 1")
-    assert plots.describe_curves(figure) == "MNIST, Conv, LDA: 0.5 at 1, 0.75 at 80; , n = 1: 12.3 at 5."
-    assert plots.describe_curves(figure, largest=True) == "MNIST, Conv, LDA: largest at 5; , n = 1: largest at 5."
+    assert plots.describe_curves(figure) == "MNIST, Conv, LDA: 0.5 at 1, 0.75 at 80; mean: 0.25 at 1, 0.5 at 2502. FC, n = 1: 12.3 at 5."
+    assert plots.describe_curves(figure, largest=True) == "MNIST, Conv, LDA: largest at 5; mean: largest at 2502. FC, n = 1: largest at 5."
     plt.close(figure)
