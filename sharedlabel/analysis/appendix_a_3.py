@@ -149,7 +149,7 @@ CLAIMS = [
           f"the lead grows as n falls, over the n at which the random order is below {CEILING:g} % in some seed", claim_more_at_low_n),
     Claim("permutations-negligible", "appendix A.3", "Averaging over random permutations makes no notable difference", "points",
           f"the whole interval lies within {NEGLIGIBLE:g} points of the random order either way, where that is as far below 100 %",
-          claim_permutations_negligible),
+          claim_permutations_negligible, wanted=(-NEGLIGIBLE, NEGLIGIBLE)),
     Claim("permutations-converge-later", "appendix A.3", "Permutations are harder to converge", "epochs",
           f"more epochs than the random order until the held-out loss has made {100 * CONVERGED:g} % of its way to its least",
           claim_permutations_converge_later),

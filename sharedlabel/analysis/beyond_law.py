@@ -148,13 +148,13 @@ def claim_sweet_spot(runs: pd.DataFrame) -> pd.DataFrame:
 RULE = "the 95 % interval of the mean |predicted − measured| over seeds lies below {:g}"
 CLAIMS = [
     Claim("law-large-n", "ours", f"the law predicts n-accuracy from single training images within {POINTS:g} points for n ≥ {LARGE_N}",
-          "points", RULE.format(POINTS), claim_large_n),
+          "points", RULE.format(POINTS), claim_large_n, wanted=(0, POINTS)),
     Claim("law-small-n", "ours", f"the law predicts n-accuracy for n = 1 and 2, too ({POINTS:g} points)",
-          "points", RULE.format(POINTS), claim_small_n),
+          "points", RULE.format(POINTS), claim_small_n, wanted=(0, POINTS)),
     Claim("law-information", "ours", f"the law predicts information gain within {BITS:g} bits for n ≥ {LARGE_N}",
-          "bits", RULE.format(BITS), claim_information),
+          "bits", RULE.format(BITS), claim_information, wanted=(0, BITS)),
     Claim("law-limit", "ours", f"at n = 80 n-accuracy is within {POINTS:g} points of its limit, the share of classes with the largest mean",
-          "points", RULE.format(POINTS), claim_limit),
+          "points", RULE.format(POINTS), claim_limit, wanted=(0, POINTS)),
     Claim("balanced-limit", "ours", "balanced training raises the limit of n-accuracy for large n",
           "points", "the paired 95 % interval lies above 0", claim_balanced_limit),
     Claim("law-sweet-spot", "ours", "the sweet spot that the law predicts is the measured one",

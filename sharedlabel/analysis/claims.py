@@ -58,9 +58,8 @@ SECTIONS = {
 
 
 def scoreboard(results: str = "results") -> pd.DataFrame:
-    """A row a claim: `id`, `section` (a key of SECTIONS), `ours` (whether it is not the paper's), `below` (in how many cases the case's own
-    interval lies below zero, or what else the claim wants), `mnist_alone` (whether no tested case is of other data), and the columns of
-    `report.claims_table`.
+    """A row a claim: `id`, `section` (a key of SECTIONS), `ours` (whether it is not the paper's), `against` (how many cases their own
+    interval contradicts), `mnist_alone` (whether no tested case is of other data), and the columns of `report.claims_table`.
 
     FileNotFoundError if the folder `results` (relative: to the repository) has no record.
     """
@@ -68,11 +67,11 @@ def scoreboard(results: str = "results") -> pd.DataFrame:
     for name, section in SECTIONS.items():
         judged = comparisons.judge_claims(section.claims, section.select_runs(results))
         rows = report.claims_table(section.claims, judged)
-        below = [int((judged[claim.id]["high"].astype(float) < claim.least).sum()) for claim in section.claims]
+        against = [claim.count_contradictions(judged[claim.id]) for claim in section.claims]
         alone = [rows.loc[rows["verdict"] != "not tested", "case"].astype(str).str.startswith("MNIST, ") for rows in judged.values()]
         alone = [bool(len(cases) and cases.all()) for cases in alone]
         paper = [claim.paper for claim in section.claims]
-        found.append(rows.assign(id=list(judged), section=name, paper=paper, below=below, mnist_alone=alone))
+        found.append(rows.assign(id=list(judged), section=name, paper=paper, against=against, mnist_alone=alone))
     return pd.concat(found, ignore_index=True).assign(ours=lambda table: table["source"] == "ours")
 
 
@@ -83,8 +82,8 @@ def count_verdicts(board: pd.DataFrame) -> str:
     return (
         f"Verdicts on the paper's {len(verdicts)} claims: holds {holds}, fails {fails}, open {len(verdicts) - holds - fails - untested}, "
         f"not tested {untested}; {alone} rest on MNIST alone. A claim holds if every case (network, n or comparison), or most where it "
-        "says so, does by its own interval; one that fails, corrected for their number, fails it. Brackets: open ones below zero by "
-        "their own."
+        "says so, does by its own interval; one that fails, corrected for their number, fails it. Brackets: open ones that their own "
+        "interval contradicts."
     )
 
 

@@ -148,12 +148,17 @@ class Claim:
     rule: str
     rows: Callable[[pd.DataFrame], pd.DataFrame]
     paper: str = ""  # the number that the paper prints, if there is one
-    least: float = 0.0  # above which the claim wants an estimate
+    wanted: tuple[float, float] = (0.0, np.inf)  # between which the claim wants an estimate
     overall: Callable[[list[str]], str] = judge_all  # the verdict on the claim from those on its cases
 
     def verdict(self, rows: pd.DataFrame) -> str:
         """The verdict on the claim from its cases; of none it is NO_RUNS."""
         return self.overall(list(rows["verdict"])) if len(rows) else NO_RUNS
+
+    def count_contradictions(self, rows: pd.DataFrame) -> int:
+        """In how many cases the case's own interval lies wholly outside what the claim wants."""
+        low, high = rows["low"].astype(float), rows["high"].astype(float)
+        return int(((high < self.wanted[0]) | (low > self.wanted[1])).sum())
 
 
 def claim_rows(rows: list[dict]) -> pd.DataFrame:

@@ -149,7 +149,7 @@ def count_spots(cases: str) -> str:
 def count_own(claim: pd.Series, yes: str = "better", no: str = "worse") -> str:
     """The cases of a claim that a difference lies above zero, either way by the same rule; a row of `claims.scoreboard`."""
     counts = read_counts(claim["cases"])
-    return f"{yes} in {counts[0]} of {sum(counts)} cases, {no} in {claim['below']}, each by its own interval"
+    return f"{yes} in {counts[0]} of {sum(counts)} cases, {no} in {claim['against']}, each by its own interval"
 
 
 def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:

@@ -27,6 +27,7 @@ LABELS = {
     "standard_weight": "λ, the weight of the standard loss", "tuple_size": "images of a class in a training batch",
     "head_rho": "ρ of the head (log10; 0: unpruned)", "train_n": "trained for n",
 }
+MOST = {"n_accuracy": 1, "per_cent": 100}  # above which an interval is not drawn
 
 
 class Titles(dict):
@@ -109,13 +110,13 @@ def curve_styles(table: pd.DataFrame, by: str) -> list[tuple]:
     return [(number, colour, marker, f"{number:g}") for number, colour, marker in zip(sorted(found), colours, markers)]
 
 
-def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str, bars: bool = False) -> None:
+def curves(ax, table: pd.DataFrame, x: str, y: str, by: str, along: str, bars: bool = False, styles: list[tuple] | None = None) -> None:
     """A curve for each value of `by`, a point for each value of `along` with its interval over seeds.
 
     x may itself vary with the seed (FLOPs do); its mean is drawn. bars: intervals as thin lines side by side, a twentieth of an inch
-    apart, where bands would cover everything.
+    apart, where bands would cover everything. styles: `curve_styles` of all panels of a figure, so that one legend serves them.
     """
-    found = curve_styles(table, by)
+    found = [style for style in styles or curve_styles(table, by) if style[0] in set(table[by])]
     for place, (group, colour, marker, label) in enumerate(found):  # many bands that lie on each other would hide the curves
         band = 0 if bars else min(0.15, 0.6 / len(found))
         own = table[table[by] == group]
@@ -130,6 +131,7 @@ def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.1
     On a logarithmic axis an interval that reaches below zero is not drawn: twelve such bands would hide all else.
     """
     found = intervals.summary(table, y, [along])
+    found["high"] = found["high"].clip(upper=MOST.get(y))
     at = found[along] if x == along else found[along].map(table.groupby(along)[x].mean())
     ax.plot(at, found["mean"], markersize=5, linewidth=1.4, **how)
     ax.update_datalim(list(zip(at, found["mean"])))  # matplotlib does not where a transform is given
@@ -228,7 +230,8 @@ def describe_curves(figure, largest: bool = False) -> str:
         told = []
         for line in ax.get_lines():
             points = [(y, x) for x, y in zip(*line.get_data()) if y == y]
-            if points and not line.get_label().startswith("_"):
+            level = not line.get_transform().contains_branch_seperately(ax.transData)[0]  # across the panel, at no x
+            if points and not level and not line.get_label().startswith("_"):
                 shown = [max(points)] if largest else dict.fromkeys([points[0], points[-1]])
                 at = [f"{x:.0f}" if x > 1000 else f"{x:.3g}" for _, x in shown]
                 values = [f"largest at {x}" if largest else f"{round(y, 2):.3g} at {x}" for (y, _), x in zip(shown, at)]

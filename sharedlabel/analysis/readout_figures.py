@@ -49,7 +49,7 @@ def draw_ladder(runs: pd.DataFrame, case: tuple, cost: str = "weights"):
     means = means.reindex(list(rung_styles())).dropna(how="all")
     each = [f"{readout.RUNGS[rung]} {', '.join(f'{value:.0f}' for value in row)}" for rung, row in zip(means.index, means.to_numpy())]
     sizes = " and ".join(map(str, means.columns))
-    return figure, f"n-accuracy against {cost} on {plots.case_title(case[:3])}, per cent at n = {sizes}: {'; '.join(each)}."
+    return figure, f"n-accuracy against {axes[0].get_xlabel()} on {plots.case_title(case[:3])}, per cent at n = {sizes}: {'; '.join(each)}."
 
 
 def draw_curves(runs: pd.DataFrame, cases: list[tuple]):

@@ -20,7 +20,7 @@ NUMBERS = r"(?:[\d.,±−+()\s*✓✗%-]|to)+"  # of a column of numbers, with i
 SHORT_WORDS = 12  # characters that stay on one line
 RIGHT, NO_BREAK = "text-align: right", "\N{NO-BREAK SPACE}"
 CLAIMS_CAPTION = ("Verdicts; estimates of the cases that fail where a claim fails, else of all, ± half a 95 % interval over seeds; "
-                  "in brackets, of cases that nobody can tell: so many are below what it wants, mostly zero, by their own interval")
+                  "in brackets: of cases that nobody can tell, those whose own interval contradicts the claim")
 CAPTION = '<caption style="caption-side: top; text-align: left; padding-bottom: 0.4em">{}</caption>'
 
 
@@ -161,7 +161,7 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
     """A row a claim: its words, the verdict, how many cases have which, the range of the estimates, and seeds.
 
     A case holds by its own interval but fails only if that is sure among all. So that the two numbers can be compared, brackets say how
-    many of the undecided cases are below what the claim wants (`Claim.least`) by their own interval.
+    many of the undecided cases are contradicted by their own interval (`Claim.wanted`).
 
     judged: the rows of every claim by its id (`comparisons.judge_claims`). Where a claim fails the estimates are those of the cases
     that fail. A skewed interval is left to `show_claim`.
@@ -178,8 +178,8 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
         ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)
         seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
         counts = [f"{word} {verdicts.count(word)}" for word in VERDICT_COLOURS if word in verdicts]
-        below = int((cases.loc[cases["verdict"] == "cannot tell", "high"].astype(float) < claim.least).sum())
-        counts = [f"{count} ({below})" if below and count.startswith("cannot tell") else count for count in counts]
+        against = claim.count_contradictions(cases[cases["verdict"] == "cannot tell"])
+        counts = [f"{count} ({against})" if against and count.startswith("cannot tell") else count for count in counts]
         rows.append({
             "claim": claim.words, "verdict": verdict, "estimate": f"{' to '.join(ends)} ({claim.unit})",
             "cases": ", ".join(counts) or NO_RUNS, "seeds": " to ".join(map(str, seeds)), "source": claim.source,

@@ -57,11 +57,11 @@ def below_zero(found: pd.DataFrame) -> list[str]:
 CLAIMS = [
     Claim("shuffled-masks", "ours", "a mask needs its places: shuffled within its layers it recognises fewer tuples", "points",
           "the paired 95 % interval of shuffled minus the pruner's own lies below 0",
-          partial(claim_difference, kind="shuffled", decide=below_zero)),
+          partial(claim_difference, kind="shuffled", decide=below_zero), wanted=(-np.inf, 0)),
     Claim("reinitialised-weights", "ours", f"a mask does not need its weights: drawn anew they change less than {LITTLE:g} points",
           "points",
           f"the paired 95 % interval of the difference lies within ±{LITTLE:g}",
-          partial(claim_difference, kind="reinitialised", decide=partial(judge_each_negligible, little=LITTLE))),
+          partial(claim_difference, kind="reinitialised", decide=partial(judge_each_negligible, little=LITTLE)), wanted=(-LITTLE, LITTLE)),
     Claim("magnitude-after-training", "ours",
           "magnitude pruning after training, all weights at once, recognises more than SynFlow before it", "points",
           "the paired 95 % interval of the difference lies above 0",

@@ -11,6 +11,7 @@ from sharedlabel.analysis.report import VERDICT_COLOURS, format_summary
 from sharedlabel.analysis.section_5_2_training import COMPARED, find_most_restless
 
 WIDTH = 8.2  # inches
+DASHES = ["-", "-", "--", "-.", ":", (0, (7, 2)), (0, (4, 1, 1, 1, 1, 1))]  # the first two are of COMPARED
 TICKS = {"n": [1, 5, 25, 80], "epoch": [1, 5, 20, 60, 160]}
 
 
@@ -48,7 +49,7 @@ def share_y(axes: list) -> None:
     for ax in axes:
         margin = 0.05 * (max(heights) - min(heights))
         ax.set_ylim(min(heights) - margin, max(heights) + margin)
-        ax.label_outer()
+        ax.tick_params(labelleft=ax.get_subplotspec().is_first_col())
 
 
 def differences(runs: pd.DataFrame):
@@ -144,10 +145,10 @@ def batches(each: pd.DataFrame, ns: tuple[int, ...] = (1, 80)):
     trainings = [*COMPARED, *sorted(set(each["training"]) - set(COMPARED))]
     for ax, (network, n) in zip(axes, panels):
         part = plots.select_case(each[each["n"] == n], network)
-        for training, colour, dashes in zip(trainings, itertools.cycle(plots.PALETTE), itertools.cycle(("-", "-", "--", "-.", ":"))):
+        for training, colour, dashes in zip(trainings, itertools.cycle(plots.PALETTE), itertools.cycle(DASHES)):
             means = part[part["training"] == training].groupby("epoch")["per_cent"].mean()
             if len(means):
-                ax.plot(means.index, means, dashes, color=colour, linewidth=1.8, label=training)
+                ax.plot(means.index, means, linestyle=dashes, color=colour, linewidth=1.8, label=training)
         ax.set_title(f"{ax.get_title().replace(chr(10), ', ')}\nn = {n}")
     if figure:
         finish(figure, axes, "epoch", plots.LABELS["per_cent"], xscale="linear")

@@ -279,7 +279,7 @@ CLAIMS = [
           "points", f"above zero in {EVERY}; a run that is behind and stopped at the limit counts as level", claim_trained_by_itself),
     Claim("fine-tuning-negligible", "section 4.4.2", "Fine-tuning the CNN afterwards makes no considerable difference",
           "points", f"the whole interval lies within {NEGLIGIBLE:g} points either way, where the frozen CNN is as far below 100 %",
-          claim_fine_tuning_negligible),
+          claim_fine_tuning_negligible, wanted=(-NEGLIGIBLE, NEGLIGIBLE)),
     Claim("order-under-others", "appendix C", "The comparisons between the methods hold for other pruners as well", "points",
           "each pair that SynFlow's runs order significantly has the same significant order under another pruner", claim_order),
     Claim("synflow-best-methods", "appendix C", "SynFlow is the best pruner for the other methods, too", "points",

@@ -49,9 +49,10 @@ def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict |
         return None, []
     figure, axes = plots.panel_grid(drawn, columns=2, size=(3.6, 3.1), apart=len(ROW))
     figure.set_figheight(figure.get_figheight() + 0.7)  # for the legend
+    styles = plots.curve_styles(table, by)
     for ax, case in zip(axes, drawn):
         own = plots.select_case(table, case)
-        plots.curves(ax, own, x, y, by, along="n", bars=bars)
+        plots.curves(ax, own, x, y, by, along="n", bars=bars, styles=styles)
         ax.set(xscale="log", xlabel="", ylabel=(ylabel or plots.LABELS[y]) if ax.get_subplotspec().is_first_col() else "")
         if x == "n":
             ticks = [n for n in (1, 2, 5, 15, 40) if n >= own["n"].min()]

@@ -101,9 +101,7 @@ def draw_factors(found: pd.DataFrame, cost: str):
     axes[0, 0].text(3, axes[0, 0].get_ylim()[0] * 1.2, "pruned is cheaper", color=BROWN, va="bottom", fontweight="bold")
     figure.supxlabel("n-accuracy reached (%)", fontsize=12)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
-    shown = factors[np.isfinite(factors["factor"]) & (factors["factor"] > 0)]
     return figure, (
-        f"{small_dense.COSTS[cost]} of the cheapest pruned network over that of the cheapest dense one, against the n-accuracy that both "
-        f"reach, one panel a data set, one curve an n. In {(shown['factor'] > 1).mean():.0%} of the points the dense one is cheaper; the "
-        f"median factor is {shown['factor'].median():.2g}."
+        f"{small_dense.COSTS[cost]} of the cheapest pruned network over that of the cheapest dense one, above 1 where the dense one is "
+        f"cheaper, against the n-accuracy that both reach, in per cent, a panel a data set. {plots.describe_curves(figure)}"
     )

@@ -107,7 +107,7 @@ def test_choices_are_told_in_words(measured):
 def board() -> pd.DataFrame:
     names = ("sharing-adds", "sweet-spot", "sweet-spot-flops", "balanced-large-n", "loss-not-batches")
     rows = [{"id": name, "claim": f"claim {name} | <x>", "verdict": "fails", "cases": "holds 2, fails 9, cannot tell 165", "ours": i > 0,
-             "below": 45, "estimate": "1 ± 2 (points)", "section": "section_5_1"} for i, name in enumerate(names)]
+             "against": 45, "estimate": "1 ± 2 (points)", "section": "section_5_1"} for i, name in enumerate(names)]
     return pd.DataFrame(rows)
 
 

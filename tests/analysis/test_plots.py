@@ -173,6 +173,22 @@ def test_intervals_that_would_cover_everything_are_lines_side_by_side():
     assert ax.get_xlim()[0] < 2 < ax.get_xlim()[1]
 
 
+def test_panels_with_other_curves_share_one_legend():
+    table = pd.DataFrame([(n, trained, 50.0) for n in (1, 2) for trained in (2, 5, 40)], columns=["n", "train_n", "per_cent"])
+    figure, (left, right) = plt.subplots(1, 2)
+    for ax, part in ((left, table), (right, table[table["train_n"] != 5])):
+        plots.curves(ax, part, "n", "per_cent", by="train_n", along="n", styles=plots.curve_styles(table, "train_n"))
+    looks = [{line.get_label(): (line.get_marker(), tuple(line.get_color())) for line in ax.get_lines()} for ax in (left, right)]
+    assert looks[1] == {label: look for label, look in looks[0].items() if label != "5"}
+
+
+def test_an_interval_ends_at_what_is_possible():
+    figure, ax = plt.subplots()
+    runs = pd.DataFrame({"n": [1] * 3, "seed": range(3), "per_cent": [90.0, 99.0, 100.0]})
+    plots.curve(ax, runs, "n", "per_cent", "n", color="k", marker="o", label="a")
+    assert ax.collections[0].get_paths()[0].vertices[:, 1].max() == 100
+
+
 def test_no_two_variants_of_a_figure_look_alike():
     found = plots.curve_styles(pd.DataFrame({"variant": plots.VARIANTS}), "variant")
     assert len(found) == len(plots.VARIANTS)
@@ -223,6 +239,7 @@ def test_an_alternative_text_says_where_each_curve_begins_and_ends_or_is_largest
     left.set_title("MNIST,\nConv")
     left.plot([1, 5, 80], [0.5, 0.9, 0.75], label="LDA")
     left.plot([1, 5, 80], [1, 1, 1])  # has no name
+    left.axhline(0.1, label="guessing")
     left.plot([1, 2501.6], [0.25, 0.5], label="mean")
     right.set_title("FC")
     right.plot([1, 5, 80], [math.nan, 12.345, math.nan], label="n = 1")

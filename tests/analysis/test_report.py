@@ -96,9 +96,9 @@ def test_a_long_table_is_written_with_six_digits(tmp_path):
     assert (tmp_path / "tables" / "section_what.csv").read_text() == "rho,value\n1.5,0.333333\n"
 
 
-def claim(rows: list[tuple], overall=comparisons.judge_all) -> comparisons.Claim:
+def claim(rows: list[tuple], **more) -> comparisons.Claim:
     made = pd.DataFrame(rows, columns=comparisons.CLAIM_COLUMNS)
-    return comparisons.Claim("more", "section 0", "more is more", "points", "it is positive", lambda runs: made, overall=overall)
+    return comparisons.Claim("more", "section 0", "more is more", "points", "it is positive", lambda runs: made, **more)
 
 
 def test_a_claim_is_summed_up_in_one_row():
@@ -117,6 +117,15 @@ def test_a_claim_that_fails_shows_the_estimates_of_the_cases_that_fail():
     [row] = report.claims_table([found], comparisons.judge_claims([found], pd.DataFrame())).to_dict("records")
     assert (row["verdict"], row["cases"], row["estimate"], row["seeds"]) == (
         "fails", "holds 1, fails 1, cannot tell 1 (1)", "−2.0 ± 1.0 (points)", "5")
+
+
+def test_brackets_count_open_cases_on_either_wrong_side_of_what_the_claim_wants():
+    ranges = ("a", -3, -1.5), ("b", -2, 0.5), ("c", 1.5, 4)
+    rows = [(name, 1, (low + high) / 2, low, high, 5, "cannot tell") for name, low, high in ranges]
+    for wanted, contradicted in (((-1, 1), " (2)"), ((0, np.inf), " (1)"), ((0, 1), " (2)"), ((-5, 5), "")):
+        found = claim([*rows, ("d", 1, 9.0, np.nan, np.nan, 1, "cannot tell")], wanted=wanted)
+        [row] = report.claims_table([found], comparisons.judge_claims([found], pd.DataFrame())).to_dict("records")
+        assert row["cases"] == f"cannot tell 4{contradicted}"
 
 
 def test_a_claim_without_runs_says_so(displayed):

@@ -373,7 +373,12 @@ def test_figures_have_a_panel_a_head_and_the_papers_numbers_as_crosses(runs):
     crosses = [line.get_ydata().tolist() for line in figure.axes[1].get_lines() if line.get_linestyle() == "None"]
     assert [90.97, 96.34, 97.40, 98.33, 99.18] in crosses
     assert list(figures.spending(runs)) == [("mnist", "conv", 3.5), ("mnist", "conv", 3.75)]
-    assert figures.trained_n(runs) is not None and figures.sweep(runs) is not None
+    figure = figures.trained_n(runs)
+    legend = {handle.get_label(): handle.get_marker() for handle in figure.legends[0].legend_handles}
+    drawn = {(ax, line.get_label()): line.get_marker() for ax in figure.axes for line in ax.get_lines()}
+    assert {marker == legend[label] for (_, label), marker in drawn.items()} == {True}
+    assert len({frozenset(label for at, label in drawn if at is ax) for ax in figure.axes}) > 1  # panels with other curves
+    assert figures.sweep(runs) is not None
     plt.close("all")
 
 
