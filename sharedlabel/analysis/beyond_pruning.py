@@ -80,6 +80,12 @@ def summarise_differences(runs: pd.DataFrame, one: dict, other: dict, ns: list[i
     return intervals.summary(pairs, "difference", [name for name in free if name != "seed"])
 
 
+def synflow_minus_snip(runs: pd.DataFrame) -> pd.DataFrame:
+    """SynFlow minus SNIP at equal weights, averaged logits of the baseline: `summarise_differences`, a row a network, rho and n."""
+    chosen = tables.select(runs, budget="weights", reading="baseline")
+    return summarise_differences(chosen, {"pruner": "synflow"}, {"pruner": "snip"}, SIZES)
+
+
 def judged(found: pd.DataFrame, title) -> pd.DataFrame:
     """The rows of a claim that all differences of a summary are positive; `title(row)` says what a row compares. Failures by Holm."""
     return as_cases(found, map(title, found.itertuples()), judge_each(found))
@@ -155,6 +161,18 @@ def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
                                                                 order.index((table["budget"][i], table["pruner"][i]))))]
     table.insert(0, "pruning", [f"{pruning_title(b, p)}, ρ = {rho:g}" for b, rho, p in zip(table["budget"], table["rho"], table["pruner"])])
     return table.drop(columns=keys).rename(columns=READINGS).reset_index(drop=True)
+
+
+def tabulate_usual(runs: pd.DataFrame) -> pd.DataFrame:
+    """`synflow_minus_snip` a row a network and rho, a column an n, and how many times SNIP's MACs an image costs SynFlow."""
+    found = synflow_minus_snip(runs)
+    found = plots.in_order(found.assign(text=report.format_summary(found), network=plots.titles(found, ROW)), ROW)
+    wide = found.assign(n="n = " + found["n"].astype(str)).pivot(index="network", columns="n", values="text")
+    order = found.drop_duplicates("network").set_index("network")
+    macs = tables.select(runs, budget="weights", reading="baseline", n=SIZES[0]).groupby([*ROW, "pruner"])["macs"].mean().unstack()
+    ratios = [macs["synflow"][tuple(row)] / macs["snip"][tuple(row)] for row in order[ROW].to_numpy()]
+    wide = wide.reindex(index=order.index, columns=[f"n = {n}" for n in SIZES])
+    return wide.assign(pairs=order["seeds"], **{"MACs, times SNIP's": ratios}).rename_axis(columns=None)
 
 
 CONV_LAYERS = {"0": "first convolution", "2": "second convolution", "5": "linear layer"}  # of the network Conv, by the modules' names

@@ -36,6 +36,7 @@ RESAMPLED = (1, 2, 5)  # n at which tuples of training images are drawn, to see 
 TESTED = (1, 5, 25)  # n at which the margin is tested for normality
 EXAMPLE = {"dataset": "mnist", "model": "conv", "rho": 3.5, "seed": 1}  # a CNN whose means are shown, by the baseline and balanced
 AT_ONCE = 12  # runs after which the files are written
+BEYOND = [3, 4, 5, 7, 10, 15, 25, 40, 60, 80]  # n of which a folder of one's own rarely has tuples of test images
 TUPLES, LEVEL = 200, 0.01  # of a class, and the level of that test
 
 
@@ -159,11 +160,11 @@ def margin_statistics(outputs: Tensor, labels: Tensor, generator: np.random.Gene
 def law_rows(file: Path, path: str = "") -> tuple[list[dict], dict]:
     """What the law says of a run: a row for every n that its record has, and one for n = inf; and its `margin_statistics`.
 
-    path: as in `parameters_of`.
+    Of a folder of one's own there are rows for larger n, too (BEYOND). path: as in `parameters_of`.
     """
     record, run = json.loads(file.read_text()), digest(file.stem)
-    ns = sorted({row["n"] for row in record["measures"]})
-    params = parameters_of(file, path)
+    measured, params = sorted({row["n"] for row in record["measures"]}), parameters_of(file, path)
+    ns = measured + [n for n in BEYOND if path and n > measured[-1]]
     (outputs, labels), held_out = run_outputs(file, path)
     images = {"training": (outputs, labels), "held_out": held_out}
     columns = {name: predict(*own, ns, random_stream(0, "law")) for name, own in images.items()}
@@ -172,7 +173,7 @@ def law_rows(file: Path, path: str = "") -> tuple[list[dict], dict]:
         for row, (accuracy, information) in zip(rows, predicted):
             row |= {f"{name}_accuracy": accuracy} | ({f"{name}_information": information} if name == "training" else {})
     test = contradictions.data_set(params).largest_tuple, params["tuples_per_class"]
-    for row, information in zip(rows, measured_information(outputs, labels, ns, *test, random_stream(0, "test set"))):
+    for row, information in zip(rows, measured_information(outputs, labels, measured, *test, random_stream(0, "test set"))):
         row["measured_information"] = information
     for row in rows:
         if row["n"] in RESAMPLED:

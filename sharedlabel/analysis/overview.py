@@ -156,8 +156,9 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     """What surprised us, in plain sentences with the numbers of the scoreboard (`claims.scoreboard`) and of `choose.configurations`."""
     board, small = board.set_index("id"), choose.cheapest(found, "mnist", 0.98)
     cases = board["cases"]
+    often = "hardly ever" if read_counts(cases["sharing-adds"])[0] else "never"
     return "\n".join((
-        "1. Reading the images together by an LSTM was hardly ever better than the same head on each image alone "
+        f"1. Reading the images together by an LSTM was {often} better than the same head on each image alone "
         f"({count_own(board.loc['sharing-adds'])}). Set heads, too, are hardly ever ahead of the LSTM's head on single images.",
         f"2. The sweet spot belongs to the measure. By n/ρ there is {count_spots(cases['sweet-spot'])}; "
         f"by FLOPs {count_spots(cases['sweet-spot-flops'])}.",

@@ -295,16 +295,18 @@ def commands(chosen: pd.DataFrame, results: str = "results", path: str = "") -> 
     return "\n".join(lines + parameters.commands_by_hand(params))
 
 
-def errors_of_the_law(results: str | Path, dataset: str) -> pd.DataFrame:
+def errors_of_the_law(results: str | Path, dataset: str, known: int | None = None) -> pd.DataFrame:
     """How far `fill_in` is from what was measured, where it may not look at that n: a row an n, of a data set's runs that the law has.
 
     Points of n-accuracy: the mean error (filled in less measured), the mean absolute one, and what nine tenths of runs are within.
+    known: of larger n it may look at none, but at the law, as for a folder with test images for tuples of so many.
     """
     (runs, laws), rows = load(results), []
     runs = runs[runs["dataset"] == dataset]
-    for n in sorted(set(runs["n"])):
+    for n in sorted(set(runs["n"][runs["n"] > (known or 0)])):
         own = runs[runs["n"] == n].set_index("run")["n_accuracy"]
-        filled = fill_in(runs[runs["n"] != n], laws[laws["n"] != n], [n]).set_index("run")["n_accuracy"]
+        seen = (runs[runs["n"] <= known], laws) if known else (runs[runs["n"] != n], laws[laws["n"] != n])
+        filled = fill_in(*seen, [n]).set_index("run")["n_accuracy"]
         error = 100 * (filled - own).dropna()
         if len(error):
             rows.append({"n": n, "runs": len(error), "mean error": error.mean(), "mean absolute error": error.abs().mean(),

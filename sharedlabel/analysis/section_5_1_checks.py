@@ -43,10 +43,11 @@ def information_excess(runs: pd.DataFrame, laws: pd.DataFrame) -> pd.DataFrame:
 
 def describe_excess(runs: pd.DataFrame, laws: pd.DataFrame) -> str:
     """`information_excess` in a sentence; empty where the law knows none of the runs."""
-    each = [f"on {plots.TITLES[row.Index]} {row.median:.2f} (at most {row.most:.2f}; a correction for the number of tuples takes away "
-            f"{row.correction:.2f})" for row in information_excess(runs, laws).itertuples()]
-    return ("Information is estimated from counts, of tuples that share test images, and so comes out too high. By the law, were outputs "
-            f"normal, in the median of runs and n by so many bits: {', '.join(each)}. n-accuracy has no such bias.") if each else ""
+    each = [f"{plots.TITLES[row.Index]} {row.median:.2f} ({row.most:.2f}, {row.correction:.2f})"
+            for row in information_excess(runs, laws).itertuples()]
+    return ("Information is estimated from counts, of tuples that share test images, and so comes out too high. By the law, "
+            "were outputs normal, by so many bits, median of runs and n (in brackets the most, and what the usual correction for the "
+            f"number of tuples takes away): {', '.join(each)}. n-accuracy has no such bias.") if each else ""
 
 
 def tabulate_correlations(runs: pd.DataFrame) -> pd.DataFrame:

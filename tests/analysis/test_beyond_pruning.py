@@ -46,6 +46,15 @@ def test_scores_per_mac_are_set_against_synflows_dearer_networks():
     assert found["case"].iloc[0] == "SNIP per MAC, MNIST, Conv, averaged logits"
 
 
+def test_the_two_usual_pruners_are_compared_with_what_they_cost():
+    runs = pd.concat([made_runs(snip=0, synflow=-20), made_runs(snip=0, synflow=7, rho=2.0), made_runs("macs", 3.25, snip=0, synflow=50)])
+    runs.loc[runs["pruner"] == "synflow", "macs"] *= 3
+    table = beyond_pruning.tabulate_usual(runs)
+    assert [text.split(" ")[0] for text in table["n = 25"]] == ["7.040", "−19.96"] and set(table["MACs, times SNIP's"]) == {3.0}
+    assert list(table.index) == ["MNIST, Conv, ρ = 2", "MNIST, Conv, ρ = 3.5"] and list(table.columns[:3]) == ["n = 1", "n = 5", "n = 25"]
+    assert beyond_pruning.tabulate_usual(made_runs(snip=0)).empty
+
+
 def test_records_of_both_budgets_and_a_collapse(tmp_path):
     given = {"dataset": "mnist", "model": "conv", "n": [1, 5, 25], "seed": 0}
     for pruner, budget, rho in (("snip", "weights", 3.5), ("snip", "macs", 3.25), ("snip_tuple", "macs", 3.25)):

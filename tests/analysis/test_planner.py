@@ -114,6 +114,9 @@ def test_what_is_filled_in_is_compared_with_what_was_measured(results):
     # at 25 from 5 and infinity: the law between them, less what it was off by at 5
     guess = np.interp(0.2, [0, 5**-0.5], [0.55, 0.51]) + 0.50 - 0.51
     assert table.loc[25, "mean error"] == pytest.approx(100 * (guess - 0.5415))
+    beyond = planner.errors_of_the_law(results, "mnist", 5)
+    assert beyond["n"].tolist() == [25]  # the law there, less what it was off by at 5
+    assert beyond["mean error"].item() == pytest.approx(100 * (0.53 + 0.50 - 0.51 - 0.5415))
 
 
 def test_milliseconds_are_those_that_were_measured_or_on_their_line(results, monkeypatch, tmp_path):

@@ -86,7 +86,7 @@ def test_by_how_much_information_is_measured_too_high(runs):
     laws = found[["run", "n"]].assign(run=found["run"].str[-8:], training_information=1.0, measured_information=1 + found["n"] / 100)
     excess, describe = section_5_1_checks.information_excess(runs, laws), section_5_1_checks.describe_excess
     assert excess.round(2).to_dict("index") == {"mnist": {"median": 0.25, "most": 0.8, "correction": 0.0}}
-    assert "on MNIST 0.25 (at most 0.80; a correction for the number of tuples takes away 0.00)" in describe(runs, laws)
+    assert ": MNIST 0.25 (0.80, 0.00)." in describe(runs, laws)
     assert describe(runs, laws[:0]) == "" == describe(runs.assign(protocol="disjoint"), laws)
 
 

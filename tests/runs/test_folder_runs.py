@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 import sharedlabel
 from sharedlabel import ROOT, data, folders, training
-from sharedlabel.analysis import planner, tables
+from sharedlabel.analysis import law, planner, tables
 from sharedlabel.data import facts
 from sharedlabel.runs import checkpoints, contradictions, names, parameters, studies
 
@@ -190,6 +190,7 @@ def test_one_short_run_is_planned_for(records, digits):
     name = planner.data_set_name("folder", str(digits), 8, results)
     measured, filled = (planner.options(planner.Wish(name, n), results) for n in (5, 12))  # no class has 12 test images
     assert set(measured["method"]) == set(filled["method"]) == {"baseline", "readout"} and not measured["predicted"].any()
+    assert all(set(own["n"]) >= {7, 25, 80, np.inf} for _, own in law.read_all(0, results).groupby("run"))  # none was measured
     assert (filled["predicted"] == (filled["n"] > 5)).all() and set(filled["n"]) == set(range(1, 13))  # five measured
     assert filled["mean"].between(0.5, 1).all() and filled["low"].isna().all() and set(filled["seeds"]) == {1}
     wish = planner.Wish(name, 12, 0.5)
@@ -262,4 +263,4 @@ def test_the_study_that_the_documentation_shows_is_one(digits, tmp_path):
     text = (ROOT / "docs" / "data.md").read_text().partition("```yaml\n")[2].partition("```")[0]
     file = tmp_path / "my_study.yaml"
     file.write_text(text.replace("~/photos", str(digits)))
-    assert len(studies.load(file)) == 18
+    assert len(studies.load(file)) == 24
