@@ -144,7 +144,8 @@ def draw_means(moments: ClassMoments):
             angle = float(torch.rad2deg(torch.atan2(vectors[1, 1], vectors[0, 1])))
             ax.add_patch(Ellipse(point.tolist(), float(size[1]), float(size[0]), angle=angle, color=colour, alpha=0.25))
             text = str(label) if own else f"{label}→{int(winners[label])}"
-            ax.annotate(text, point.tolist(), ha="center", va="center", fontsize="small", fontweight="bold", color=colour)
+            towards = "center" if own else "right" if point[0] > points[:, 0].mean() else "left"  # longer: away from the border
+            ax.annotate(text, point.tolist(), ha=towards, va="center", fontsize="small", fontweight="bold", color=colour)
         spread = points.max(0).values - points.min(0).values
         low, high = points.min(0).values - 0.15 * spread, points.max(0).values + 0.15 * spread
         ax.set(xlabel="discriminant 1", xlim=(float(low[0]), float(high[0])), ylim=(float(low[1]), float(high[1])))
