@@ -17,7 +17,7 @@ VENV ?= .venv
 quoted = '$(subst ','\'',$(1))'
 BIN = $(call quoted,$(VENV))/bin/python -m
 SNAKEMAKE = $(BIN) snakemake $(if $(CORES),--cores $(CORES)) $(if $(FORCE),--forceall) $(FLAGS)
-DIGITS = runs/digits-study
+override DIGITS = runs/digits-study
 SITE = runs/site
 LAB = runs/lab
 EXECUTED = notebooks/overview.ipynb notebooks/planner.ipynb notebooks/sections/*.ipynb
@@ -32,7 +32,7 @@ endif
 .PHONY: help study test grid named sections claims site lab cpu venv
 
 help:
-	@sed -n 's/^## \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^## \{0,1\}//p' Makefile
 
 study: venv
 	rm -rf $(DIGITS)
@@ -48,6 +48,10 @@ test: venv
 grid: named venv
 	$(SNAKEMAKE) --config study=$(call quoted,$(STUDY))
 
+ifneq ($(filter grid,$(MAKECMDGOALS)),)
+venv: | named # also where make works on both at once
+endif
+
 named:
 	@test -n $(call quoted,$(STUDY)) || { echo "make grid STUDY=NAME, where NAME is one of: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }
 
@@ -62,8 +66,8 @@ claims: venv
 	$(BIN) sharedlabel.analysis.claims README.md
 
 site: venv
-	rm -rf $(SITE)
-	$(BIN) sphinx -M html . $(SITE) -c docs --quiet --fail-on-warning --keep-going
+	rm -rf $(call quoted,$(SITE))
+	$(BIN) sphinx -M html . $(call quoted,$(SITE)) -c docs --quiet --fail-on-warning --keep-going
 	@echo; echo Open $(call quoted,$(CURDIR)/$(SITE)/html/index.html)
 
 lab: venv
@@ -71,8 +75,8 @@ lab: venv
 	$(BIN) jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=$(call quoted,$(LAB)) --LabApp.default_url=/lab/tree/notebooks/overview.ipynb $(FLAGS)
 
 cpu:
-	@$(PYTHON) tools/environment.py $(call quoted,$(VENV)) --cpu
+	@$(call quoted,$(PYTHON)) tools/environment.py $(call quoted,$(VENV)) --cpu
 
 # Made anew only where the text of the lock or of pyproject.toml has changed; a new clone's mtimes say nothing.
 venv:
-	@cat requirements.lock pyproject.toml | cmp -s - $(call quoted,$(VENV))/made-from || $(PYTHON) tools/environment.py $(call quoted,$(VENV))
+	@cat requirements.lock pyproject.toml | cmp -s - $(call quoted,$(VENV))/made-from || $(call quoted,$(PYTHON)) tools/environment.py $(call quoted,$(VENV))

@@ -17,6 +17,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # before they 
 import argparse
 import json
 import platform
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -131,9 +132,11 @@ def main() -> None:
             table = pd.concat([table[~table["network"].isin({row["network"] for row in rows})], pd.DataFrame(rows)], ignore_index=True)
         write(table)
         print(f"{min(start + AT_ONCE, len(wanted))} of {len(wanted)}", flush=True)
-    processor = next((line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
     head, _, _ = REPORT.read_text().partition("| network") if REPORT.exists() else ("# Latency\n\n", "", "")
     REPORT.write_text(f"{head}{report(table)}\n")
+    cpus = Path("/proc/cpuinfo")  # of Linux
+    named = re.search("model name\\s*: (.*)", cpus.read_text()) if cpus.exists() else None
+    processor = named[1] if named else platform.processor()
     print(f"{platform.machine()} {processor}, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}")
 
 

@@ -7,6 +7,7 @@ autocast: equal in every other parameter, initial weights, batches and test tupl
 differ in rounding alone drift apart, too; so the difference in pairs by seed has to be read against the spread of
 the float32 seeds, which stands beside it.
 """
+import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -53,5 +54,6 @@ def report() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(page := report())
     Path(__file__).with_suffix(".md").write_text(page)

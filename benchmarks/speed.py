@@ -137,7 +137,7 @@ def measure(name: str) -> str:
     steps = [training.make_step(each, losses.standard, training.adam(each, 1e-4), precision) for each, precision in sides]
     times = in_turn([partial(take, step, which) for step, which in zip(steps, (rows, rows, images, rows))], [10, 2, 1, 2])
     inference = in_turn([lambda: training.outputs(small, pick(thousand)), lambda: training.outputs(dense, thousand)], [5, 1])
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     (quick, least), (whole, _), (masked, masked_least), (whole_rough, _) = times
     arithmetic, count = 3 * 2 * macs * n * BATCH / peak(), -(-epoch // (n * BATCH))
     target = f" (1/{TARGETS[name]})" if name in TARGETS else ""

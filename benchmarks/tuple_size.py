@@ -5,6 +5,7 @@
 A run stops by the held-out loss of its own tuples, and the mean of eight outputs has a lower loss than that of two. So the networks
 of seed 0 that were kept are compared by the loss of the same held-out tuples, of every size that was tried; the test images have no say.
 """
+import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -50,4 +51,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

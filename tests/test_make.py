@@ -187,6 +187,17 @@ case "$1" in -c) exit {int(not has_torch)} ;; esac
     return folder
 
 
+def test_make_completes_an_environment_where_the_lock_has_changed_and_only_there(checkout, tmp_path):
+    """The rule that all other tests leave out; PYTHON says whether it was started."""
+    variables = make_environment() | {"HOME": str(tmp_path)}
+    command = ["make", "venv", f"VENV={tmp_path}/it's here", f"PYTHON={shutil.which('false')}"]
+    (tmp_path / "it's here").mkdir()
+    made = tmp_path / "it's here" / "made-from"
+    for text, code in ((environment.contents(), 0), (environment.contents() + "\n", 2), (None, 2)):
+        made.write_text(text) if text else made.unlink()
+        assert subprocess.run(command, cwd=checkout, env=variables, capture_output=True).returncode == code
+
+
 @pytest.mark.parametrize("has_torch", [True, False])
 def test_an_environment_that_has_a_fitting_torch_keeps_it(tmp_path, has_torch):
     folder = fake_environment(tmp_path / "venv", has_torch)
@@ -214,6 +225,32 @@ def test_a_torch_of_its_own_that_fits_no_more_is_replaced(tmp_path):
         (folder / name).write_text("")
     environment.install(folder)
     assert "\ntorch==" in (folder / "installed").read_text() and not (folder / "keeps-its-torch").exists()
+
+
+def test_a_torch_of_a_set_up_that_was_killed_follows_the_lock(tmp_path, monkeypatch):
+    folder, run = fake_environment(tmp_path / "venv", has_torch=False), subprocess.run
+
+    def killed(command, **how):
+        if "--editable" in command:
+            raise KeyboardInterrupt
+        return run(command, **how)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(environment.subprocess, "run", killed)
+        environment.install(folder)
+    (folder / "bin" / "python").write_text((folder / "bin" / "python").read_text().replace("exit 1", "exit 0"))  # pip had brought torch
+    environment.install(folder)
+    assert "\ntorch==" in (folder / "installed").read_text() and not (folder / "keeps-its-torch").exists()
+
+
+def test_of_two_set_ups_at_once_one_waits_and_has_nothing_left_to_do(tmp_path):
+    folder = fake_environment(tmp_path / "venv", has_torch=True)
+    python = folder / "bin" / "python"
+    python.write_text(python.read_text().replace("for each;", "sleep 0.3; for each;"))
+    command = [sys.executable, ROOT / "tools" / "environment.py", folder]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [each.wait() for each in both] == [0, 0]
+    assert (folder / "arguments").read_text().count("--editable") == 1
 
 
 @pytest.mark.parametrize("torch, torchvision, fits", [

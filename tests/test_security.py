@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import make_environment
 
 from sharedlabel import ROOT
 
@@ -84,8 +85,8 @@ def test_the_loader_of_studies_is_a_safe_one():
 def test_make_lab_listens_on_this_machine_alone_and_asks_for_a_token(tmp_path):
     (tmp_path / ".jupyter").mkdir()
     (tmp_path / ".jupyter" / "jupyter_server_config.py").write_text("c.ServerApp.ip = '0.0.0.0'")  # of another project, years ago
-    command = ["make", "-o", "venv", f"VENV={sys.prefix}", "lab", "FLAGS=--no-browser --allow-root --port=0"]
-    variables = os.environ | {"HOME": str(tmp_path), "MAKEFLAGS": ""}
+    command = ["make", "-o", "venv", f"VENV={sys.prefix}", f"LAB={tmp_path}/lab", "lab", "FLAGS=--no-browser --allow-root --port=0"]
+    variables = make_environment() | {"HOME": str(tmp_path)}
     pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lab = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True, **pipe)
     try:
@@ -107,5 +108,5 @@ def test_make_lab_listens_on_this_machine_alone_and_asks_for_a_token(tmp_path):
 
 
 def test_committed_files_hold_no_links_that_lead_elsewhere():
-    tracked = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True).stdout.splitlines()
-    assert not [name for name in tracked if Path(ROOT / name).is_symlink()]
+    tracked = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert tracked and not [name for name in tracked if Path(ROOT / name).is_symlink()]

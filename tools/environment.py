@@ -7,6 +7,8 @@ A set-up that was interrupted goes on. An environment that already has a torch w
 conda's, that of a cluster): neither torch nor CUDA's libraries are downloaded then. Needs nothing but Python's standard library.
 """
 import argparse
+import contextlib
+import fcntl
 import os
 import re
 import subprocess
@@ -55,14 +57,30 @@ def create(folder: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
 
 
+def contents() -> str:
+    """What an environment is made from, as the Makefile compares it."""
+    return (ROOT / "requirements.lock").read_text() + (ROOT / "pyproject.toml").read_text()
+
+
+@contextlib.contextmanager
+def alone(folder: Path):
+    """Wait until no other process makes this environment; a file system without locks hinders nobody."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "being-made").open("w") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def install(folder: Path) -> None:
     """What requirements.lock names and this package go into the environment; from what it was made is written down at the end."""
     python, own_torch, made_from = folder / "bin" / "python", folder / "keeps-its-torch", folder / "made-from"
     has_torch = succeeds(python, "-c", HAS_TORCH)
     if has_torch and not made_from.exists():
         own_torch.touch()
-    elif not has_torch:  # its own is one no more: pyproject.toml wants a later one
+    elif not has_torch:  # none, or its own is one no more: pyproject.toml wants a later one
         own_torch.unlink(missing_ok=True)
+        made_from.touch()  # after a kill the torch that pip brings now is not taken for one of its own
     hashed = (ROOT / "requirements.hashes").read_text()
     if own_torch.exists():
         print(f"{folder} keeps the torch that it has", flush=True)
@@ -73,7 +91,7 @@ def install(folder: Path) -> None:
         requirements.flush()
         subprocess.run([*pip, "--require-hashes", "--requirement", requirements.name], check=True)
     subprocess.run([*pip, "--no-build-isolation", "--editable", ROOT], check=True)
-    made_from.write_text((ROOT / "requirements.lock").read_text() + (ROOT / "pyproject.toml").read_text())
+    made_from.write_text(contents())
 
 
 if __name__ == "__main__":
@@ -88,7 +106,11 @@ if __name__ == "__main__":
         sys.exit(f"{target}: an environment cannot be in a folder with a colon or braces in its path; make VENV=FOLDER puts it elsewhere")
     print(f"making the environment in {target}, a few minutes the first time", flush=True)
     try:
-        create(target)
-        (install_cpu_torch if arguments.cpu else install)(target)
+        with alone(target):
+            create(target)
+            if arguments.cpu:
+                install_cpu_torch(target)
+            elif not (made := target / "made-from").exists() or made.read_text() != contents():  # unless another process made it meanwhile
+                install(target)
     except subprocess.CalledProcessError as error:
         sys.exit(f"the environment is not complete ({error.cmd[0]} ended with {error.returncode}); the same command goes on")
