@@ -33,6 +33,11 @@ def test_dense_macs_are_every_weight_at_every_output_position(name):
     assert costs.macs_dense(model(name), SHAPE) == sum(seen)
 
 
+def test_the_compression_of_several_parts_is_that_of_their_weights_together():
+    parts = {"cnn": {"params_total": 9000, "params_remaining": 7}, "head": {"params_total": 1000, "params_remaining": 3}}
+    assert costs.joint_rho(parts) == pytest.approx(3) and costs.joint_rho({"cnn": parts["cnn"]}) == pytest.approx(3.109, abs=1e-3)
+
+
 def test_biases_and_activations_cost_nothing():
     plain = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.Flatten(), nn.Linear(8, 2, bias=False))
     more = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))

@@ -50,6 +50,9 @@ def test_a_balanced_epoch_has_one_tuple_of_every_class_a_batch_and_no_image_twic
     assert batches.shape == (3, 3, 2)  # one pass over the smallest class, of 6 images
     assert torch.equal(labels[batches], torch.arange(3)[None, :, None].expand(3, 3, 2))
     assert batches.flatten().unique().numel() == batches.numel()
+    stream = torch.Generator().manual_seed(0)
+    first, second = (tuples.one_of_each_class(labels, 2, stream) for _ in range(2))
+    assert torch.equal(first, batches) and not torch.equal(first, second)  # another epoch has other tuples
 
 
 def test_batches_of_fewer_tuples_than_classes_cut_such_an_epoch_at_random():

@@ -147,3 +147,9 @@ def test_every_method_meets_the_same_tuples():
         measured(lambda chosen, seen=seen: seen.append(chosen) or LABELS[chosen[:, 0]])
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert len(first) == 2 * len(choices.PROTOCOLS)
+
+
+def test_the_tuples_are_those_of_the_committed_records():
+    seen = []
+    measured(lambda chosen: seen.append(chosen) or LABELS[chosen[:, 0]])
+    assert [each[0].tolist() for each in seen] == [[19], [3, 11, 35, 38], [33], [2, 5, 18, 31]]  # disjoint, then random

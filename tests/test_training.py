@@ -6,7 +6,7 @@ import torch
 from conftest import generator, model
 from torch import nn
 
-from sharedlabel import choices, data, live, losses, pruning, runtime, training
+from sharedlabel import choices, data, live, losses, metrics, pruning, runtime, training
 from sharedlabel.data import Images
 
 
@@ -91,6 +91,17 @@ def test_the_best_epochs_weights_are_kept():
     assert result["best"] == 3
     assert all(torch.equal(t, seen[2][name]) for name, t in network.state_dict().items())
     assert not torch.equal(seen[2]["1.weight"], seen[4]["1.weight"])
+
+
+def test_of_two_epochs_as_good_the_first_is_the_best_and_its_weights_are_kept():
+    network, seen = linear(), []
+    watch = lambda: seen.append(network[1].weight.detach().clone()) or {}  # noqa: E731
+    result = train(network, validate=told(1.0, 0.3, 0.3, 0.4), watch=watch, max_epochs=4)
+    assert result["best"] == 2 and torch.equal(network[1].weight, seen[1])
+
+
+def test_an_epoch_that_is_as_good_as_the_best_is_waited_for():
+    assert len(train(linear(), validate=told(1.0, 1.0), patience=2, max_epochs=10)["curves"]["validation_loss"]) == 3
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -248,6 +259,14 @@ def test_the_watcher_gives_the_n_accuracy_of_the_sizes_asked_for():
     assert training.monitored_sizes([1, 2, 3, 4, 5, 7, 80]) == [1, 5, 80]
     assert watch()["n_accuracy_1"] == pytest.approx(5 / 6, abs=0.03)
     assert watch()["n_accuracy_5"] > watch()["n_accuracy_1"]
+
+
+def test_the_watched_tuples_are_not_those_that_are_measured():
+    labels, seen = torch.arange(60) % 2, []
+    training.accuracy_monitor(lambda: lambda chosen: seen.append(chosen) or labels[chosen[:, 0]], labels, [5], seed=0, per_class=30)()
+    metrics.measure(lambda chosen: seen.append(chosen) or labels[chosen[:, 0]], labels, [5], 1.0, lambda n: n, 0, per_class=30)
+    watched, _, random = seen
+    assert watched.shape == random.shape and not torch.equal(watched, random)
 
 
 def test_only_sizes_are_watched_of_which_the_test_set_has_tuples():

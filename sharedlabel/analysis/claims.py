@@ -30,6 +30,7 @@ from sharedlabel.analysis import (
 )
 from sharedlabel.analysis.comparisons import Claim
 from sharedlabel.analysis.section_5_3_runs import select_runs as select_head_runs
+from sharedlabel.runs.files import write_atomically
 
 BEGIN, END = "<!-- scoreboard: written by `make claims`, checked by a test -->", "<!-- end of scoreboard -->"
 
@@ -117,7 +118,7 @@ def main() -> None:
     text = file and file.read_text()
     board = scoreboard()
     if file:
-        file.write_text(between_markers(text, short_form(board)))
+        write_atomically({file: between_markers(text, short_form(board)).encode()})
     else:
         columns = ["section", "claim", "verdict", "cases", "estimate", "seeds"]
         print(f"{count_verdicts(board)}\n\n{board[columns].to_string(index=False)}")

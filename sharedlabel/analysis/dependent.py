@@ -20,6 +20,7 @@ from sharedlabel import ROOT, data, inference, metrics, moments, predictors, tup
 from sharedlabel.analysis import law, tables
 from sharedlabel.analysis.intervals import ROW
 from sharedlabel.data import Images
+from sharedlabel.runs.files import write_atomically
 from sharedlabel.runtime import random_stream, select_device
 
 CASES = [("mnist", "conv", 3.5), ("mnist", "conv", 3.75), ("mnist", "fc", 2.5), ("cifar10", "resnet18", 4.5), ("cifar10", "conv", 3.0)]
@@ -143,7 +144,8 @@ def update(results: str | Path = "results") -> int:
     kept = old[old["run"].isin(runs["run"].map(law.digest))]
     found = pd.concat([each for each in (kept, pd.DataFrame(rows, columns=COLUMNS)) if len(each)] or [kept])
     table_file(results).parent.mkdir(parents=True, exist_ok=True)
-    found.sort_values(COLUMNS[:8]).to_csv(table_file(results), index=False, float_format="%.4g", lineterminator="\n")
+    content = found.sort_values(COLUMNS[:8]).to_csv(index=False, float_format="%.4g", lineterminator="\n")
+    write_atomically({table_file(results): content.encode()})
     return len(new)
 
 

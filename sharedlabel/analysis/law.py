@@ -243,7 +243,8 @@ def write_example(results: str | Path = "results") -> None:
         for label, (mean, covariance) in enumerate(zip(found.mean, found.covariance)):
             entries = {"mean": mean} | {f"covariance {j}": row for j, row in enumerate(covariance)}
             rows += [{"method": method, "label": label, "entry": name} | dict(enumerate(value.tolist())) for name, value in entries.items()]
-    pd.DataFrame(rows).to_csv(ROOT / results / "tables" / "law_example.csv", index=False, float_format="%.5g", lineterminator="\n")
+    content = pd.DataFrame(rows).to_csv(index=False, float_format="%.5g", lineterminator="\n")
+    write_atomically({ROOT / results / "tables" / "law_example.csv": content.encode()})
 
 
 def main() -> None:

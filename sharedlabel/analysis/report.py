@@ -8,10 +8,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython.core.pylabtools import print_figure
 from IPython.display import Markdown, display
 
 from sharedlabel import ROOT
 from sharedlabel.analysis.comparisons import NO_RUNS, Claim
+from sharedlabel.runs.files import write_atomically
 
 VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b",
                    "not tested": "#6b6b6b"}  # told apart by the colour-blind, legible on white
@@ -137,11 +139,11 @@ def table_html(text: pd.DataFrame, caption: str, collapsed: bool, anchors: Itera
 
 
 def show_figure(figure: plt.Figure | None, alt: str) -> None:
-    """Display a figure once, with `alt`, the text for readers who cannot see it. None: there is nothing to draw."""
+    """Display a figure once, with `alt`, the text for readers who cannot see it, which nbval compares. None: there is nothing to draw."""
     if figure is None:
         display(Markdown("*No runs to draw yet.*"))
         return
-    display(figure, metadata={"image/png": {"alt": alt}})
+    display({"image/png": print_figure(figure, base64=True), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
     plt.close(figure)
 
 
@@ -151,10 +153,9 @@ def write_long_table(frame: pd.DataFrame, name: str, results: str | Path = "resu
     results: the folder of records that the table comes from, relative to the repository.
     """
     if not frame.empty:
-        file = ROOT / results / "tables" / f"{name}.csv"
-        file.parent.mkdir(parents=True, exist_ok=True)
         index = any(level is not None for level in frame.index.names)
-        frame.to_csv(file, index=index, float_format="%.6g", lineterminator="\n")
+        content = frame.to_csv(index=index, float_format="%.6g", lineterminator="\n")
+        write_atomically({ROOT / results / "tables" / f"{name}.csv": content.encode()})
 
 
 def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd.DataFrame:

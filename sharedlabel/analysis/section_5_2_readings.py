@@ -13,6 +13,7 @@ from torch import Tensor
 from sharedlabel import ROOT, data, inference, tuples
 from sharedlabel.analysis import intervals, law, section_5_2, tables
 from sharedlabel.analysis.intervals import ROW
+from sharedlabel.runs.files import write_atomically
 from sharedlabel.runtime import random_stream, select_device
 
 TABLE = "tables/softmax_reading.csv"
@@ -48,7 +49,7 @@ def write(results: str = "results") -> int:
         file = next(folder.rglob(f"{name}.json"))
         if file.with_suffix(".safetensors").exists():
             rows += run_rows(file, sorted(set(paper["n"])))
-    pd.DataFrame(rows).to_csv(folder / TABLE, index=False, float_format="%.4g", lineterminator="\n")
+    write_atomically({folder / TABLE: pd.DataFrame(rows).to_csv(index=False, float_format="%.4g", lineterminator="\n").encode()})
     return len({row["run"] for row in rows})
 
 

@@ -58,6 +58,19 @@ def test_a_block_goes_between_the_markers_and_nowhere_else():
             claims.between_markers(wrong, "new")
 
 
+def test_the_command_writes_between_the_markers_or_prints(board, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(claims, "scoreboard", lambda: board)
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{claims.BEGIN}\n{claims.END}\nafter\n")
+    monkeypatch.setattr("sys.argv", ["claims", str(page)])
+    claims.main()
+    assert page.read_text() == claims.between_markers(page.read_text(), claims.short_form(board)) and not capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["claims"])
+    claims.main()
+    printed = capsys.readouterr().out
+    assert claims.count_verdicts(board) in printed and printed.count("section_5_1") == (board["section"] == "section_5_1").sum()
+
+
 @pytest.mark.parametrize("method", ["baseline", "freeze_retrain", "readout"])
 def test_a_folder_of_one_method_has_a_scoreboard(method, tmp_path):
     for seed in range(3):

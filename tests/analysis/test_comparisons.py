@@ -211,10 +211,16 @@ def test_pairs_share_the_seed_and_the_limits_of_training():
     table = methods(balanced=[5.0, 7.0, 9.0], baseline=[4.0, 8.0])
     pairs = comparisons.paired_differences(table, "balanced", "baseline", "value")
     assert pairs[["seed", "balanced", "baseline", "difference"]].to_numpy().tolist() == [[0, 5, 4, 1], [1, 7, 8, -1]]
-    for name in ("limit_epochs", "precision"):
+    for name in ("limit_epochs", "pruner", "prune_iterations", "initialisation", "augment", "precision", "patience", "min_improvement",
+                 "learning_rate", "held_out"):
         other = table.copy()
         other.loc[(table["method"] == "baseline") & (table["seed"] == 1), name] = 160
         assert comparisons.paired_differences(other, "balanced", "baseline", "value")["seed"].tolist() == [0]
+    for name in ("head_rho", "head_pruner", "standardised", "head_batch_size", "head_learning_rate", "head_max_epochs"):
+        other = table.assign(**dict.fromkeys(intervals.HEAD_MATCHED, 0))
+        other.loc[(table["method"] == "baseline") & (table["seed"] == 1), name] = 160
+        matched = [*intervals.MATCHED, *intervals.HEAD_MATCHED]
+        assert comparisons.paired_differences(other, "balanced", "baseline", "value", matched=matched)["seed"].tolist() == [0], name
     with pytest.raises(ValueError, match="balanced and baseline: several pairs are of one"):
         comparisons.paired_differences(pd.concat([table, table]), "balanced", "baseline", "value")
     shorter = table.assign(limit_epochs=20)
@@ -261,6 +267,13 @@ def test_a_little_difference_lies_within_bounds_as_a_whole():
     alone, among = [(2.0001, 3.0)], [(2.0001, 3.0), *[(-1, 1)] * 9]  # surely beyond by itself, and by chance among ten
     assert comparisons.judge_each_negligible(from_intervals(alone), 2) == ["fails"]
     assert comparisons.judge_each_negligible(from_intervals(among), 2) == ["cannot tell", *["holds"] * 9]
+
+
+def test_with_less_room_than_a_notable_gain_needs_nobody_can_tell():
+    told = {(-1.0, 1.0): "holds", (-1.5, 0.5): "holds"}
+    found = from_intervals(told)
+    assert comparisons.judge_each_negligible(found, 2, pd.Series([2.0, 50.0])) == ["holds", "holds"]
+    assert comparisons.judge_each_negligible(found, 2, pd.Series([1.9, 50.0])) == ["cannot tell", "holds"]
 
 
 def test_p_values_are_the_t_tests():

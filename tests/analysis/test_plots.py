@@ -3,6 +3,8 @@ import base64
 import io
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -208,7 +210,10 @@ def test_an_executed_notebooks_figures_shrink_once_and_look_the_same(tmp_path):
     once = file.read_text()
     notebooks.shrink(str(file))
     assert file.read_text() == once and once.endswith("\n") and "ρ" in once
-    notebooks.extract(str(file), "# A", str(tmp_path / "picture.png"))
+    command = [sys.executable, notebooks.__file__, "extract", file, "# A", tmp_path / "picture.png"]
+    subprocess.run(command, check=True)
+    refused = subprocess.run(command[:-1], capture_output=True, text=True)
+    assert refused.returncode == 2 and "extract takes a notebook, a heading and a target" in refused.stderr
     picture = tmp_path / "picture.png"
     assert picture.stat().st_size < 0.5 * len(content.getvalue())
     seen, drawn = (np.asarray(Image.open(each).convert("RGB")).astype(int) for each in (picture, content))

@@ -222,6 +222,7 @@ def test_some_of_each_class_are_as_many_of_every_class(digits):
     images, labels = data.sample_each_class(digits[0], 7, generator())
     assert torch.bincount(labels).tolist() == [7] * 10
     assert images.shape == (70, 1, 8, 8) and len(images.flatten(1).unique(dim=0)) == 70
+    assert not torch.equal(images, data.sample_each_class(digits[0], 7, generator(1))[0])
 
 
 def test_another_seed_splits_otherwise(digits):
