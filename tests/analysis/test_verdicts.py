@@ -276,14 +276,14 @@ def synflow_keeps_a_path() -> bool:
 
 
 def snip_is_ahead_on_conv() -> bool:
-    """From rho = 3 on at n = 1: in the mean everywhere, at 3, 3.5 and 4 by their own intervals, with fewer FLOPs, and no path is lost."""
+    """From rho = 2.5 on at n = 1: in the mean everywhere, at 2.5, 3, 3.5 and 4 by their own intervals, with fewer FLOPs, no path lost."""
     found = cases("appendix_c_2", "synflow-best", "MNIST, Conv, ρ = ").query("n == 1")
-    found = found[found["case"].str.fullmatch(r"MNIST, Conv, ρ = [34].*, SNIP")]
-    conv = runs("appendix_c_2").query("model == 'conv' and rho >= 3 and n == 1 and prune_iterations > 1")
+    found = found[found["case"].str.fullmatch(r"MNIST, Conv, ρ = (2.5|[34].*), SNIP")]
+    conv = runs("appendix_c_2").query("model == 'conv' and rho >= 2.5 and n == 1 and prune_iterations > 1")
     flops = conv.groupby(["rho", "pruner"])["flops"].mean().unstack("pruner")
-    surely = {case.split("ρ = ")[1] for case in found.loc[found["high"] < 0, "case"]} == {"3, SNIP", "3.5, SNIP", "4, SNIP"}
+    surely = {case.split("ρ = ")[1] for case in found.loc[found["high"] < 0, "case"]} == {"2.5, SNIP", "3, SNIP", "3.5, SNIP", "4, SNIP"}
     cheaper = (flops["snip"] < flops["synflow"]).all() and not conv.query("pruner == 'snip'")["collapsed"].any()
-    return len(found) == len(flops) == 5 and bool((found["estimate"] < 0).all() and surely and cheaper)
+    return len(found) == len(flops) == 6 and bool((found["estimate"] < 0).all() and surely and cheaper)
 
 
 def snip_is_cheaper_than_synflow() -> bool:
@@ -306,15 +306,15 @@ def sweet_spots_of_pruners() -> pd.DataFrame:
 
 
 def both_pruners_of_conv_have_a_sweet_spot() -> bool:
-    """Inside at every n shown, SynFlow's at 80 above that at 1 and nowhere falling; the ranges of the two have some rho in common but at
-    n = 1, where SNIP's is higher."""
+    """Inside at every n shown, SynFlow's at 80 above that at 1 and nowhere falling; the ranges of the two have some rho in common, and both
+    are best at 2.5 for n = 1."""
     found = sweet_spots_of_pruners().loc[["MNIST, Conv, SNIP", "MNIST, Conv, SynFlow"]]
     ends = found.map(lambda cell: [float(number) for number in re.findall(r"[\d.]+", cell)])  # the best and, if there are more, its range
     best = ends.loc["MNIST, Conv, SynFlow"].map(lambda own: own[0])
     grows = best.is_monotonic_increasing and best.iloc[-1] > best.iloc[0]
     meet = [max(min(one), min(other)) <= min(max(one), max(other)) for one, other in zip(*ends.to_numpy())]
-    higher = min(ends.loc["MNIST, Conv, SNIP", "n = 1"]) > best["n = 1"]
-    return not found.map(lambda cell: "*" in cell).any(axis=None) and grows and meet == [False, *[True] * 5] and higher
+    alike = {own[0] for own in ends["n = 1"]} == {2.5}
+    return not found.map(lambda cell: "*" in cell).any(axis=None) and grows and len(meet) == 6 and all(meet) and alike
 
 
 def sweet_spots_of_fc() -> bool:
@@ -826,8 +826,8 @@ JUDGED = [
      unpruned_lstms_are_behind_together),
     (README, "Pruned as stated, it is behind averaging over Table 2's less pruned CNN on MNIST and CIFAR-10 (on CIFAR-100 "
      "uncorrected).", pruned_head_is_behind_averaging),
-    (README, "kept a path in every CNN, but at n = 1 is behind SNIP on FC at ρ = 1.5 and, uncorrected, on MNIST's Conv at ρ = 3, 3.5 "
-     "and 4", synflow_keeps_a_path_and_is_behind_snip),
+    (README, "kept a path in every CNN, but at n = 1 is behind SNIP on FC at ρ = 1.5 and, uncorrected, on MNIST's Conv at ρ = 2.5, 3, "
+     "3.5, 4", synflow_keeps_a_path_and_is_behind_snip),
     (README, "on CIFAR-10 mostly ahead;", synflow_is_mostly_ahead_of_snip_on_cifar10),
     (README, "per MAC (multiply-accumulate) it mostly beats plain SynFlow, for fewer MACs", synflow_per_mac_is_ahead),
     (README, "On CIFAR-100, and on CIFAR-10 at high n-accuracies that both reach, small dense networks on averaged pixels need far "
@@ -962,15 +962,15 @@ JUDGED = [
     (NEW_DATA, "LDA lifts what averaging reaches on Conv at ρ = 3.5 and 3.75 (one of eight cases is undecided); on FC, and on Conv at "
      "ρ = 3, no difference can be told.", lda_lifts_much_pruned_convs_on_new_data),
     (PRUNERS, "Else it is ahead of the others or no difference could be shown, but for SNIP on FC at $\\rho = 1.5$ ($n = 1$; $p = 0.04$ "
-     "among all cases) and, by the intervals of single comparisons, for SNIP at once there and SNIP on Conv at $\\rho = 3$, 3.5 and 4 (at "
-     "3.5 with ten seeds, too: [side information](beyond_pruning.ipynb)). On FC at $\\rho = 2.5$ it is far ahead of SNIP, which lost every "
+     "among all cases) and, by the intervals of single comparisons, for SNIP at once there and SNIP on Conv at $\\rho = 2.5$, 3, 3.5 and 4 "
+     "(at 3.5 with ten seeds, too: [side information](beyond_pruning.ipynb)). On FC at $\\rho = 2.5$ it is far ahead of SNIP, which lost every "
      "path there.", snip_is_ahead_of_synflow_but_where_it_lost_every_path),
     (PRUNERS, "SynFlow is mostly ahead of SNIP.", synflow_is_mostly_ahead_of_snip_on_cifar10),
     (PRUNERS, "For its FLOPs it does worse: on FC at $\\rho = 1.5$ SNIP names more for as many, on Conv at $\\rho = 3$ for fewer.",
      snip_is_cheaper_than_synflow),
     (PRUNERS, "Without them no other comparison would be lost or won.", constants_decide_no_price),
-    (PRUNERS, "On Conv both SNIP and SynFlow have one inside, and SynFlow's grows with $n$. The two cannot be told apart: SNIP was not "
-     "run at $\\rho = 2.5$,", both_pruners_of_conv_have_a_sweet_spot),
+    (PRUNERS, "On Conv both SNIP and SynFlow have one inside, and SynFlow's grows with $n$. The two cannot be told apart: at $n = 1$ both "
+     "are best at $\\rho = 2.5$,", both_pruners_of_conv_have_a_sweet_spot),
     (PRUNERS, "On FC SynFlow has one inside, up to $n = 25$; random pruning and SNIP at once keep a path at too few $\\rho$ to tell at "
      "most $n$.",
      sweet_spots_of_fc),
