@@ -963,8 +963,8 @@ JUDGED = [
      "ρ = 3, no difference can be told.", lda_lifts_much_pruned_convs_on_new_data),
     (PRUNERS, "Else it is ahead of the others or no difference could be shown, but for SNIP on FC at $\\rho = 1.5$ ($n = 1$; $p = 0.04$ "
      "among all cases) and, by the intervals of single comparisons, for SNIP at once there and SNIP on Conv at $\\rho = 2.5$, 3, 3.5 and 4 "
-     "(at 3.5 with ten seeds, too: [side information](beyond_pruning.ipynb)). On FC at $\\rho = 2.5$ it is far ahead of SNIP, which lost every "
-     "path there.", snip_is_ahead_of_synflow_but_where_it_lost_every_path),
+     "(at 3.5 with ten seeds, too: [side information](beyond_pruning.ipynb)). On FC at $\\rho = 2.5$ it is far ahead of SNIP, which lost "
+     "every path there.", snip_is_ahead_of_synflow_but_where_it_lost_every_path),
     (PRUNERS, "SynFlow is mostly ahead of SNIP.", synflow_is_mostly_ahead_of_snip_on_cifar10),
     (PRUNERS, "For its FLOPs it does worse: on FC at $\\rho = 1.5$ SNIP names more for as many, on Conv at $\\rho = 3$ for fewer.",
      snip_is_cheaper_than_synflow),
