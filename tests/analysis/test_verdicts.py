@@ -475,11 +475,15 @@ def batches_gain_most_on_cifar100() -> bool:
 
 
 def equal_classes_are_why() -> bool:
-    """Over a baseline in batches as large: on FC at n = 80 for sure and as much as over the usual one (to two points); ResNet-18 at 5."""
+    """Over a baseline in batches as large: on FC at n = 80 for sure and as much as over the usual one (to two points); ResNet-18 at 5; half
+    as much on CIFAR-100's Conv.
+    """
     found = loss_or_batches()
     equal, batches = (found.loc["mnist", "fc", 2.5, part, 80] for part in ("their equal classes", "its batches"))
     resnet = found.loc["cifar10", "resnet18", 4.5, "their equal classes", 5]
-    return equal["low"] > 0 and abs(equal["mean"] - batches["mean"]) < 2 and resnet["low"] > 0
+    large, usual = (found.loc["cifar100", "conv", 2.5, part, 80]["mean"] for part in ("their equal classes", "its batches"))
+    alike = abs(equal["mean"] - batches["mean"]) < 2
+    return equal["low"] > 0 and alike and resnet["low"] > 0 and large / usual == pytest.approx(0.5, abs=0.1)
 
 
 def loss_helps_on_conv() -> bool:
@@ -899,7 +903,8 @@ JUDGED = [
     (TABLE_1, "On MNIST's FC and CIFAR-10's ResNet-18, where balanced training gains more, its batches alone gain nearly as much, and "
      "what the loss adds cannot be told;", batches_gain_most_where_balanced_does),
     (TABLE_1, "on CIFAR-100, where they see three times the images, most of the gain is theirs (one seed).", batches_gain_most_on_cifar100),
-    (TABLE_1, "Over batches as large they gain as much on FC, and on ResNet-18 surely at $n = 5$;", equal_classes_are_why),
+    (TABLE_1, "Over batches as large they gain as much on FC, and on ResNet-18 surely at $n = 5$; on CIFAR-100's Conv half of that at "
+     "$n = 80$ (one seed).", equal_classes_are_why),
     (TABLE_1, "At $n = 5$ the loss adds one or two points to them on FC and on Conv at $\\rho = 3.5$.", loss_adds_at_5),
     (TABLE_1, "Neither difference is significant at any of these $n$.", retraining_controls_are_level),
     (TABLE_1, "is near the paper's with every class in a batch and far from it with ten.",
