@@ -25,7 +25,7 @@ LABELS = {
     "relative_information": "relative information IG·ρ/n", "gain_per_mflop": "bits per million FLOPs",
     "params_remaining": "weights left", "per_cent": "n-accuracy (%)", "difference": "difference in n-accuracy (points)",
     "standard_weight": "λ, the weight of the standard loss", "tuple_size": "images of a class in a training batch",
-    "head_rho": "ρ of the head (log10; 0: unpruned)", "train_n": "trained for n",
+    "head_rho": "ρ of the head (log10; 0: unpruned)", "train_n": "trained for n", "share_of_best": "share of the best",
 }
 MOST = {"n_accuracy": 1, "per_cent": 100}  # above which an interval is not drawn
 

@@ -8,16 +8,13 @@ CURVES = 6  # of rho in a figure
 COSTS = {"relative_information": "by n/ρ, the paper's cost", "gain_per_mflop": "by FLOPs"}
 LABELS = plots.LABELS | {  # no longer than the axes of a small panel
     "relative_information": "IG·ρ/n (bits)", "gain_per_mflop": "bits per MFLOP", "information_gain": "IG (bits)",
-    "flops": "FLOPs of the tuple", "rho": "ρ", "share_of_best": "share of the best",
+    "flops": "FLOPs of the tuple", "rho": "ρ",
 }
 
 
 def draw_curves(ax, part: pd.DataFrame, styles: list[tuple], x: str, y: str, by: str, along: str) -> None:
-    """A curve for each of `styles` (`plots.curve_styles`, one scale for all panels) that this panel has, with its interval over seeds."""
-    for value, colour, marker, label in styles:
-        own = part[part[by] == value]
-        if len(own):
-            plots.curve(ax, own, x, y, along, band=0.1, color=colour, marker=marker, label=label)
+    """`plots.curves` with labels that fit a small panel."""
+    plots.curves(ax, part, x, y, by, along, styles=styles)
     ax.set(xlabel=LABELS[x], ylabel=LABELS[y])
     plots.fit_y_axis(ax)
 
