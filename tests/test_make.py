@@ -243,6 +243,14 @@ def test_a_torch_of_a_set_up_that_was_killed_follows_the_lock(tmp_path, monkeypa
     assert "\ntorch==" in (folder / "installed").read_text() and not (folder / "keeps-its-torch").exists()
 
 
+def test_a_cpu_torch_after_a_set_up_that_was_killed_is_kept(tmp_path):
+    folder = fake_environment(tmp_path / "venv", has_torch=True)
+    (folder / "made-from").touch()
+    environment.install_cpu_torch(folder)
+    environment.install(folder)
+    assert "\ntorch==" not in (folder / "installed").read_text() and (folder / "keeps-its-torch").exists()
+
+
 def test_of_two_set_ups_at_once_one_waits_and_has_nothing_left_to_do(tmp_path):
     folder = fake_environment(tmp_path / "venv", has_torch=True)
     python = folder / "bin" / "python"

@@ -43,6 +43,7 @@ def install_cpu_torch(folder: Path) -> None:
     wanted = re.findall(r"^(?:torch|torchvision)==\S+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     index = os.environ | {"PIP_INDEX_URL": "https://download.pytorch.org/whl/cpu"}
     subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *wanted], check=True, env=index)
+    (folder / "made-from").unlink(missing_ok=True)  # of an earlier set-up: this torch is kept by the next one
 
 
 def without_torch(hashed: str) -> str:

@@ -14,6 +14,7 @@ from sharedlabel.analysis import (
     appendix_c_2,
     appendix_c_2_figures,
     beyond_law,
+    beyond_pruning,
     claims,
     comparisons,
     intervals,
@@ -107,10 +108,7 @@ def snip_beats_synflow() -> bool:
 
 def synflow_is_mostly_ahead_of_snip_on_cifar10() -> bool:
     """Of the shorter trainings at n = 1 and 5: surely in most cases, and nowhere surely behind; on MNIST's Conv the other way round."""
-    found = runs("beyond_pruning").query("reading == 'baseline' and budget == 'weights' and n <= 5 and pruner in ('snip', 'synflow')")
-    wide = found.pivot_table(index=[*intervals.ROW, "n", "seed"], columns="pruner", values="accuracy").dropna()
-    pairs = (wide["synflow"] - wide["snip"]).rename("difference").reset_index()
-    found = intervals.summary(pairs, "difference", [*intervals.ROW, "n"]).set_index("dataset")
+    found = beyond_pruning.synflow_minus_snip(runs("beyond_pruning")).query("n <= 5").set_index("dataset")
     cifar, mnist = found.loc["cifar10"], found.loc["mnist"]
     return (cifar["low"] > 0).mean() > 0.5 and not (cifar["high"] < 0).any() and bool((mnist["high"] < 0).all())
 
