@@ -4,7 +4,6 @@
     python -m sharedlabel.analysis.claims README.md       writes its short form between the markers in a Markdown file
 """
 import argparse
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,8 +58,8 @@ SECTIONS = {
 
 
 def scoreboard(results: str = "results") -> pd.DataFrame:
-    """A row a claim: `id`, `section` (a key of SECTIONS), `ours` (whether it is not the paper's), `against` (how many cases their own
-    interval contradicts), `mnist_alone` (whether no tested case is of other data), and the columns of `report.claims_table`.
+    """A row a claim: `id`, `section` (a key of SECTIONS), `ours` (whether it is not the paper's), `mnist_alone` (whether no tested case
+    is of other data), and the columns of `report.count_cases` and `report.claims_table`.
 
     FileNotFoundError if the folder `results` (relative: to the repository) has no record.
     """
@@ -68,11 +67,11 @@ def scoreboard(results: str = "results") -> pd.DataFrame:
     for name, section in SECTIONS.items():
         judged = comparisons.judge_claims(section.claims, section.select_runs(results))
         rows = report.claims_table(section.claims, judged)
-        against = [claim.count_contradictions(judged[claim.id]) for claim in section.claims]
+        rows = rows.join(pd.DataFrame([report.count_cases(claim, judged[claim.id]) for claim in section.claims]))
         alone = [rows.loc[rows["verdict"] != "not tested", "case"].astype(str).str.startswith("MNIST, ") for rows in judged.values()]
         alone = [bool(len(cases) and cases.all()) for cases in alone]
         paper = [claim.paper for claim in section.claims]
-        found.append(rows.assign(id=list(judged), section=name, paper=paper, against=against, mnist_alone=alone))
+        found.append(rows.assign(id=list(judged), section=name, paper=paper, mnist_alone=alone))
     return pd.concat(found, ignore_index=True).assign(ours=lambda table: table["source"] == "ours")
 
 
@@ -98,7 +97,8 @@ def short_form(board: pd.DataFrame, folder: str = "notebooks/sections") -> str:
     lines = [count_verdicts(board), "", "|the paper's claim|verdict|hold|fail|open|", "|---|---|---|---|---|"]
     for row in board[~board["ours"]].itertuples():
         words = capitalise(row.claim).replace("|", "\\|")
-        counts = "|".join("".join(re.findall(rf"{verdict} ([^,]+)", row.cases)) for verdict in ("holds", "fails", "cannot tell"))
+        bracket = f" ({row.open_against})" if row.open_against else ""
+        counts = f"{row.hold or ''}|{row.fail or ''}|{row.open or ''}{bracket}"
         lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb#{report.anchor(row.id)})|{counts}|")
     return "\n".join(lines)
 

@@ -5,7 +5,6 @@
 import argparse
 import html
 import json
-import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -134,34 +133,27 @@ def scoreboard_table(board: pd.DataFrame, folder: str) -> str:
     return f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def read_counts(cases: str) -> list[int]:
-    """How many cases of a claim hold, fail and are undecided, as `claims.scoreboard` writes it."""
-    count = {word: int(number) for word, number in re.findall(r"(holds|fails|cannot tell) (\d+)", cases)}
-    return [count.get(word, 0) for word in ("holds", "fails", "cannot tell")]
-
-
-def count_spots(cases: str) -> str:
-    """The cases of a claim that there is a sweet spot, in words."""
-    holds, fails, rest = read_counts(cases)
-    return f"one in {holds} of {holds + fails + rest} cases, none in {fails}, undecided in {rest}"
+def count_spots(claim: pd.Series) -> str:
+    """The cases of a claim that there is a sweet spot, in words; a row of `claims.scoreboard`."""
+    cases = claim["hold"] + claim["fail"] + claim["open"]
+    return f"one in {claim['hold']} of {cases} cases, none in {claim['fail']}, undecided in {claim['open']}"
 
 
 def count_own(claim: pd.Series, yes: str = "better", no: str = "worse") -> str:
     """The cases of a claim that a difference lies above zero, either way by the same rule; a row of `claims.scoreboard`."""
-    counts = read_counts(claim["cases"])
-    return f"{yes} in {counts[0]} of {sum(counts)} cases, {no} in {claim['against']}, each by its own interval"
+    cases = claim["hold"] + claim["fail"] + claim["open"]
+    return f"{yes} in {claim['hold']} of {cases} cases, {no} in {claim['against']}, each by its own interval"
 
 
 def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     """What surprised us, in plain sentences with the numbers of the scoreboard (`claims.scoreboard`) and of `choose.configurations`."""
     board, small = board.set_index("id"), choose.cheapest(found, "mnist", 0.98)
-    cases = board["cases"]
-    often = "hardly ever" if read_counts(cases["sharing-adds"])[0] else "never"
+    often = "hardly ever" if board.loc["sharing-adds", "hold"] else "never"
     return "\n".join((
         f"1. Reading the images together by an LSTM was {often} better than the same head on each image alone "
         f"({count_own(board.loc['sharing-adds'])}). Set heads, too, are hardly ever ahead of the LSTM's head on single images.",
-        f"2. The sweet spot belongs to the measure. By n/ρ there is {count_spots(cases['sweet-spot'])}; "
-        f"by FLOPs {count_spots(cases['sweet-spot-flops'])}.",
+        f"2. The sweet spot belongs to the measure. By n/ρ there is {count_spots(board.loc['sweet-spot'])}; "
+        f"by FLOPs {count_spots(board.loc['sweet-spot-flops'])}.",
         "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is "
         "lost, however many images come.",
         f"4. Training for the tuple is worth it on most networks at large n ({count_own(board.loc['balanced-large-n'])}). Often it is by "

@@ -158,6 +158,13 @@ def write_long_table(frame: pd.DataFrame, name: str, results: str | Path = "resu
         write_atomically({ROOT / results / "tables" / f"{name}.csv": content.encode()})
 
 
+def count_cases(claim: Claim, cases: pd.DataFrame) -> dict[str, int]:
+    """How many cases `hold`, `fail` and are `open`; how many their own interval contradicts (`against`; of the open: `open_against`)."""
+    counts = {name: int((cases["verdict"] == word).sum()) for name, word in zip(("hold", "fail", "open"), VERDICT_COLOURS)}
+    undecided = cases[cases["verdict"] == "cannot tell"]
+    return counts | {"against": claim.count_contradictions(cases), "open_against": claim.count_contradictions(undecided)}
+
+
 def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """A row a claim: its words, the verdict, how many cases have which, the range of the estimates, and seeds.
 
@@ -170,16 +177,15 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
     rows = []
     for claim in claims:
         cases = judged[claim.id]
-        verdicts = list(cases["verdict"])
-        verdict = claim.verdict(cases)
+        verdict, against = claim.verdict(cases), count_cases(claim, cases)["open_against"]
         decisive = cases[(cases["verdict"] == "fails") | (verdict != "fails")]
         measured = decisive.dropna(subset="estimate").sort_values("estimate", kind="stable")
         measured = measured[measured["seeds"] > 2] if (measured["seeds"] > 2).any() else measured  # of two seeds an interval tells nothing
         ends = format_summary(measured.iloc[[0, -1]], "estimate") if len(measured) else ["-"]
         ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)
         seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
-        counts = [f"{word} {verdicts.count(word)}" for word in VERDICT_COLOURS if word in verdicts]
-        against = claim.count_contradictions(cases[cases["verdict"] == "cannot tell"])
+        counts = cases["verdict"].value_counts()
+        counts = [f"{word} {counts[word]}" for word in VERDICT_COLOURS if word in counts]
         counts = [f"{count} ({against})" if against and count.startswith("cannot tell") else count for count in counts]
         rows.append({
             "claim": claim.words, "verdict": verdict, "estimate": f"{' to '.join(ends)} ({claim.unit})",

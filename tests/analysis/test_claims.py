@@ -31,7 +31,8 @@ def test_the_readme_is_of_one_screen():
 
 def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
     rows = [{"id": f"c{i}", "claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2",
-             "paper": "", "mnist_alone": i == 1, "estimate": "1 ± 2 (points)", "cases": f"{verdict} 1"}
+             "paper": "", "mnist_alone": i == 1, "estimate": "1 ± 2 (points)", "cases": f"{verdict} 1",
+             "hold": int(verdict == "holds"), "fail": int(verdict == "fails"), "open": 0, "open_against": 0}
             for i, (verdict, ours) in enumerate(verdicts)]
     return pd.DataFrame(rows)
 
@@ -45,7 +46,7 @@ def test_verdicts_are_counted_of_the_papers_claims_alone():
 
 def test_the_short_form_has_a_row_a_claim_of_the_paper():
     board = small_board(("holds", False), ("fails", True), ("fails", False))
-    board.loc[2, "cases"] = "fails 1, cannot tell 8 (3), not tested 2"
+    board.loc[2, ["open", "open_against"]] = 8, 3
     assert claims.short_form(board).split("\n")[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb#claim-c0)|1|||",
                                                          "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb#claim-c2)||1|8 (3)|"]
 

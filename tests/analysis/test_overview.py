@@ -107,7 +107,8 @@ def test_choices_are_told_in_words(measured):
 def board() -> pd.DataFrame:
     names = ("sharing-adds", "sweet-spot", "sweet-spot-flops", "balanced-large-n", "loss-not-batches")
     rows = [{"id": name, "claim": f"claim {name} | <x>", "verdict": "fails", "cases": "holds 2, fails 9, cannot tell 165", "ours": i > 0,
-             "against": 45, "estimate": "1 ± 2 (points)", "section": "section_5_1"} for i, name in enumerate(names)]
+             "hold": 2, "fail": 9, "open": 165, "against": 45,
+             "estimate": "1 ± 2 (points)", "section": "section_5_1"} for i, name in enumerate(names)]
     return pd.DataFrame(rows)
 
 
