@@ -42,7 +42,8 @@ def draw_scatter(runs: pd.DataFrame):
 
 
 def draw_errors(runs: pd.DataFrame):
-    """Mean |predicted - measured| against n, a panel a data set, a curve for each kind of prediction."""
+    """Mean |predicted - measured| against n of the runs at every n, a panel a data set, a curve for each kind of prediction."""
+    runs = beyond_law.at_every_n(runs)
     datasets = data_sets(runs)
     if not datasets:
         return None, ""

@@ -80,9 +80,9 @@ def summarise_differences(runs: pd.DataFrame, one: dict, other: dict, ns: list[i
     return intervals.summary(pairs, "difference", [name for name in free if name != "seed"])
 
 
-def synflow_minus_snip(runs: pd.DataFrame) -> pd.DataFrame:
-    """SynFlow minus SNIP at equal weights, averaged logits of the baseline: `summarise_differences`, a row a network, rho and n."""
-    chosen = tables.select(runs, budget="weights", reading="baseline")
+def synflow_minus_snip(runs: pd.DataFrame, reading: str = "baseline") -> pd.DataFrame:
+    """SynFlow minus SNIP at equal weights, the outputs read in one way: `summarise_differences`, a row a network, rho and n."""
+    chosen = tables.select(runs, budget="weights", reading=reading)
     return summarise_differences(chosen, {"pruner": "synflow"}, {"pruner": "snip"}, SIZES)
 
 

@@ -20,6 +20,7 @@ def law_runs(errors: dict[int, float], seeds: int = 3, method: str = "baseline",
         rows.append({
             "run": f"{method}{seed}", "dataset": "mnist", "model": "conv", "rho": 3.5, "method": method, "seed": seed, "n": n,
             "pruner": "synflow", "prune_iterations": 100, "accuracy": 88.0, "limit": limit + seed,
+            "room_accuracy": 12.0, "room_information": 0.3,
             "predicted_training": 88 + error, "error_training": error + 0.1 * seed,
             "error_information": 0.01 * error, "measured_information": 3.0, "limit_information": 3.0, "relative_information": 3.0 * 3.5 / n,
         } | given)
@@ -38,6 +39,20 @@ def test_the_law_holds_within_two_points_and_fails_beyond():
     assert verdicts(beyond_law.claim_large_n(law_runs({5: 1}, seeds=1))) == ["cannot tell"]
     assert verdicts(beyond_law.claim_information(law_runs({5: 5}))) == ["holds"]
     assert verdicts(beyond_law.claim_large_n(law_runs({5: 5}, pruner="snip"))) == []
+
+
+def test_a_prediction_that_anybody_could_make_proves_nothing():
+    """Where nearly all that there is was measured, whoever always says the most is as near."""
+    full = law_runs({5: 1, 80: -1}, room_accuracy=1.9, room_information=0.09)
+    assert verdicts(beyond_law.claim_large_n(full)) == verdicts(beyond_law.claim_information(full)) == ["cannot tell"]
+    assert verdicts(beyond_law.claim_large_n(law_runs({5: 9, 80: -9}, room_accuracy=1.9))) == ["fails"]
+
+
+def test_a_curve_of_errors_is_of_the_same_runs():
+    few = law_runs({1: 50, 5: 50}, method="head_control")  # not measured at 80
+    table = beyond_law.tabulate_errors(pd.concat([law_runs({1: 9, 5: 1, 80: -1}), few]).assign(
+        error_held_out=0.0, error_corrected=0.0, error_resampled=0.0))
+    assert table["runs"].tolist() == [3, 3, 3] and table["the law, training images"].tolist() == pytest.approx([9.1, 1.1, 0.9])
 
 
 def test_the_limit_is_compared_with_n_80():
@@ -134,6 +149,8 @@ def test_of_a_network_that_the_law_takes_for_hopeless_nobody_can_tell(monkeypatc
     rows = readout.claim_needed(None)
     assert verdicts(rows) == ["holds", "cannot tell"] and list(rows["seeds"]) == [3, 1]
     assert rows["case"][1] == "MNIST, Conv, ρ = 3.5 (by the law never up to n = 80 in 1 more)"
+    found["measured"] = found["predicted"] = 1.1  # to say that one image is enough takes no law
+    assert verdicts(readout.claim_needed(None)) == ["cannot tell"] * 2
 
 
 def test_set_heads_are_compared_each_with_the_lstm_and_with_itself_alone():

@@ -105,7 +105,9 @@ def test_views_against_as_many_images_as_they_are_worth(monkeypatch):
     assert verdicts(beyond_dependent.claim_equivalent(runs)) == ["holds"] * 2
     assert verdicts(beyond_dependent.claim_equivalent(select(monkeypatch, made_rows(dependent=60.0)))) == ["fails"] * 2
     assert verdicts(beyond_dependent.claim_below(runs)) == ["holds"] and verdicts(beyond_dependent.claim_worth(runs)) == ["holds"]
-    assert verdicts(beyond_dependent.claim_worth(select(monkeypatch, made_rows(effective=9.0)))) == ["fails"]
+    wide = made_rows().assign(effective=lambda rows: np.where(rows["n"] == 1, 1.5, 13.5))  # one view is one image
+    runs = select(monkeypatch, wide)
+    assert set(runs["effective"]) == {1.0, 9.0} and verdicts(beyond_dependent.claim_worth(runs)) == ["fails"]
 
 
 def test_ways_of_sharing_are_compared_on_views_in_pairs(monkeypatch):
@@ -116,6 +118,9 @@ def test_ways_of_sharing_are_compared_on_views_in_pairs(monkeypatch):
     runs = select(monkeypatch, made_rows(), lda, balanced)
     gain = beyond_dependent.claim_lda(runs)
     assert verdicts(gain) == ["holds"] and gain["estimate"].tolist() == pytest.approx([7.0])
+    assert beyond_dependent.claim_lda_adds(runs)["estimate"].tolist() == pytest.approx([0.0])  # as far ahead on one view
+    lda.loc[lda["n"] == 25, "dependent"] += 3
+    assert beyond_dependent.claim_lda_adds(select(monkeypatch, made_rows(), lda))["estimate"].tolist() == pytest.approx([3.0])
     assert verdicts(beyond_dependent.claim_balanced(runs)) == ["fails"]
     assert verdicts(beyond_dependent.claim_lstm(runs)) == []
     lstm = made_rows(reader="lstm", run="lstm")[lambda rows: rows["n"].isin([5, 15])]
