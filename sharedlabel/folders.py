@@ -19,6 +19,7 @@ LEFT_BY_FILE_MANAGERS = ("thumbs.db", "desktop.ini")  # these and hidden files a
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # ends a line, or is no UTF-8 (as `os` decodes such names)
 TEST_SHARE = 4  # one in so many images of a class is for testing, where there is no test/
 MOST_IMAGES, MOST_BYTES = 1_000_000, 2**28  # of a folder, of a file
+PARTS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")  # what no class is called, small or large
 NEW_SECONDS = 2  # a file that changed so lately may change again without its times telling
 
 
@@ -45,6 +46,7 @@ def read(path: str) -> Folder:
     """
     root = locate(path)
     try:
+        refuse_loose_images(root)
         parts = [list_classes(root / part, root) for part in (("train", "test") if has_parts(root) else ("",))]
         classes, files = sorted(parts[0]), sorted(file for part in parts for files in part.values() for file in files)
         for name in sorted(parts[0].keys() ^ parts[-1].keys()):
@@ -70,7 +72,7 @@ def locate(path: str) -> Path:
             return found
     except (OSError, RuntimeError, ValueError):  # too long, ~SOMEBODY who has no home here, links in a circle, a null byte
         pass
-    shown = repr(path[:200])
+    shown = repr(path[:200]) + ("" if path.startswith(("/", "~")) else f" (in {ROOT})")
     raise FolderError(f"{shown} is no folder; it is one that has a sub-folder of images for each class, or train/ and test/ with these")
 
 
@@ -96,22 +98,26 @@ def ignored(name: str) -> bool:
 def has_parts(root: Path) -> bool:
     """Whether a folder has `train/` and `test/`. FolderError where it seems to have parts, but not these two alone."""
     found = {each.name for each in entries(root) if each.is_dir()}
-    if found != {"train", "test"} and len(found & {"train", "test", "val", "valid", "validation"}) > 1:
-        raise FolderError(f"{root} has {', '.join(sorted(found))}; it takes train/ and test/ alone, or one sub-folder a class")
+    if found != {"train", "test"} and sum(name.lower() in PARTS for name in found) > 1:
+        shown = ", ".join(sorted(found))[:200]
+        raise FolderError(f"{root} has {shown}; it takes train/ and test/ alone, so called, or one sub-folder a class")
     return found == {"train", "test"}
 
 
 def list_classes(folder: Path, root: Path) -> dict[str, list[str]]:
     """The files of every class of a folder, as paths below `root`, sorted. FolderError unless each has images and nothing else."""
-    found = {}
-    for each in entries(folder):
-        if each.is_dir():
-            found[each.name] = list_images(Path(each.path), root)
-        elif each.name.lower().endswith(SUFFIXES):
-            raise FolderError(f"{each.path} is in no sub-folder, so it has no class")
+    refuse_loose_images(folder)
+    found = {each.name: list_images(Path(each.path), root) for each in entries(folder) if each.is_dir()}
     if not found:
         raise FolderError(f"{folder} has no sub-folders; images lie in one sub-folder a class, or in train/ and test/ with these")
     return found
+
+
+def refuse_loose_images(folder: Path) -> None:
+    """FolderError where an image lies beside the sub-folders; other files there are nobody's business."""
+    for each in entries(folder):
+        if not each.is_dir() and each.name.lower().endswith(SUFFIXES):
+            raise FolderError(f"{each.path} is in no class's sub-folder")
 
 
 def list_images(folder: Path, root: Path) -> list[str]:
@@ -121,8 +127,11 @@ def list_images(folder: Path, root: Path) -> list[str]:
         for each in entries(waiting.pop()):
             if each.is_dir():
                 waiting.append(Path(each.path))
-            elif not each.is_file() or not each.name.lower().endswith(SUFFIXES):
-                raise FolderError(f"{each.path} is none of {', '.join(FORMATS)}; convert it, or move it elsewhere")
+            elif not each.is_file():
+                raise FolderError(f"{each.path} is no file; move it elsewhere")
+            elif not each.name.lower().endswith(SUFFIXES):
+                suffixes = ", ".join(SUFFIXES)
+                raise FolderError(f"{each.path} is not named as an image is ({suffixes}); rename or convert it, or move it elsewhere")
             elif each.stat().st_size > MOST_BYTES:
                 raise FolderError(f"{each.path} has {each.stat().st_size} bytes, more than {MOST_BYTES}")
             else:

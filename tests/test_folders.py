@@ -1,6 +1,7 @@
 """A folder of one's own images: what is listed, how it is split and identified, and what is refused in a line that names the file."""
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -119,15 +120,19 @@ REFUSED = [
     (lambda root: [shutil.rmtree(each) for each in root.iterdir()], "{root} has no sub-folders; images lie in one sub-folder a class"),
     (lambda root: shutil.rmtree(root / "dog"), "{root} has one class, cat; it takes two or more"),
     (lambda root: [file.unlink() for file in (root / "dog").iterdir()], "{root}/dog has no images"),
-    (lambda root: (root / "dog" / "notes.txt").write_text("x"), "{root}/dog/notes.txt is none of JPEG, PNG, WEBP"),
-    (lambda root: save(root / "dog" / "x.gif"), "{root}/dog/x.gif is none of JPEG, PNG, WEBP"),
-    (lambda root: os.mkfifo(root / "dog" / "x.png"), "{root}/dog/x.png is none of JPEG, PNG, WEBP"),
-    (lambda root: save(root / "x.jpg"), "{root}/x.jpg is in no sub-folder, so it has no class"),
+    (lambda root: (root / "dog" / "notes.txt").write_text("x"), "{root}/dog/notes.txt is not named as an image is (.jpg, .jpeg, .png, "),
+    (lambda root: save(root / "dog" / "x.gif"), "{root}/dog/x.gif is not named as an image is"),
+    (lambda root: os.mkfifo(root / "dog" / "x.png"), "{root}/dog/x.png is no file"),
+    (lambda root: save(root / "x.jpg"), "{root}/x.jpg is in no class's sub-folder"),
     (link_to("dog/x.png"), "{root}/dog/x.png is a link, and none is followed"),
     (link_to("dog/more"), "{root}/dog/more is a link, and none is followed"),
     (link_to("bird"), "{root}/bird is a link, and none is followed"),
     (lambda root: (root / "dog" / "again").symlink_to(root), "{root}/dog/again is a link, and none is followed"),
     (lambda root: [move("dog", "train")(root), move("cat", "val")(root)], "{root} has train, val; it takes train/ and test/ alone"),
+    (lambda root: [move("dog", "Training")(root), move("cat", "Testing")(root)], "{root} has Testing, Training; it takes train/ and"),
+    (lambda root: [move("dog", "train")(root), move("cat", "Test")(root)], "{root} has Test, train; it takes train/ and test/ alone, so"),
+    (lambda root: [shutil.rmtree(root), fill(root, train__a=2, train__b=2, test__a=2, test__b=2), save(root / "x.png")],
+     "{root}/x.png is in no class's sub-folder"),
     (move("dog", "d\nog"), "{root} holds 'd\\nog', a name that cannot be printed; rename it"),
     (move("dog/00.png", "dog/\udcff.png"), "{root}/dog holds '\\udcff.png', a name that cannot be printed; rename it"),  # no UTF-8
     (lambda root: fill(root, train__a=1, test__a=1), "{root} has cat, dog, test, train; it takes train/ and test/ alone"),
@@ -144,9 +149,10 @@ def test_a_folder_that_is_no_data_set_is_refused_and_what_is_wrong_is_named(root
     assert str(error.value).startswith(said.format(root=root)) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("path", ["", "nowhere/at/all", "a\nb", "\0", "~nobody_of_this_name/x", "x" * 5000, "pyproject.toml"])
+@pytest.mark.parametrize("path", ["", "nowhere/at/all", "/nowhere", "a\nb", "\0", "~nobody_of_this_name/x", "x" * 5000, "pyproject.toml"])
 def test_a_path_that_names_no_folder_is_shown_as_it_was_given(path):
-    with pytest.raises(folders.FolderError, match="is no folder; it is one that has a sub-folder of images for each class"):
+    looked = "" if path.startswith(("/", "~")) else re.escape(f" (in {ROOT})")
+    with pytest.raises(folders.FolderError, match=f"'{looked} is no folder; it is one that has a sub-folder of images for each class"):
         read(path)
 
 

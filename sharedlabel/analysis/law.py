@@ -23,7 +23,7 @@ from sharedlabel import ROOT, choices, data, inference, metrics, moments, predic
 from sharedlabel.data import Images
 from sharedlabel.inference.networks import complete_parameters
 from sharedlabel.runs import contradictions, names, parameters
-from sharedlabel.runs.files import write_atomically
+from sharedlabel.runs.files import check_writable, write_atomically
 from sharedlabel.runtime import random_stream, select_device
 
 # A mean of outputs of single images predicts.
@@ -217,6 +217,8 @@ def update(dataset: str, model: str, results: str | Path = "results", path: str 
     targets, files = table_files(dataset, model, results), {digest(file.stem): file for file in record_files(dataset, model, results)}
     known = set(up_to_date(targets[0], 0)["run"]) & set(up_to_date(targets[1], 1)["run"])
     new = [file for run, file in files.items() if run not in known]
+    if new:
+        check_writable(targets[0].parent)
     new.sort(key=lambda file: (complete_parameters(file)["seed"], file))  # so that a seed's images and a CNN's embeddings are computed once
     for start in range(0, len(new), AT_ONCE):
         found = [law_rows(file, path) for file in new[start : start + AT_ONCE]]

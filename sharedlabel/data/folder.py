@@ -25,9 +25,11 @@ def folder(path: str, image_size: int) -> list[tuple[Tensor, Tensor]]:
     made_from = {"decoding": DECODING, "identity": given.identity, "image_size": str(image_size)}
     cache = folders.beside(given.path, f"-{image_size}.safetensors")
     found = decoded.cached(cache, made_from, lambda: decode(given, files, image_size))
+    print(f"{given.path}: {len(given.classes)} classes, {', '.join(given.classes)[:200]}")
     if found["grey"].any() and not found["grey"].all():
-        count, first = int(found["grey"].sum()), files[int(found["grey"].nonzero()[0])]
-        print(f"{given.path}: {count} of {len(files)} images are grey, such as {first}; they are read as colour images, as the others are")
+        count, grey, colour = int(found["grey"].sum()), *(files[int((found["grey"] == is_grey).nonzero()[0])] for is_grey in (True, False))
+        print(f"{given.path}: {count} of {len(files)} images are grey, such as {grey}; they are read as colour images, as others, such as "
+              f"{colour}, are")
     sizes = [torch.tensor([len(names) for names in part]) for part in parts]
     labels = [torch.arange(len(each)).repeat_interleave(each) for each in sizes]
     return list(zip(found["pixels"].split([len(each) for each in labels]), labels))

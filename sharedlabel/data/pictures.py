@@ -67,6 +67,8 @@ def read_file(file: str | Path, shape: tuple[int, int, int]) -> Tensor:
     try:
         file = Path(os.path.expanduser(file))
         found = file.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise DataError(f"{file} is a folder; its images are one tuple if it is given alone, not in a list")
         if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
             raise DataError(f"{file} is no file of at most {MOST_BYTES} bytes")
         return as_tensor(decode(file.read_bytes(), FORMATS, lambda image: decoded(image, shape[1:], MODES[shape[0]])))

@@ -72,17 +72,25 @@ def cnn_record(file: Path, params: dict) -> Path | None:
     """The record of the CNN that a head's or a readout's run starts from, None where its own checkpoint has all of it.
 
     It lies beside it and is the run that `parameters.prerequisite` names, or, where that is not there, one measured at other n, which
-    training does not see. FileNotFoundError where there is none, ParameterError where more than one fits.
+    training does not see. FileNotFoundError where there is none, ParameterError where more than one fits, ValueError where none
+    does and one is damaged.
     """
     method = params.get("cnn_method")
     if method is None or params.get("cnn_training", "frozen") != "frozen":
         return None
     run = parameters.prerequisite(params["method"], params)
     decisive = run.keys() - parameters.RUNTIME_PARAMETERS - {"n"}
-    found = {other: complete_parameters(other) for other in sorted(file.parent.glob(f"*-{method}-*.json"))}
+    found, damaged = {}, []
+    for other in sorted(file.parent.glob(f"*-{method}-*.json")):
+        try:
+            found[other] = complete_parameters(other)
+        except ValueError as error:
+            damaged.append(error)
     fitting = [other for other, own in found.items() if all(own.get(name) == run[name] for name in decisive)]
     fitting = [other for other in fitting if found[other]["n"] == run["n"]] or fitting
     if not fitting:
+        if damaged:
+            raise damaged[0]
         raise FileNotFoundError(f"{file.name} starts from a CNN that {method} trained, and beside it lies no record of it")
     if len(fitting) > 1:
         several = ", ".join(other.stem for other in fitting)

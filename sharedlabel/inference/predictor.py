@@ -158,7 +158,7 @@ class Predictor:
         try:
             from sharedlabel.inference import export
         except ModuleNotFoundError as error:
-            raise ImportError(f"an export needs {error.name}, which is not installed: pip install 'sharedlabel[export]'") from error
+            raise ImportError(f"an export needs {error.name}, which is not installed: pip install onnx onnxruntime") from error
         export.write(self, file)
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ seconds of processor time, in every run; the same few lines are in `defaults`.
 import ast
 import contextlib
 import functools
+import itertools
 import json
 import math
 import shlex
@@ -160,7 +161,9 @@ def validate(name: str, value, where: str, fallback: type):
         return adapter.validate_python(value)
     except ValidationError as error:
         own = f"; for images of your own: dataset folder, path {show(value)}" if name == "dataset" and "/" in str(value) else ""
-        own += f"; papermill takes one by -y '{{{name}: [1, 5]}}'" if name == "n" and not isinstance(value, list) else ""
+        by_hand = name == "n" and not isinstance(value, list) and where == ANYWHERE
+        own += f"; papermill takes one by -y '{{{name}: [1, 5]}}'" if by_hand else ""
+        own += f"; ./{value} is text" if name in ("path", "results") and isinstance(value, (int, float)) else ""
         raise ParameterError(f"{name}: {explain(error, adapter.json_schema())}{own} (set in {where})") from None
 
 
@@ -207,6 +210,18 @@ def from_notebook(method: str, namespace: dict) -> dict:
     start = max(i for i, lacks in enumerate(lacking) if not lacks)
     end = next(i for i in range(start, len(history)) if "lifecycle.begin(" in namespace["In"][i])
     return check(method, {name: namespace[name] for name in set().union(*history[start:end])})
+
+
+def refuse_unknown(namespace: dict) -> None:
+    """ParameterError where papermill passed a notebook a parameter that it does not have; `namespace` is its `globals()`.
+
+    papermill's cell, which begins with a comment of its own, follows the parameters cell. A method's notebook has `from_notebook`.
+    """
+    for cell, passed in itertools.pairwise(namespace["In"]):
+        if passed.startswith("# Parameters\n"):
+            known = assigned_names(cell)
+            for name in sorted(assigned_names(passed) - known):
+                raise ParameterError(f"{name}: not a parameter of this notebook; it has {', '.join(sorted(known))}{suggest(name, known)}")
 
 
 def assigned_names(source: str) -> set[str]:

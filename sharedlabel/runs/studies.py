@@ -68,6 +68,8 @@ def load(name_or_path: str | Path) -> list[dict]:
     except (OSError, ValueError):  # a name too long, or with a null byte
         exists = False
     if not exists:
+        if re.search(r"[/\\]|\.ya?ml$", str(name_or_path)):
+            raise ParameterError(f"study: there is no .yaml at {show(str(file.absolute()))}")
         near = suggest(str(name_or_path), known)
         allowed = f"{', '.join(known)} (params/), or the path of a .yaml"
         raise ParameterError(f"study: {show(str(name_or_path))} is unknown; allowed: {allowed}{near}")

@@ -1,4 +1,6 @@
 """The law over records: its parts by hand, its CSV files on a run of digits, and committed rows computed again."""
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,8 @@ from sharedlabel import ROOT, choices, heads, metrics, moments, pruning
 from sharedlabel.analysis import beyond_law, law
 from sharedlabel.inference import networks
 from sharedlabel.live import lstm
-from sharedlabel.runs import checkpoints
+from sharedlabel.runs import checkpoints, files
+from sharedlabel.runs.errors import ParameterError
 
 GIVEN = {"dataset": "digits", "model": "fc", "rho": 1.0, "n": [1, 5, 25], "max_epochs": 12, "learning_rate": 2e-3,
          "prune_iterations": 10, "tuples_per_class": 50, "device": "cpu"}
@@ -145,6 +148,15 @@ def test_a_name_of_no_records_is_refused(given, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         law.main()
     assert "there is no folder of records" in capsys.readouterr().err
+
+
+def test_where_nobody_may_write_what_is_known_can_be_read_and_nothing_is_computed_in_vain(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "new", ignore=shutil.ignore_patterns("tables"))
+    monkeypatch.setattr(law, "law_rows", None)
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
+    assert law.update("digits", "fc", folder) == 0
+    with pytest.raises(ParameterError, match="results: .* cannot take records, as .* may not be written to"):
+        law.update("digits", "fc", tmp_path / "new")
 
 
 def test_small_networks_on_pooled_pixels_follow_it_too(tmp_path):

@@ -87,7 +87,8 @@ def test_grey_images_among_others_are_read_as_colour_and_named_in_every_run(root
     save(root / "dog" / "3.png", noise(3, SIDE, SIDE))
     for _ in range(2):
         image = pixels_of(root)["dog/3.png"]
-        assert f"{root}: 1 of 16 images are grey, such as dog/3.png; they are read as colour images" in capsys.readouterr().out
+        said = f"{root}: 2 classes, cat, dog\n{root}: 1 of 16 images are grey, such as dog/3.png; they are read as colour images, "
+        assert said + "as others, such as cat/" in capsys.readouterr().out
     assert (image == torch.from_numpy(noise(3, SIDE, SIDE))).all()
 
 

@@ -237,6 +237,7 @@ def copy_changed(file: Path, letter: str, **changed) -> Path:
 def test_a_head_finds_its_own_cnn_beside_one_that_differs_in_what_only_cnns_have(head_and_cnn, changed):
     head, cnn = head_and_cnn
     copy_changed(cnn, "a", **changed)
+    cnn.with_name(f"b-{cnn.name}").write_text("{")  # damaged, and nobody's
     assert networks.cnn_record(head, networks.complete_parameters(head)) == cnn
 
 
@@ -410,6 +411,8 @@ def test_a_folder_without_groups_and_a_group_without_images_are_named(tmp_path):
     net = sharedlabel.load(MNIST)
     with pytest.raises(DataError, match="has no sub-folder"):
         net.predict_groups(tmp_path)
+    with pytest.raises(DataError, match="is a folder; its images are one tuple if it is given alone, not in a list"):
+        net.predict([tmp_path])
     with pytest.raises(DataError, match="nothing is no folder"):
         net.predict_groups(tmp_path / "nothing")
     save_group(tmp_path / "loose", [torch.zeros(1, 28, 28, dtype=torch.uint8)])

@@ -1,5 +1,6 @@
 """Overview, planner and section notebooks are read: their code is folded, here and in JupyterLab, but for the parameters."""
 import json
+import re
 
 import pytest
 
@@ -15,3 +16,10 @@ def test_code_is_folded_but_for_the_parameters(notebook):
             about = cell["metadata"]
             tags, folded = set(about.get("tags", [])), about.get("jupyter", {}).get("source_hidden", False)
             assert (tags & {"parameters", "hide-input"}, folded) in [({"parameters"}, False), ({"hide-input"}, True)], cell["source"]
+
+
+@pytest.mark.parametrize("notebook", READ, ids=lambda notebook: notebook.stem)
+def test_a_parameter_that_it_does_not_have_is_refused(notebook):
+    """By its second cell of code, which runs before anything is read."""
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert re.search(r"^parameters\.refuse_unknown\(globals\(\)\)$", "".join(cells[1]["source"]), re.MULTILINE)

@@ -103,11 +103,12 @@ def test_a_folder_or_a_file_that_may_not_be_read_is_no_study(tmp_path):
     (tmp_path / "some.yaml").mkdir()
     assert "some.yaml: cannot be read: Is a directory" in outcome(studies.load, tmp_path / "some.yaml")
     (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
-    assert "is unknown" in outcome(studies.load, tmp_path / "loop.yaml")
+    assert "there is no .yaml at" in outcome(studies.load, tmp_path / "loop.yaml")
 
 
 @pytest.mark.parametrize("name, said", [
-    ("mnits", "did you mean mnist?"), ("x" * 5000, "is unknown"), ("\0.yaml", "is unknown"), ("../params/digits", None), ("", "is unknown"),
+    ("mnits", "did you mean mnist?"), ("x" * 5000, "is unknown"), ("\0.yaml", "there is no .yaml at"),
+    ("../params/digits", None), ("", "is unknown"),
 ])
 def test_a_studys_name_may_be_anything(name, said):
     found = outcome(studies.load, name)

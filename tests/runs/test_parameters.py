@@ -69,7 +69,7 @@ WRONG = [
     ({"seed": 0.5}, ["seed: 0.5", "float", "int"]),
     ({"seed": True}, ["seed: True", "bool", "int"]),
     ({"seed": -1}, ["seed: -1", ">= 0"]),
-    ({"n": 5}, ["n: 5", "int", "list", "by -y '{n: [1, 5]}'"]),
+    ({"n": 5}, ["n: 5", "int", "list (set in"]),
     ({"n": [0, 5]}, ["n: 0", ">= 1"]),
     ({"n": [5, 5]}, ["n: [5, 5]", "twice"]),
     ({"n": [1.5]}, ["n: 1.5", "float", "int"]),
@@ -112,6 +112,11 @@ WRONG = [
 def test_a_wrong_parameter_is_refused_in_one_line(given, parts):
     message = refusal(parameters.check, "baseline", given, "the place")
     assert all(part in message for part in (*parts, "the place"))
+
+
+@pytest.mark.parametrize("given, hint", [({"n": 5}, "by -y '{n: [1, 5]}'"), ({"results": 2024}, "./2024 is text")], ids=str)
+def test_who_uses_papermill_is_told_how_to_pass_it(given, hint):
+    assert hint in refusal(parameters.check, "baseline", given)
 
 
 @pytest.mark.parametrize("method, given, message", [
@@ -330,6 +335,13 @@ def test_a_notebook_refuses_an_unknown_parameter_that_papermill_passes():
     assert "rhoo: not a parameter of baseline" in refusal(parameters.from_notebook, "baseline", kernel("rhoo = 3.0"))
 
 
+def test_a_notebook_that_reads_refuses_what_papermill_passes_and_it_does_not_have():
+    cells = ["", "results = 'results'\nn = 5\n", "# Parameters\nresult = 'mine'\nn = 3\n", "parameters.refuse_unknown(globals())"]
+    assert refusal(parameters.refuse_unknown, {"In": cells}) == (
+        "result: not a parameter of this notebook; it has n, results; did you mean results?")
+    parameters.refuse_unknown({"In": [*cells[:2], "n = 3\nfound = 1", *cells[3:]]})  # cells of somebody's own
+
+
 def test_a_parameters_cell_that_lacks_one_is_told_which():
     names = kernel("")
     names["In"] = [re.sub("^patience = .*$", "", source, flags=re.MULTILINE) for source in names["In"]]
@@ -494,6 +506,11 @@ def test_a_run_named_by_two_blocks_is_refused_and_named(study):
 def test_a_study_of_another_form_is_refused_and_its_form_is_told(study, content):
     message = refusal(lambda: study(content=content))
     assert "some.yaml" in message and "exactly the keys results (a folder) and runs (a list, not empty)" in message
+
+
+@pytest.mark.parametrize("name", ["nowhere/my.yaml", "my.yaml", "my.yml", "nowhere/my"])
+def test_a_study_that_is_no_file_is_looked_for_where_the_message_says(name):
+    assert re.match(rf"study: there is no \.yaml at '/.*{name.partition('.')[0]}", refusal(studies.load, name))
 
 
 def test_an_unknown_study_is_refused_and_the_known_ones_are_named():
