@@ -601,7 +601,8 @@ NO_RESULTS = {
     "docs/choices.md": [
         "GraSP at temperature 200", "a learning rate of 10⁻⁴", "⌈total / 10^ρ⌉", "exact in all 19 rows", "in 100 rounds",
         "for 100 iterations", "64 images",
-        "by 0.1 % for 10 epochs", "160 epochs on MNIST, 60 elsewhere, 20 for Tiny ImageNet's WideResNet-20 at ρ ≤ 3, 160 for heads",
+        "by 0.1 % for 10 epochs", "160 epochs on MNIST and FashionMNIST, 60 elsewhere, 20 for Tiny ImageNet's WideResNet-20 at ρ ≤ 3, 160 "
+        "for LSTM heads, 20 or 40 for set heads, 40 for trained readouts",
         "from 1 or 2 in steps", "its 10,000 validation images",
         "balanced pairs on CIFAR-100 have 190",
         "as many steps as the baseline's 60",
@@ -614,7 +615,8 @@ NO_RESULTS = {
         "64×64 pixels has four times", "200 real digits", "20 images a class give n up to 5",
         "from n up to 5 alone", "3 KB each at 32 pixels, 12 at 64",
         "10,000 images of 64×64 pixels take 3 to 6 seconds on two cores, and 0.1 once",  # a timing (benchmarks/decoding.py)
-        "more than 8 bits (colour of 16 bits is read as 8), images of more than 67 million pixels",
+        "more than 8 bits (what counts as colour is read as 8), images of more than 67 million pixels",
+        "or of 16 bits with transparency",
     ],
     "docs/extending.md": ["uint8 pixels [N, C, H, W], int64 labels [N]"],
     "docs/performance.md": ["10^3.5"],
@@ -625,7 +627,7 @@ NO_RESULTS = {
     ],
     "docs/running.md": [
         "0.5 to 1 GB on MNIST, 1 to 2 on CIFAR, 3 to 4 on Tiny ImageNet", "CUDA's libraries, 4 GB", "(2.11 or later)", "built for CUDA 13",
-        "4 GB (MNIST, digits) or 8", "waits (0.3 GB)",
+        "finds 66 of 66 runs done", "4 GB (MNIST, digits) or 8", "waits (0.3 GB)",
     ],
     "docs/security.md": ["127.0.0.1", "67 million pixels"],
     "notebooks/overview.ipynb": [
