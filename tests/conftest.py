@@ -89,6 +89,16 @@ def run_notebook(method: str, given: dict, results) -> dict:
     return json.loads(file.read_text()) | {"checkpoint": checkpoints.load(file)}
 
 
+def accuracies(record: dict) -> dict:
+    """A record's n-accuracies by protocol and n."""
+    return {(row["protocol"], row["n"]): row["n_accuracy"] for row in record["measures"]}
+
+
+def same_sets(one, other) -> bool:
+    """Whether training and test sets, (pixels, labels) each, are equal."""
+    return all(torch.equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True))
+
+
 def miss(what: str) -> None:
     """Skip a test that needs what is not here; fail it where whoever started the tests says that all is here (SHAREDLABEL_ALL_HERE)."""
     (pytest.fail if os.environ.get("SHAREDLABEL_ALL_HERE") else pytest.skip)(what)

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import generator, run_notebook
+from conftest import accuracies, generator, run_notebook
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,10 +21,6 @@ TRAINED = {"head_max_epochs": 15, "head_learning_rate": 1e-2}
 def folder(tmp_path_factory):
     """Results with a trained baseline CNN in them, made at the n that a readout's prerequisite has."""
     return with_cnn(tmp_path_factory.mktemp("readouts"))
-
-
-def accuracies(record: dict) -> dict:
-    return {(row["protocol"], row["n"]): row["n_accuracy"] for row in record["measures"]}
 
 
 def test_averaged_logits_repeat_the_record_of_the_cnn(folder):

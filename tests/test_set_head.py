@@ -1,7 +1,7 @@
 """The method notebook `set_head`, on digits."""
 import pytest
 import torch
-from conftest import run_notebook
+from conftest import accuracies, run_notebook
 
 from sharedlabel import heads
 from sharedlabel.runs import parameters
@@ -18,10 +18,6 @@ def folder(tmp_path_factory):
     before = parameters.prerequisite("set_head", parameters.check("set_head", CNN))
     run_notebook("baseline", {name: value for name, value in before.items() if name not in ("method", "results")}, folder)
     return folder
-
-
-def accuracies(record: dict) -> dict:
-    return {(row["protocol"], row["n"]): row["n_accuracy"] for row in record["measures"]}
 
 
 @pytest.mark.parametrize("kind", heads.SET_HEADS)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import generator, run_notebook, total
+from conftest import accuracies, generator, run_notebook, total
 
 from sharedlabel import costs, data, embeddings, models, predictors, pruning, readouts, training
 from sharedlabel.data import Images
@@ -12,10 +12,6 @@ from sharedlabel.runs import checkpoints, names, parameters
 
 GIVEN = {"dataset": "digits", "n": [1, 5], "tuples_per_class": 20, "device": "cpu", "max_epochs": 8, "learning_rate": 1e-2}
 PRUNED = GIVEN | {"model": "conv", "rho": 1.5, "prune_iterations": 20, "max_epochs": 4, "learning_rate": 2e-3}
-
-
-def accuracies(record: dict) -> dict:
-    return {(row["protocol"], row["n"]): row["n_accuracy"] for row in record["measures"]}
 
 
 # ---- pooling

@@ -4,12 +4,20 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import papermill
 
 from sharedlabel import ROOT
+from sharedlabel.analysis import comparisons
 from sharedlabel.runs import names, parameters, records
 
 SIZES = [1, 25, 80]
+
+
+def verdicts(rows: pd.DataFrame) -> list[str]:
+    """Those of a claim's cases, in the form that all claims share."""
+    assert list(rows.columns) == comparisons.CLAIM_COLUMNS
+    return list(rows["verdict"])
 
 
 def write(

@@ -6,9 +6,10 @@ import pandas as pd
 import papermill
 import pytest
 from conftest import run_notebook
+from made_records import verdicts
 
 from sharedlabel import ROOT
-from sharedlabel.analysis import beyond_law, comparisons, readout, readout_tables
+from sharedlabel.analysis import beyond_law, readout, readout_tables
 from sharedlabel.analysis import beyond_law_figures as figures
 from sharedlabel.analysis import readout_figures as figures_of_readouts
 
@@ -25,11 +26,6 @@ def law_runs(errors: dict[int, float], seeds: int = 3, method: str = "baseline",
             "error_information": 0.01 * error, "measured_information": 3.0, "limit_information": 3.0, "relative_information": 3.0 * 3.5 / n,
         } | given)
     return pd.DataFrame(rows)
-
-
-def verdicts(rows: pd.DataFrame) -> list[str]:
-    assert list(rows.columns) == comparisons.CLAIM_COLUMNS
-    return list(rows["verdict"])
 
 
 def test_the_law_holds_within_two_points_and_fails_beyond():

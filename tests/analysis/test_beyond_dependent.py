@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 from conftest import generator, run_notebook
+from made_records import verdicts
 
 from sharedlabel import data
-from sharedlabel.analysis import beyond_dependent, comparisons, dependent, law
+from sharedlabel.analysis import beyond_dependent, dependent, law
 from sharedlabel.data import Images
 
 GIVEN = {"dataset": "digits", "model": "fc", "rho": 1.0, "max_epochs": 12, "learning_rate": 2e-3,
@@ -92,11 +93,6 @@ def made_rows(**given) -> pd.DataFrame:
 def select(monkeypatch, *tables: pd.DataFrame) -> pd.DataFrame:
     monkeypatch.setattr(dependent, "read", lambda results: pd.concat(tables, ignore_index=True))
     return beyond_dependent.select_runs()
-
-
-def verdicts(rows: pd.DataFrame) -> list[str]:
-    assert list(rows.columns) == comparisons.CLAIM_COLUMNS
-    return list(rows["verdict"])
 
 
 def test_views_against_as_many_images_as_they_are_worth(monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import same_sets
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -210,14 +211,10 @@ def test_images_that_are_all_of_one_colour_are_refused(root):
 # ---- the cache
 
 
-def same(one, other) -> bool:
-    return all(torch.equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True))
-
-
 def test_images_are_decoded_once_a_size(root, monkeypatch):
     before, other = load(root), load(root, 4)
     monkeypatch.setattr(module, "decode", None)
-    assert same(load(root), before) and same(load(root, 4), other) and other[0][0].shape[2:] == (4, 4)
+    assert same_sets(load(root), before) and same_sets(load(root, 4), other) and other[0][0].shape[2:] == (4, 4)
     names = {file.name for file in root.parent.iterdir()} - {"pets", "pets.sharedlabel.json"}
     assert names == {f"pets.sharedlabel-{side}.{suffix}" for side in (4, 8) for suffix in ("safetensors", "lock")}
 
@@ -238,7 +235,7 @@ def test_a_damaged_cache_is_made_anew(root, harm):
     before = load(root)
     cache, = root.parent.glob("*.safetensors")
     harm(cache)
-    assert same(load(root), before)
+    assert same_sets(load(root), before)
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(root, monkeypatch, capsys):
@@ -249,7 +246,7 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(root, monkeypatch, capsys
     found = load(root)
     assert "are not kept in" in capsys.readouterr().out and not list(root.parent.glob("*.safetensors*"))
     monkeypatch.setattr(decoded.os, "access", lambda path, mode: False)
-    assert same(load(root), found)
+    assert same_sets(load(root), found)
 
 
 def test_a_cache_does_not_write_through_a_link(root):

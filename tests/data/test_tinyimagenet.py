@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import same_sets
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -78,10 +79,6 @@ def unpacked(root):
     return root / NAME
 
 
-def same(one, other) -> bool:
-    return all(torch.equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True))
-
-
 def refusal(root: Path, told: Edition) -> str:
     with pytest.raises(data.DataError) as error:
         tinyimagenet.load_edition(root, told)
@@ -138,7 +135,7 @@ def test_the_images_are_decoded_once(cached, monkeypatch):
     monkeypatch.setattr(tinyimagenet, "decode", None)
     shutil.rmtree(file.parent / NAME)
     (file.parent / f"{NAME}.zip").unlink()
-    assert same(tinyimagenet.load_edition(file.parent, edition()), before)
+    assert same_sets(tinyimagenet.load_edition(file.parent, edition()), before)
     assert not list(file.parent.glob("*.part")) and file.stat().st_mode & 0o044
 
 
@@ -161,7 +158,7 @@ def test_a_damaged_cache_is_made_anew(cached, harm):
     file, before = cached
     harm(file)
     assert decoded.read_cache(file, tinyimagenet.made_from(edition())) is None
-    assert same(tinyimagenet.load_edition(file.parent, edition()), before)
+    assert same_sets(tinyimagenet.load_edition(file.parent, edition()), before)
     assert decoded.read_cache(file, tinyimagenet.made_from(edition())) is not None
 
 
@@ -170,7 +167,7 @@ def test_a_cache_that_was_decoded_otherwise_or_from_another_zip_is_made_anew(cac
     another = replace(edition(), md5="another")
     assert decoded.read_cache(file, tinyimagenet.made_from(another)) is None
     monkeypatch.setattr(tinyimagenet, "DECODING", "another")
-    assert same(tinyimagenet.load_edition(file.parent, another), before)
+    assert same_sets(tinyimagenet.load_edition(file.parent, another), before)
     assert decoded.read_cache(file, tinyimagenet.made_from(another)) is not None
 
 
