@@ -14,7 +14,7 @@ import pandas as pd
 
 from sharedlabel import ROOT
 from sharedlabel.analysis import comparisons, intervals, tables
-from sharedlabel.runs import names, parameters, studies
+from sharedlabel.runs import studies
 
 SIZES = [1, 5, 25, 80]  # the n that are shown
 
@@ -22,8 +22,7 @@ SIZES = [1, 5, 25, 80]  # the n that are shown
 def report() -> str:
     """The page, from the records."""
     runs = studies.load("precision")
-    wanted = {names.run_name(parameters.identity(run["method"], run | {"precision": precision}))
-              for run in runs for precision in ("float32", "bfloat16")}
+    wanted = {studies.run_name(run | {"precision": precision}) for run in runs for precision in ("float32", "bfloat16")}
     table = pd.concat([tables.load_records(ROOT / "results"), tables.load_records(runs[0]["results"])])
     table = table[table["run"].isin(wanted) & (table["protocol"] == "random") & table["n"].isin(SIZES)].astype({"n": int})
     if table["run"].nunique() < len(wanted):

@@ -53,21 +53,6 @@ TARGETS = {  # a masked dense epoch is to take so many times a live one
     "CIFAR-10 ResNet-18, rho 4.5": 120, "CIFAR-100 WideResNet-20, rho 2.5": 30,
 }
 MILLISECONDS = {"MNIST LSTM head, n = 5, rho 3.75": 0.3}  # a live step is to take
-MISSED = """## Where a target is missed
-
-By the least times of every operation by itself, on a busy machine of the same kind:
-
-- MNIST Conv at rho 3.5: 50 of a step's 178 us are the compiled program (15 of them put the pixels in their places), 20 gather the batch,
-  25 are the loss and its gradient, 6 are Adam's; the rest lies between calls of Python and PyTorch. Arithmetic is not what takes its time.
-- MNIST Conv at rho 3: 300 of 510 us are the program. Its sums have five terms in runs of two positions, so that looking up a run and its
-  terms takes as long as multiplying; the linear layer's terms lie anywhere in 3.6 MB of activations.
-- WideResNet-20: 9.5 of 12 ms of operations are sums, at 91 GFLOP/s forward and 65 backward, where every term loads and stores its partial
-  sums, too; 1.6 are BatchNorms, which wait for memory, and 0.8 additions.
-
-Tried without a clear gain, before arrays began at a cache line: gradients to weights in blocks of 256 numbers (WideResNet-20's sums some
-7 % quicker backward, MNIST Conv's at rho 3 some 10 % slower, from one process to the next, and other bits); tiles that begin behind the
-first column, or of eight positions (1.5 % on WideResNet-20, a loss on CIFAR-10's Conv).
-"""
 BATCH, ROUNDS = 64, 9
 SECONDS = 40.0  # after which no further round of a case begins
 
@@ -192,7 +177,9 @@ def main() -> None:
         row = subprocess.run([sys.executable, __file__, "--case", name], check=True, capture_output=True, text=True)
         lines.append(row.stdout.strip())
         print(lines[-1], flush=True)
-    Path(__file__).with_suffix(".md").write_text("\n".join([*lines, "", MISSED]))
+    report = Path(__file__).with_suffix(".md")
+    kept = report.read_text().partition("\n## ") if report.exists() else ("", "", "")  # what was written by hand behind the table
+    report.write_text("\n".join([*lines, "".join(kept[1:])]))
 
 
 if __name__ == "__main__":

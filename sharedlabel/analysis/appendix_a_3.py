@@ -28,8 +28,6 @@ def select_runs(results: str = "results") -> pd.DataFrame:
     the held-out loss after each epoch, nan of a control.
     """
     records = tables.load_records(results)
-    used = {*AT_DEFAULT, *HEAD_MATCHED, "train_n", "order", "n", "protocol", "n_accuracy", "information_gain"}
-    records = records.reindex(columns=[*records.columns, *sorted(used - set(records.columns))])
     table = records[(records["protocol"] == "random") & (records["pruner"] == "synflow") & (records["head_pruner"] == "synflow")]
     table = tables.at_defaults(table, AT_DEFAULT).astype({"n": int})
     table = table.assign(per_cent=100 * table["n_accuracy"].astype(float))
@@ -46,10 +44,10 @@ def select_runs(results: str = "results") -> pd.DataFrame:
     return concat([lstm, *controls], lstm)
 
 
-def minus_random(runs: pd.DataFrame, order: str, value: str = "per_cent") -> pd.DataFrame:
+def minus_random(runs: pd.DataFrame, order: str) -> pd.DataFrame:
     """Runs of this order (or control) minus those of the random one, by panel, n and seed: `difference`, `random`."""
-    runs = runs.astype({value: float})  # of no runs it is not a number
-    pairs = comparisons.paired_differences(runs, order, "random", value, by="order", matched=[*MATCHED, *HEAD_MATCHED])
+    runs = runs.astype({"per_cent": float})  # of no runs it is not a number
+    pairs = comparisons.paired_differences(runs, order, "random", "per_cent", by="order", matched=[*MATCHED, *HEAD_MATCHED])
     return pairs.assign(order=order)
 
 
@@ -160,7 +158,7 @@ def by_order(table: pd.DataFrame, value: str) -> pd.DataFrame:
     """Means of `value` over seeds with half their intervals: a row a panel and order, a column an n."""
     found = intervals.summary(table, value, [*PANEL, "order", "n"])
     panels = plots.titles(found)
-    return by_n(found, {"panel": panels, "order": [plots.TITLES.get(order, order) for order in found["order"]]})
+    return by_n(found, {"panel": panels, "order": [plots.TITLES[order] for order in found["order"]]})
 
 
 def what_was_run(runs: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 from sharedlabel import choices
 from sharedlabel.analysis import comparisons, intervals, plots, report, sweet_spots, tables
 from sharedlabel.analysis.comparisons import Claim, claim_rows
-from sharedlabel.runs import names, parameters, studies
+from sharedlabel.runs import studies
 
 SIZES = [1, 5]  # the n that are compared: most pruners are at 100 % for more images
 CEILING = 0.998  # n-accuracy; of two prunings that are both better than this neither can be ahead by much
@@ -26,7 +26,7 @@ def planned_runs(study: str) -> pd.DataFrame:
     """The runs of a study and SynFlow's at the same places: parameters, `run` and `pruning`."""
     runs = studies.load(study)
     planned = [*runs, *(run | {"pruner": "synflow", "prune_iterations": 100} for run in runs)]
-    found = pd.DataFrame([run | {"run": names.run_name(parameters.identity(run["method"], run))} for run in planned])
+    found = pd.DataFrame([run | {"run": studies.run_name(run)} for run in planned])
     return found.assign(pruning=name_pruning(found)).drop_duplicates("run")
 
 
@@ -37,7 +37,6 @@ def select_runs(results: str | Path = "results", study: str = "pruning", protoco
     `flops` (of an image) and `collapsed`. ValueError where two runs differ in more than their seed.
     """
     runs = tables.load_records(results)
-    runs = runs.reindex(columns=runs.columns.union(["n", "protocol", "n_accuracy", "information_gain"], sort=False))
     runs = runs[(runs["method"] == "baseline") & (runs["n"].isna() | (runs["protocol"] == protocol))]
     runs = runs[runs["pruner"].isin(choices.PAPER_PRUNERS)]
     compared = pd.concat([planned_runs(study), runs[runs["pruner"] != "synflow"]])[intervals.CASE].drop_duplicates()

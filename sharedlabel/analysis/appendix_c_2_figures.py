@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from sharedlabel import choices, costs, live, models
-from sharedlabel.analysis import appendix_c_2, diagrams, intervals, plots
+from sharedlabel.analysis import appendix_c_2, diagrams, intervals, plots, tables
 from sharedlabel.pruning import masks
 from sharedlabel.runs import checkpoints, names, parameters
 
@@ -149,8 +149,8 @@ def constant_shares(runs: pd.DataFrame, results: str | Path = "results") -> pd.D
     Runs on a folder of one's own images are left out, as their records do not say the shape of these.
     """
     rows = []
-    for row in runs[runs["n"] == min(appendix_c_2.SIZES)].to_dict("records"):
-        record = names.results_folder(results) / row["dataset"] / row["model"] / f"{row['run']}.json"
+    for run in runs[runs["n"] == min(appendix_c_2.SIZES)].itertuples():
+        row, record = run._asdict(), tables.record_path(run, results)
         if row["dataset"] in choices.DATASETS and record.with_suffix(".safetensors").exists():
             data = choices.DATASETS[row["dataset"]]
             shape = data.channels, data.side, data.side

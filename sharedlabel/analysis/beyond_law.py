@@ -40,7 +40,7 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
         predicted[f"predicted_{name}"] = 100 * predicted[f"{name}_accuracy"]
     limits = predicted[np.isinf(predicted["n"])].set_index("run")
     found = runs.merge(predicted, on=["run", "n"], validate="one_to_one").astype({"n": int})
-    found["limit"], found["limit_information"] = (found["run"].map(limits[name]) for name in ("predicted_training", "training_information"))
+    found["limit"] = found["run"].map(limits["predicted_training"])
     errors = {f"error_{name}": found[f"predicted_{name}"] - found["accuracy"] for name in PREDICTIONS}
     room = {"room_accuracy": 100 - found["accuracy"], "room_information": np.log2(found["classes"]) - found["information_gain"]}
     return found.assign(**errors, **room, error_information=found["measured_information"] - found["information_gain"])
@@ -130,8 +130,7 @@ def relative_information(runs: pd.DataFrame) -> pd.DataFrame:
     """The baseline's runs at every rho of the networks that have three or more, with measured and predicted relative information."""
     chosen = usual(runs)[lambda table: table["method"] == "baseline"]
     chosen = chosen[chosen.groupby(CASE)["rho"].transform("nunique") >= 3]
-    return chosen.assign(predicted_relative=chosen["measured_information"] * chosen["rho"] / chosen["n"],
-                         limit_relative=chosen["limit_information"] * chosen["rho"] / chosen["n"])
+    return chosen.assign(predicted_relative=chosen["measured_information"] * chosen["rho"] / chosen["n"])
 
 
 def claim_sweet_spot(runs: pd.DataFrame) -> pd.DataFrame:
@@ -236,8 +235,6 @@ def tabulate_limit_parts(runs: pd.DataFrame) -> pd.DataFrame:
     """
     chosen = usual(tables.at_defaults(runs, ["tuple_size", "tuples_per_batch", "free_layers", "initialisation"]))
     chosen = chosen[(chosen["n"] == 1) & chosen["method"].isin(["baseline", "balanced"])]
-    if "standard_weight" not in chosen:  # no run is balanced
-        return pd.DataFrame()
     names = {1: "batches", parameters.default("standard_weight"): "balanced"}
     chosen = chosen.assign(training=chosen["standard_weight"].map(names).where(chosen["method"] == "balanced", "baseline"))
     wide = chosen.dropna(subset="training").pivot(index=[*ROW, "seed"], columns="training", values="limit")

@@ -6,10 +6,10 @@ import pandas as pd
 import torch
 from matplotlib.patches import Ellipse
 
-from sharedlabel import ROOT
 from sharedlabel.analysis import beyond_law, plots
 from sharedlabel.analysis.report import VERDICT_COLOURS
 from sharedlabel.moments import ClassMoments
+from sharedlabel.runs import names
 
 ELLIPSE_N = (1, 5, 40)
 SPOT_N = (1, 5, 25)
@@ -108,7 +108,7 @@ def draw_sweet_spots(runs: pd.DataFrame):
 
 def read_example(results: str | Path = "results") -> dict[str, ClassMoments]:
     """The class moments of the worked example by method; {} where its file is missing."""
-    file = ROOT / results / "tables" / "law_example.csv"
+    file = names.results_folder(results) / "tables" / "law_example.csv"
     if not file.exists():
         return {}
     found = {}

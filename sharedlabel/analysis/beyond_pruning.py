@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from sharedlabel import ROOT, choices
+from sharedlabel import choices
 from sharedlabel.analysis import appendix_c_2, intervals, plots, report, tables
 from sharedlabel.analysis.comparisons import Claim, as_cases, judge_each, pair_up
 from sharedlabel.analysis.intervals import ROW
-from sharedlabel.runs import checkpoints, studies
+from sharedlabel.runs import checkpoints, names, studies
 
 STUDY = "side_information"
 SIZES = [1, 5, 25]  # the n that are compared
@@ -32,11 +32,9 @@ def select_runs(results: str | Path = f"benchmarks/{STUDY}") -> pd.DataFrame:
     there with the accuracy of guessing and no costs. Empty where there are no records.
     """
     columns = [*KEYS, "run", "accuracy", "weights", "macs", "collapsed", "idle"]
-    if not any((ROOT / results).rglob("*.json")):
+    if not any(names.results_folder(results).rglob("*.json")):
         return pd.DataFrame(columns=columns).astype(dict.fromkeys(("accuracy", "weights", "macs"), float))
     runs = tables.load_records(results, ("baseline", "balanced", "readout"))
-    used = ["n", "protocol", "n_accuracy", "information_gain", "macs_live_image", "readout"]
-    runs = runs.reindex(columns=runs.columns.union(used, sort=False))
     lost = runs[runs["status"] == "layer_collapse"].drop(columns="n").merge(pd.DataFrame({"n": SIZES}), how="cross")
     costs = dict.fromkeys(("params_remaining", "macs_live_image"), float("nan"))
     lost = lost.assign(n_accuracy=lost["dataset"].map(appendix_c_2.guessing(runs)), **costs)
@@ -49,7 +47,7 @@ def select_runs(results: str | Path = f"benchmarks/{STUDY}") -> pd.DataFrame:
 
 def describe_missing(results: str | Path = f"benchmarks/{STUDY}") -> str:
     """How many of the study's runs are there and what makes the others, a sentence."""
-    done = [file.stem for file in (ROOT / results).rglob("*.json")]
+    done = [file.stem for file in names.results_folder(results).rglob("*.json")]
     return f"Done {studies.progress(STUDY, done, str(results))}."
 
 
@@ -184,7 +182,7 @@ def tabulate_layers(runs: pd.DataFrame, dataset: str, results: str | Path = f"be
     rows = []
     for budget, pruner in prunings(part):
         for run in part[(part["budget"] == budget) & (part["pruner"] == pruner) & ~part["collapsed"].astype(bool)].itertuples():
-            tensors = checkpoints.load(ROOT / results / dataset / "conv" / f"{run.run}.json")
+            tensors = checkpoints.load(tables.record_path(run, results))
             counts = {title: len(tensors[f"{layer}.index"]) for layer, title in CONV_LAYERS.items()}
             rows.append({"pruning": f"{pruning_title(budget, pruner)}, ρ = {run.rho:g}"} | counts)
     return pd.DataFrame(rows).groupby("pruning", sort=False).mean().round() if rows else pd.DataFrame()

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, small_dense, tables
+from sharedlabel.runs import parameters
 
 KEPT = ["dataset", "model", "method", "variant", "pruner", "rho", "head_rho", "cnn_method", "readout", "hidden_units", "embedding", "width",
         "pool", "prune_iterations", "budget", "set_head", "train_n", "training", "unusual", "free_layers", "collapsed", "n"]
@@ -19,11 +20,8 @@ def load_runs(results: str = "results") -> pd.DataFrame:
     """Everything measured of random tuples, a row a run and n: KEPT, the record's measures, `configuration`, a number, `collapsed`, how
     many further seeds of it pruning cut off (layer collapse), and `macs` of the tuple, two additions that pool pixels counted as one.
     """
-    methods = set(tables.every_method()) - {"sanity_check"}  # whose networks are meant to be worse
+    methods = set(parameters.method_names()) - {"sanity_check"}  # whose networks are meant to be worse
     runs = tables.load_records(results, methods)
-    optional = ["cnn_method", "train_n", "architecture", "head_rho", "readout", "hidden_units", "embedding", "width", "pool", "budget",
-                "set_head", "free_layers", *TRAINING]
-    runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = runs[(runs["protocol"] == "random") | (runs["status"] == "layer_collapse")]
     unusual = ~runs.index.isin(tables.at_defaults(runs, TRAINING).index)
     runs = runs.assign(variant=plots.name_variants(runs), training=np.where(unusual, tables.name_trainings(runs), ""),

@@ -16,10 +16,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sharedlabel import ROOT, data, inference, metrics, moments, predictors, tuples
+from sharedlabel import data, inference, metrics, moments, predictors, tuples
 from sharedlabel.analysis import law, tables
 from sharedlabel.analysis.intervals import ROW
 from sharedlabel.data import Images
+from sharedlabel.runs import names
 from sharedlabel.runs.files import write_atomically
 from sharedlabel.runtime import random_stream, select_device
 
@@ -41,8 +42,6 @@ def select_files(results: str | Path = "results") -> pd.DataFrame:
     (trained on tuples of train_n).
     """
     runs = tables.load_records(results, ("baseline", "balanced", "readout", "head_control", "cnn_lstm")).drop_duplicates("run")
-    optional = ["readout", "embedding", "train_n", "head_rho", "head_pruner", "cnn_method"]
-    runs = runs.reindex(columns=runs.columns.union(optional, sort=False))
     runs = tables.at_defaults(runs, SETTINGS)
     runs = runs.merge(pd.DataFrame(CASES, columns=ROW), on=ROW)
     head = (runs["head_rho"] == runs["dataset"].map(HEAD_RHO)) & (runs["head_pruner"] == "synflow")
@@ -56,13 +55,8 @@ def select_files(results: str | Path = "results") -> pd.DataFrame:
     for name, chosen in readers.items():
         runs.loc[chosen, "reader"] = name
     runs = runs[runs["reader"].notna()]
-    there = [record_path(run, results).with_suffix(".safetensors").exists() for run in runs.itertuples()]
+    there = [tables.record_path(run, results).with_suffix(".safetensors").exists() for run in runs.itertuples()]
     return runs[pd.Series(there, runs.index, dtype=bool)]
-
-
-def record_path(run, results: str | Path) -> Path:
-    """Where the record of a row of `select_files` lies."""
-    return ROOT / results / run.dataset / run.model / f"{run.run}.json"
 
 
 @lru_cache(maxsize=1)
@@ -120,7 +114,7 @@ def measure(file: Path, reader: str, shift: int) -> list[dict]:
 
 
 def table_file(results: str | Path = "results") -> Path:
-    return ROOT / results / "tables" / "dependent.csv"
+    return names.results_folder(results) / "tables" / "dependent.csv"
 
 
 def read(results: str | Path = "results") -> pd.DataFrame:
@@ -139,11 +133,10 @@ def update(results: str | Path = "results") -> int:
         for shift, run in itertools.product(SHIFTS, part.itertuples()):
             keys = {name: getattr(run, name) for name in [*ROW, "cnn_method", "reader", "seed"]}
             keys |= {"shift": shift, "run": law.digest(run.run)}
-            rows += [keys | row for row in measure(record_path(run, results), run.reader, shift)]
+            rows += [keys | row for row in measure(tables.record_path(run, results), run.reader, shift)]
         print(f"{dataset}, seed {seed}: {len(part)} runs in {time.monotonic() - start:.0f} s", flush=True)
     kept = old[old["run"].isin(runs["run"].map(law.digest))]
     found = pd.concat([each for each in (kept, pd.DataFrame(rows, columns=COLUMNS)) if len(each)] or [kept])
-    table_file(results).parent.mkdir(parents=True, exist_ok=True)
     content = found.sort_values(COLUMNS[:8]).to_csv(index=False, float_format="%.4g", lineterminator="\n")
     write_atomically({table_file(results): content.encode()})
     return len(new)

@@ -236,17 +236,17 @@ def write(target: Path, table: pd.DataFrame, runs: set[str]) -> None:
     write_atomically({target: table.to_csv(index=False, float_format="%.4g", lineterminator="\n").encode()})
 
 
-def write_example(results: str | Path = "results") -> None:
+def write_example() -> None:
     """Class means and covariances of EXAMPLE's networks on training images, for a worked example: results/tables/law_example.csv."""
     rows = []
     for method in ("baseline", "balanced"):
-        run = {"method": method} | parameters.check(method, EXAMPLE | {"results": str(results)})
-        found = moments.class_moments(*run_outputs(names.record_path(parameters.identity(method, run), results))[0])
+        run = {"method": method} | parameters.check(method, EXAMPLE)
+        found = moments.class_moments(*run_outputs(names.record_path(parameters.identity(method, run), "results"))[0])
         for label, (mean, covariance) in enumerate(zip(found.mean, found.covariance)):
             entries = {"mean": mean} | {f"covariance {j}": row for j, row in enumerate(covariance)}
             rows += [{"method": method, "label": label, "entry": name} | dict(enumerate(value.tolist())) for name, value in entries.items()]
     content = pd.DataFrame(rows).to_csv(index=False, float_format="%.5g", lineterminator="\n")
-    write_atomically({ROOT / results / "tables" / "law_example.csv": content.encode()})
+    write_atomically({ROOT / "results" / "tables" / "law_example.csv": content.encode()})
 
 
 def main() -> None:

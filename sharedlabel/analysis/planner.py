@@ -14,9 +14,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sharedlabel import ROOT, choices, folders
-from sharedlabel.analysis import choose, law, plots, report
+from sharedlabel.analysis import choose, law, plots, report, small_dense, tables
 from sharedlabel.inference import networks
-from sharedlabel.runs import checkpoints, names, parameters
+from sharedlabel.runs import checkpoints, parameters
 from sharedlabel.runs.errors import ParameterError, show
 
 VALUES = {"n_accuracy": "training_accuracy", "information_gain": "training_information"}  # and what the law's table calls them
@@ -237,8 +237,7 @@ def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[F
     """Every option by its cost and by what the reporting seeds reached; in colour the front, of what nothing cheaper surpasses."""
     figure, ax = plt.subplots(figsize=(6.8, 5), dpi=120, layout="constrained")
     shown, scale = found[found[wish.cost].notna()], 100 if wish.value == "n_accuracy" else 1
-    front = shown.sort_values([wish.cost, "mean"], ascending=[True, False])
-    front = front[front["mean"] > front["mean"].cummax().shift(fill_value=-1)]
+    front = small_dense.front(shown, wish.cost)
     ax.plot(shown[wish.cost], scale * shown["mean"], ".", color="0.8", markersize=3, zorder=0, label="something cheaper is as good")
     ax.step(front[wish.cost], scale * front["mean"], where="post", color="0.5", linewidth=1, zorder=1, label="the front")
     kinds = front["method"].map({method: title for title, (methods, _) in KINDS.items() for method in methods}).fillna(next(iter(KINDS)))
@@ -256,7 +255,7 @@ def draw_front(found: pd.DataFrame, chosen: pd.DataFrame, wish: Wish) -> tuple[F
                     fontweight="bold" if side < 0 else None, arrowprops={"arrowstyle": "->", "color": "crimson", "shrinkB": 4})
     size = told_size(wish)
     ax.set(xscale="log", xlabel=COSTS[wish.cost], ylabel=plots.LABELS["per_cent" if scale == 100 else "information_gain"],
-           title=f"{plots.TITLES.get(wish.dataset, wish.dataset)}, {size}")
+           title=f"{plots.TITLES[wish.dataset]}, {size}")
     if len(shown):
         figure.legend(loc="outside lower center", ncols=3, fontsize="small", frameon=False)
     return figure, (
@@ -284,7 +283,7 @@ def commands(chosen: pd.DataFrame, results: str = "results", path: str = "") -> 
         return "nothing that is known reaches it; ask for less, or for more images"
     runs, _ = load(results)
     own = runs[runs["configuration"] == chosen.iloc[0]["configuration"]].sort_values("seed")
-    file = next(iter(names.results_folder(results).glob(f"*/*/{own.iloc[0]['run']}.json")))
+    file = tables.record_path(own.iloc[0], results)
     params = networks.complete_parameters(file) | ({"dataset": "folder", "path": path} if path else {})
     where = "" if str(results) == "results" else f', results="{results}"'
     lines = [f'sharedlabel.load("{file.stem}"{where})']

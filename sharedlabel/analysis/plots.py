@@ -105,7 +105,7 @@ def curve_styles(table: pd.DataFrame, by: str) -> list[tuple]:
     found = set(table[by])
     if by in CURVE_ORDER:
         each = zip(CURVE_ORDER[by], itertools.cycle(PALETTE), MARKERS)
-        return [(name, colour, marker, TITLES.get(name, name)) for name, colour, marker in each if name in found]
+        return [(name, colour, marker, TITLES[name]) for name, colour, marker in each if name in found]
     colours, markers = sns.color_palette("viridis_r", len(found)), itertools.cycle(MARKERS)
     return [(number, colour, marker, f"{number:g}") for number, colour, marker in zip(sorted(found), colours, markers)]
 
@@ -142,7 +142,7 @@ def curve(ax, table: pd.DataFrame, x: str, y: str, along: str, band: float = 0.1
         ax.vlines(at, low, found["high"], color=how["color"], linewidth=1, transform=how.get("transform", ax.transData))
 
 
-def panel_grid(drawn: list[tuple], columns: int, size: tuple[float, float], apart: int = 0):
+def panel_grid(drawn: list[tuple], size: tuple[float, float], apart: int = 0, columns: int = 2):
     """A panel with its title for each case, `columns` side by side, each of `size` inches; returns figure and axes [cases].
 
     A new line begins where the first `apart` entries of a case change.
@@ -209,7 +209,7 @@ def mark_sweet_spots(ax, table: pd.DataFrame, value: str) -> None:
 
 def compact_grid(drawn: list[tuple], size: tuple[float, float] = (3.4, 2.9), apart: int = 0):
     """`panel_grid` two panels wide, as section notebooks show it: 820 pixels, and its text is still legible at 390."""
-    figure, axes = panel_grid(drawn, columns=2, size=size, apart=apart)
+    figure, axes = panel_grid(drawn, size, apart)
     figure.set_dpi(120)
     return figure, axes
 

@@ -33,13 +33,12 @@ OFFSETS = {"averaged": "averaged logits", "prior": "less log frequencies", "bias
 SETS_TRAINED_FOR = {2: 5, 5: 5, 7: 5, 15: 15, 40: 40}  # which of a study's set heads is read at an n
 HEAD_DEFAULTS = ["order", "permutations", "cnn_training", "standardised", "head_biases", "head_pruner", "head_score_n",
                  "standard_weight", "tuple_size", "tuples_per_batch", "initialisation"]
-OPTIONAL = ["cnn_method", "readout", "hidden_units", "embedding", "head_rho", "head_pruner", "head_batch_size", "head_learning_rate",
-            "set_head", "train_n"]  # a folder may lack them
 KEYS = [*ROW, "cnn_method", "rung", "seed", "n"]
 
 
 def select_runs(results: str | Path = "results") -> pd.DataFrame:
-    """Every rung on every CNN, a row a run and n: KEYS, `run`, `accuracy`, `weights`, `macs` of one image.
+    """Every rung on every CNN, a row a run and n: KEYS, `run`, `accuracy`, `weights`, `macs` of one image, and `predicted`, the accuracy by
+    the law from training images (`analysis.law`; nan of runs that it does not have).
 
     `cnn_method` is what trained the CNN, `alike` being the balanced method with lambda = 1: the baseline's loss, all classes alike. A head
     alone was trained on single images; a CNN-LSTM for this n, a set head as SETS_TRAINED_FOR says. All else
@@ -47,7 +46,6 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     """
     runs = tables.load_records(results, (*choices.PAPER_METHODS, "readout", "set_head"))
     runs = runs[(runs["protocol"] == "random") & (runs["pruner"] == "synflow") & (runs["prune_iterations"] == 100)]
-    runs = runs.reindex(columns=runs.columns.union([*OPTIONAL, "standard_weight"]))
     alike = (runs["standard_weight"] == 1) & runs["method"].isin(["balanced", "readout"])
     runs = tables.at_defaults(runs.assign(standard_weight=runs["standard_weight"].mask(alike, 0.5)), HEAD_DEFAULTS, but=["head_pruner"])
     cnn = runs["cnn_method"].where(~runs["method"].isin(["baseline", "balanced"]), runs["method"])
@@ -62,7 +60,10 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     macs = runs["macs_live_image"].mask(sets, runs["macs_live"] / runs["n"])
     found = runs.assign(accuracy=100 * runs["n_accuracy"], weights=runs["params_remaining"], macs=macs)
     found = found[runs["rung"].notna() & (~heads | (used & plain & stated)) & (~sets | of_sets)]
-    return tables.check_distinct(found[[*KEYS, "run", "accuracy", "weights", "macs"]], KEYS).astype({"n": int, "seed": int})
+    laws = law.read_all(0, results).set_index(["run", "n"])["training_accuracy"]
+    keys = pd.MultiIndex.from_arrays([found["run"].map(law.digest), found["n"].astype(float)])
+    found = found.assign(predicted=100 * laws.reindex(keys).to_numpy(float))
+    return tables.check_distinct(found[[*KEYS, "run", "accuracy", "weights", "macs", "predicted"]], KEYS).astype({"n": int, "seed": int})
 
 
 def name_rungs(runs: pd.DataFrame) -> pd.Series:
@@ -180,15 +181,13 @@ def images_needed(ns: np.ndarray, accuracies: np.ndarray, target: float = TARGET
     return float(np.exp(np.log(ns[last]) + share * (np.log(ns[last + 1]) - np.log(ns[last]))))
 
 
-def needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
+def needed(runs: pd.DataFrame) -> pd.DataFrame:
     """Images needed for TARGET of the baseline's CNNs: ROW, rung (averaged, lda), seed, `measured`, `predicted` (inf: more than 80).
 
-    Predicted by the law from training images (`analysis.law`); only runs that it has.
+    Only of runs that the law has.
     """
     chosen = runs[runs["rung"].isin(["averaged", "lda"]) & (runs["cnn_method"] == "baseline")]
-    predicted = law.read_all(0, results).set_index(["run", "n"]).reindex(columns=["training_accuracy"])["training_accuracy"]
-    keys = pd.MultiIndex.from_arrays([chosen["run"].map(law.digest), chosen["n"].astype(float)])
-    chosen = chosen.assign(predicted=100 * predicted.reindex(keys).to_numpy(float)).dropna(subset="predicted").sort_values("n")
+    chosen = chosen.dropna(subset="predicted").sort_values("n")
     rows = [
         dict(zip([*ROW, "rung", "seed"], key))
         | {name: images_needed(part["n"].to_numpy(), part[column].to_numpy()) for name, column in MEASURED_AND_PREDICTED}
@@ -197,13 +196,13 @@ def needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*ROW, "rung", "seed", "measured", "predicted"]).astype({"measured": float, "predicted": float})
 
 
-def claim_needed(runs: pd.DataFrame, results: str | Path = "results") -> pd.DataFrame:
+def claim_needed(runs: pd.DataFrame) -> pd.DataFrame:
     """Predicted over measured number of images for TARGET under LDA, a geometric mean over the seeds that reach it.
 
     A network that reaches it in a seed of which the law says that it does not by n = 80 is a case that nobody can tell: that ratio has no
     number. Nor can anybody where fewer than FACTOR images are needed, as who always says one is right there.
     """
-    found = needed(runs, results)
+    found = needed(runs)
     found = found[(found["rung"] == "lda") & np.isfinite(found["measured"])]
     found = found.assign(ratio=np.log(found["predicted"] / found["measured"]), never=np.isinf(found["predicted"]))
     found = found.assign(room=np.log(found["measured"]))

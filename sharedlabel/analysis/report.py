@@ -11,8 +11,8 @@ import pandas as pd
 from IPython.core.pylabtools import print_figure
 from IPython.display import Markdown, display
 
-from sharedlabel import ROOT
 from sharedlabel.analysis.comparisons import NO_RUNS, Claim
+from sharedlabel.runs import names
 from sharedlabel.runs.files import write_atomically
 
 VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#c44500", "cannot tell": "#6b6b6b",
@@ -155,7 +155,7 @@ def write_long_table(frame: pd.DataFrame, name: str, results: str | Path = "resu
     if not frame.empty:
         index = any(level is not None for level in frame.index.names)
         content = frame.to_csv(index=index, float_format="%.6g", lineterminator="\n")
-        write_atomically({ROOT / results / "tables" / f"{name}.csv": content.encode()})
+        write_atomically({names.results_folder(results) / "tables" / f"{name}.csv": content.encode()})
 
 
 def count_cases(claim: Claim, cases: pd.DataFrame) -> dict[str, int]:

@@ -26,7 +26,6 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
 
     The baseline is pruned by SynFlow in 100 rounds, and so are the masks that are shuffled or given other weights.
     """
-    runs = runs.reindex(columns=runs.columns.union(PAIRED, sort=False))  # without a baseline nothing has a batch size
     baseline = tables.select(runs, method="baseline", pruner="synflow", prune_iterations=100, initialisation="pytorch", augment="none")
     baseline = baseline.assign(chance=100 * baseline["tuples_per_class"] / baseline["tuples"])
     baseline = baseline[[*PAIRED, "n", "accuracy", "chance"]].rename(columns={"accuracy": "baseline"})

@@ -21,7 +21,6 @@ SHALLOW = 0.02  # a shallower dip, as a share of the highest mean at its n, is n
 TARGETS = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99]  # n-accuracies, and shares of the most information measured
 SHOWN_N = [1, 2, 5, 10, 25, 80]  # of the n that were measured
 MEASURES = ["n_accuracy", "log_error", "information_gain", "relative_information", "gain_per_mflop"]
-MEASURED = ["n", "protocol", "tuples", "n_accuracy", "information_gain", "information_gain_corrected", "relative_information", "macs_live"]
 ABLATIONS = ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers"]  # parameters of the other methods, at their defaults here
 COUNTS_IN_CSV = ["epochs", "epoch limit", "minutes"]  # columns of `count_runs` that the notebook leaves to the CSV
 SPOTS_CAPTION = "The best ρ (and its 95 % range); *: not surely inside the measured range; inside: at how many n it surely is"
@@ -36,7 +35,6 @@ def select_runs(results: str | Path = "results", protocol: str = "random") -> pd
     if protocol not in choices.PROTOCOLS:
         raise ValueError(f"protocol: {protocol!r} is unknown; allowed: {', '.join(choices.PROTOCOLS)}")
     runs = tables.load_records(results)
-    runs = runs.reindex(columns=runs.columns.union(MEASURED, sort=False))  # where every run collapsed none has a measure
     runs = runs[(runs["pruner"] == "synflow") & (runs["prune_iterations"] > 1) & runs["method"].isin(plots.METHODS)]
     runs = tables.at_defaults(runs[runs["n"].isna() | (runs["protocol"] == protocol)], ABLATIONS)
     return runs.assign(flops=2 * runs["macs_live"], gain_per_mflop=metrics.gain_per_mflop(runs["information_gain"], runs["macs_live"]),

@@ -19,7 +19,6 @@ from sharedlabel.runs import parameters
 SETTINGS = ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers"]  # of balanced training
 MIN_SEEDS = 3  # a verdict needs as many pairs
 OVER = ", over "  # between a case's network and its opponent
-OUTPUTS = ["n", "protocol", "tuples", "n_accuracy", "information_gain"]  # empty where pruning left no path
 
 
 def select_runs(records: pd.DataFrame) -> pd.DataFrame:
@@ -28,8 +27,7 @@ def select_runs(records: pd.DataFrame) -> pd.DataFrame:
     Adds to the columns of `tables.load_records` `per_cent` (n-accuracy) and `default_settings` (whether all of SETTINGS are the
     defaults). ValueError where two such runs of one network, method and seed differ in anything else.
     """
-    runs = records.reindex(columns=list(dict.fromkeys([*records.columns, *SETTINGS, *OUTPUTS])))
-    runs = runs[runs["method"].isin(plots.METHODS) & (runs["pruner"] == "synflow") & runs["n"].notna()]
+    runs = records[records["method"].isin(plots.METHODS) & (records["pruner"] == "synflow") & records["n"].notna()]
     defaults = tables.at_defaults(runs, SETTINGS)
     runs = runs.assign(default_settings=runs.index.isin(defaults.index)).astype({"n": int, "n_accuracy": float})
     runs["per_cent"] = 100 * runs["n_accuracy"]
@@ -125,10 +123,11 @@ def wilson_interval(per_cent: float, tuples: float) -> tuple[float, float]:
 # ---- differences in pairs
 
 
-def compare_all(runs: pd.DataFrame, methods: tuple[str, ...] = ("balanced", "freeze_retrain")) -> pd.DataFrame:
+def compare_all(runs: pd.DataFrame) -> pd.DataFrame:
     """`paired_differences` of each method from the baseline on random tuples, in points, with the column `method`."""
     random = select_default(runs, "random")
-    return pd.concat([comparisons.paired_differences(random, one, "baseline", "per_cent").assign(method=one) for one in methods])
+    return pd.concat([comparisons.paired_differences(random, one, "baseline", "per_cent").assign(method=one)
+                      for one in plots.METHODS if one != "baseline"])
 
 
 def summarise_accuracies(runs: pd.DataFrame) -> pd.DataFrame:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
-from sharedlabel import ROOT, data, inference, tuples
+from sharedlabel import data, inference, tuples
 from sharedlabel.analysis import intervals, law, section_5_2, tables
 from sharedlabel.analysis.intervals import ROW
+from sharedlabel.runs import names
 from sharedlabel.runs.files import write_atomically
 from sharedlabel.runtime import random_stream, select_device
 
@@ -44,7 +45,7 @@ def write(results: str = "results") -> int:
     runs, paper = section_5_2.select_runs(tables.load_records(results)), section_5_2.load_paper()
     runs = section_5_2.select_default(runs, "disjoint")
     runs = runs[runs["method"].isin(["baseline", "balanced"]) & section_5_2.is_among(runs, section_5_2.paper_networks())]
-    folder, rows = ROOT / results, []
+    folder, rows = names.results_folder(results), []
     for name in sorted(set(runs["run"])):
         file = next(folder.rglob(f"{name}.json"))
         if file.with_suffix(".safetensors").exists():
@@ -58,7 +59,7 @@ def beside_paper(runs: pd.DataFrame, results: str = "results") -> pd.DataFrame:
 
     Empty where `results` has no such table.
     """
-    file, of_run = ROOT / results / TABLE, runs.drop_duplicates("run")[["run", *ROW, "method"]]
+    file, of_run = names.results_folder(results) / TABLE, runs.drop_duplicates("run")[["run", *ROW, "method"]]
     found = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["run", "n", *READINGS])
     found = found.merge(of_run, on="run").astype({"n": int} | dict.fromkeys(READINGS, float))
     keys = [*ROW, "method", "n"]

@@ -6,7 +6,6 @@ import itertools
 
 import pandas as pd
 
-from sharedlabel import ROOT
 from sharedlabel.analysis import comparisons, intervals, plots, tables
 from sharedlabel.analysis.intervals import ROW
 from sharedlabel.analysis.section_5_2 import (
@@ -19,12 +18,12 @@ from sharedlabel.analysis.section_5_2 import (
     sweep,
 )
 from sharedlabel.analysis.section_5_2_training import melt_curves
-from sharedlabel.runs import parameters
+from sharedlabel.runs import names, parameters
 
 
 def load_settings(folder: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records of `folder` and their learning curves (`tables.load_records`, `load_curves`); empty where it has none."""
-    there = any((ROOT / folder).rglob("*.json"))
+    there = any(names.results_folder(folder).rglob("*.json"))
     records, curves = (tables.load_records(folder), tables.load_curves(folder)) if there else (pd.DataFrame(), pd.DataFrame())
     needed = ["run", "method", "protocol", "n", "n_accuracy", "seed", *ROW, *SETTINGS]
     records = records.reindex(columns=list(dict.fromkeys([*records.columns, *needed])))

@@ -39,15 +39,15 @@ def architecture() -> plt.Figure:
     return figure
 
 
-def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict | None = None, ylabel: str = "", bars: bool = False):
+def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", ylabel: str = "", bars: bool = False):
     """A panel a (data set, network, rho, head rho): y against x, a curve for each `by`; one legend above all. Returns figure and axes.
 
-    labels: words for the legend by the value of `by`; ylabel: instead of `plots.LABELS`'; bars: as in `plots.curves`.
+    ylabel: instead of `plots.LABELS`'; bars: as in `plots.curves`.
     """
     drawn = plots.cases(table, PANEL)
     if not drawn:
         return None, []
-    figure, axes = plots.panel_grid(drawn, columns=2, size=(3.6, 3.1), apart=len(ROW))
+    figure, axes = plots.panel_grid(drawn, size=(3.6, 3.1), apart=len(ROW))
     figure.set_figheight(figure.get_figheight() + 0.7)  # for the legend
     styles = plots.curve_styles(table, by)
     for ax, case in zip(axes, drawn):
@@ -63,18 +63,17 @@ def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", labels: dict |
         ax.set_title(f"{plots.case_title(case).replace(', head', chr(10) + 'head')}; {told} seed{'s' * (told != '1')}", fontsize=12)
         plots.fit_y_axis(ax)
     figure.supxlabel(plots.LABELS[x], fontsize=12)
-    legend_above(figure, by, table, labels)
+    legend_above(figure, by, table)
     return figure, axes
 
 
-def legend_above(figure, by: str, table: pd.DataFrame, labels: dict | None = None) -> None:
-    """One legend above all panels, in the order of `plots.curve_styles`; `labels` replaces its words."""
+def legend_above(figure, by: str, table: pd.DataFrame) -> None:
+    """One legend above all panels, in the order of `plots.curve_styles`."""
     found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
-    names = [(value, label) for value, *_, label in plots.curve_styles(table, by) if label in found]
-    words = [(labels or {}).get(value, label) for value, label in names]
+    labels = [label for *_, label in plots.curve_styles(table, by) if label in found]
     heading = None if by in plots.CURVE_ORDER else plots.LABELS[by]
-    columns = 2 if by in plots.CURVE_ORDER else len(words)
-    figure.legend([found[label] for _, label in names], words, loc="outside upper center", ncols=columns, frameon=False, title=heading)
+    columns = 2 if by in plots.CURVE_ORDER else len(labels)
+    figure.legend([found[label] for label in labels], labels, loc="outside upper center", ncols=columns, frameon=False, title=heading)
 
 
 def drawn(runs: Runs) -> pd.DataFrame:
@@ -161,7 +160,7 @@ def spending(runs: Runs) -> dict[tuple, plt.Figure]:
                 for name, look in SERIES.items():
                     own = at_n[at_n["series"] == name].sort_values("at")
                     if len(own):
-                        ax.errorbar(own[cost], own["mean"], own["high"] - own["mean"], label=plots.TITLES.get(name, name), markersize=6,
+                        ax.errorbar(own[cost], own["mean"], own["high"] - own["mean"], label=plots.TITLES[name], markersize=6,
                                     linewidth=1.4, elinewidth=0.8, **look)
                 ax.set(xscale="log", ylim=(0, 1.03 * most), xlabel=label if n == SPENT_N[-1] else "")
                 span = part[cost].max() / part[cost].min()

@@ -2,7 +2,6 @@
 import numpy as np
 import pandas as pd
 
-from sharedlabel import ROOT
 from sharedlabel.analysis import comparisons, intervals, plots, tables
 from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL, ROW
 from sharedlabel.analysis.section_5_3_runs import WITH_HEAD, Runs, at_defaults, at_own_n, concat, each_panel, random_tuples
@@ -21,7 +20,7 @@ def live_weights(runs: Runs) -> pd.DataFrame:
     """
     table = random_tuples(runs, every_head=True)
     table = table[table["method"].isin(WITH_HEAD) & (table["head_rho"] > 0)].drop_duplicates("run")
-    files = [ROOT / runs.results / run.dataset / run.model / f"{run.run}.safetensors" for run in table.itertuples()]
+    files = [tables.record_path(run, runs.results).with_suffix(".safetensors") for run in table.itertuples()]
     table = table.assign(file=files).astype({"train_n": int})
     table = table[np.array([file.exists() for file in files], bool)]
     counts = pd.DataFrame([count_alive(checkpoints.load(file.with_suffix(".json"))) for file in table["file"]], table.index, PART_NAMES)

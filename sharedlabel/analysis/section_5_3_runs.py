@@ -44,11 +44,8 @@ def select_runs(results: str = "results") -> Runs:
 
 
 def with_variant(records: pd.DataFrame) -> pd.DataFrame:
-    """The records with iterative pruning (appendix C.2 has those pruned at once) and a `variant`, and with all columns that are used."""
+    """The records with iterative pruning (appendix C.2 has those pruned at once) and a `variant`."""
     records = records[records["prune_iterations"] > 1]
-    measures = {"n", "protocol", "n_accuracy", "information_gain", "relative_information", "macs_live"}  # where every run collapsed, none
-    used = {*AT_DEFAULT, *HEAD_MATCHED, "cnn_method", "train_n", "architecture", *measures}
-    records = records.reindex(columns=[*records.columns, *sorted(used - set(records.columns))])
     records = records.assign(variant=plots.name_variants(records))
     records.loc[records["variant"] == "graph_neuron", "head_rho"] = np.nan  # it has no second classifier
     return records

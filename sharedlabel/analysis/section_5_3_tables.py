@@ -44,7 +44,7 @@ def by_n(found: pd.DataFrame, index: dict[str, list]) -> pd.DataFrame:
 
 def comparison(found: pd.DataFrame) -> pd.DataFrame:
     """A comparison (COMPARISON) as a table, in points: a row a panel and pair; a method that is first in all pairs is in the heading."""
-    others = [plots.TITLES.get(name, name) for name in found["variant"]]
+    others = [plots.TITLES[name] for name in found["variant"]]
     if found["one"].nunique() == 1:  # and a pair that is the only one is in the caption
         heading = f"{plots.TITLES[found['one'].iloc[0]]} minus"
         return by_n(found, {"panel": plots.titles(found)} | ({heading: others} if len(set(others)) > 1 else {}))
@@ -57,7 +57,7 @@ def show_comparison(found: pd.DataFrame, caption: str, collapsed: bool | None = 
     report.show_table(comparison(found), f"{caption}, in points ({LEGEND})", collapsed)
 
 
-def opponents(runs: Runs, found: pd.DataFrame) -> pd.DataFrame:
+def opponents(found: pd.DataFrame) -> pd.DataFrame:
     """Where the CNN-LSTM stands in each panel: how many comparisons were run and are won and lost, and its least lead.
 
     found: `section.lstm_minus_methods(runs)`.
@@ -276,7 +276,7 @@ def spending(runs: Runs) -> pd.DataFrame:
     """`section_5_3_equal_cost.spending_means` as a table: a row a method and rho, the n of TABLE_2_N as columns."""
     found = spending_means(runs)
     found = plots.in_order(found.assign(**dict(zip(ROW, zip(*found["case"])))), ROW) if len(found) else found
-    series = [f"{plots.TITLES.get(name, name)}, ρ = {at:g}" for name, at in zip(found["series"], found["at"])]
+    series = [f"{plots.TITLES[name]}, ρ = {at:g}" for name, at in zip(found["series"], found["at"])]
     weights, flops = (found.groupby(["case", "series", "at"])[name].transform("mean") for name in COSTS)
     price = [f"{format_count(weight)}, {format_count(flop)}" for weight, flop in zip(weights, flops)]
     index = {"CNN": [plots.case_title(case) for case in found["case"]], "method": series, "weights, FLOPs": price}

@@ -15,6 +15,7 @@ from sharedlabel import choices
 from sharedlabel.analysis import intervals, plots, report, tables
 from sharedlabel.analysis.comparisons import CLAIM_COLUMNS, Claim, judge_each
 from sharedlabel.analysis.intervals import CASE
+from sharedlabel.runs import parameters
 
 SHOWN_N = [1, 5, 25, 80]
 COSTS = {"flops": "FLOPs an image", "weights": "weights"}
@@ -22,15 +23,12 @@ TOLERANCE = 1.0  # points by which a dense network may fall short and still coun
 LEAST_SEEDS = 3  # that a configuration needs
 TARGETS = [30.0, 50.0, 70.0, 90.0, 98.0]  # n-accuracies at which costs are compared
 DENSE_MODELS = choices.ALL_MODELS
-OPTIONAL = ["width", "pool", "cnn_method", "train_n", "architecture", "readout", "hidden_units", "embedding", "head_rho", "check",
-            "set_head"]
 NAMED = [*tables.HEAD_SETTINGS, "standard_weight", "tuples_per_batch", "tuple_size", "prune_iterations", "budget", "free_layers"]
 
 
 def select_runs(results: str | Path = "results") -> pd.DataFrame:
     """The runs of all methods at SHOWN_N, a row a run and n: parameters, `configuration`, `dense`, `accuracy`, `weights` and `flops`."""
-    runs = tables.load_records(results, tables.every_method())
-    runs = runs.reindex(columns=runs.columns.union(OPTIONAL, sort=False))
+    runs = tables.load_records(results, parameters.method_names())
     runs = runs[((runs["protocol"] == "random") & runs["n"].isin(SHOWN_N)) | (runs["status"] == "layer_collapse")]
     runs = runs.assign(
         configuration=tables.configurations(runs), dense=runs["method"] == "small_dense", accuracy=100 * runs["n_accuracy"],
@@ -104,7 +102,8 @@ def compare_with_front(runs: pd.DataFrame, cost: str, dense_models: tuple[str, .
     """The best dense configuration that costs no more than each pruned configuration of the front, minus that, in pairs by seed.
 
     With `same_network` each network has its own front, and dense ones of its own kind. Columns CLAIM_COLUMNS, `dataset`, `dense`, `pruned`,
-    COSTS of either. Where no dense configuration costs so little the estimate is nan. On both sides the best is that of the highest mean.
+    `dense_cost`, `pruned_cost`, `pruned_accuracy`. Where no dense configuration costs so little the estimate is nan. On both sides the best
+    is that of the highest mean.
     """
     found, rows = configurations(runs), []
     values = {key: part.set_index("seed")["accuracy"] for key, part in runs.groupby(["configuration", "n"])}
@@ -120,10 +119,9 @@ def compare_with_front(runs: pd.DataFrame, cost: str, dense_models: tuple[str, .
                 best = affordable.loc[affordable["mean"].idxmax()]
                 pairs = (values[best["configuration"], row["n"]] - values[row["configuration"], row["n"]]).dropna()
                 (pair,) = intervals.summary(pairs.rename("gain").reset_index().assign(all=0), "gain", ["all"]).to_dict("records")
-                case |= pair | {"dense": best["name"], "dense_cost": best[cost], "dense_accuracy": best["mean"]}
+                case |= pair | {"dense": best["name"], "dense_cost": best[cost]}
             rows.append(case)
-    columns = ["case", "n", "mean", "low", "high", "seeds", "dataset"]
-    columns += [f"{kind}{what}" for kind in ("pruned", "dense") for what in ("", "_cost", "_accuracy")]
+    columns = ["case", "n", "mean", "low", "high", "seeds", "dataset", "pruned", "pruned_cost", "pruned_accuracy", "dense", "dense_cost"]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(["mean", "low", "high", "seeds"], float))
     shifted = table.assign(**{name: table[name] + TOLERANCE for name in ("mean", "low", "high")})
     return table.assign(verdict=judge_each(shifted)).rename(columns={"mean": "estimate"})

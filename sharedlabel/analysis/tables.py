@@ -9,33 +9,40 @@ import pandas as pd
 from sharedlabel import choices
 from sharedlabel.runs import names, parameters
 
+MEASURES = ["n", "protocol", "tuples", "n_accuracy", "information_gain", "information_gain_corrected", "relative_information", "macs_live"]
+
 
 def load_records(results: str | Path = "results", methods: Iterable[str] = choices.PAPER_METHODS) -> pd.DataFrame:
     """The records of `methods` below `results` as one tidy table: a row a run, n and protocol.
 
-    Columns: `run`, `status`, every parameter (`names.LATER_PARAMETERS` filled in), the entries of `measures`, and of the network's parts
-    summed: `params_total`, `params_remaining`, `macs_dense`, `macs_live_image` (of one image; `macs_live` is the tuple's) and
-    `additions` (that pool one image); `classes` of the data set; `seconds`; of its training, `limit_epochs` and `images_a_step`
-    (`parameters.training_limit`), `epochs` (how many), `best` and why it `stopped`. A run that measured nothing (`layer_collapse`)
-    has one row, empty there. FileNotFoundError where there is no record, ValueError, which names the file, on one that is damaged.
+    Columns: `run`, `status`, every parameter of every method (`names.LATER_PARAMETERS` filled in; nan where a method has none of that
+    name), the entries of `measures`, and of the network's parts summed: `params_total`, `params_remaining`, `macs_dense`,
+    `macs_live_image` (of one image; `macs_live` is the tuple's) and `additions` (that pool one image); `classes` of the data set;
+    `seconds`; of its training, `limit_epochs` and `images_a_step` (`parameters.training_limit`), `epochs` (how many), `best` and why it
+    `stopped`. A run that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
+    ValueError, which names the file, on one that is damaged.
     """
     found = gather(results, rows_of, methods)
     if found.empty:  # the columns that it would have
-        found = gather(results, rows_of, every_method()).head(0)
-        others = set().union(*map(parameters.defaults, every_method())) - set().union(*map(parameters.defaults, methods))
-        found = found.drop(columns=[name for name in found if name in others])
-    return found
+        found = gather(results, rows_of, parameters.method_names()).head(0)
+    return found.reindex(columns=list(dict.fromkeys([*found, *MEASURES, *parameter_names()])))
 
 
-def every_method() -> list[str]:
-    """The methods that have a notebook; `load_records` without a choice has the paper's."""
-    return parameters.method_names()
+def record_path(run, results: str | Path = "results") -> Path:
+    """Where the record of a row of `load_records` lies."""
+    return names.results_folder(results) / run.dataset / run.model / f"{run.run}.json"
+
+
+def parameter_names() -> list[str]:
+    """The parameters of all methods that decide a result, in alphabetical order."""
+    every = set().union(*map(parameters.defaults, parameters.method_names()))
+    return sorted(every - parameters.RUNTIME_PARAMETERS)
 
 
 def configurations(table: pd.DataFrame) -> pd.Series:
     """A number for each combination of all parameters but n and seed, which the rows of one combination share."""
-    chosen = {name for method in every_method() for name in parameters.defaults(method)} - {"n", "seed"}
-    return table.groupby(sorted((chosen | {"method"}) & set(table.columns)), dropna=False).ngroup()
+    chosen = {"method", *parameter_names()} - {"n", "seed"}
+    return table.groupby(sorted(chosen & set(table.columns)), dropna=False).ngroup()
 
 
 def check_distinct(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -137,11 +144,10 @@ def name_unusual(table: pd.DataFrame, columns: Iterable[str] = tuple(HEAD_SETTIN
     """Those parameters of each run that are not the usual ones, in words: "order random, head score n 5"; "" where all are."""
     words = pd.Series("", table.index)
     for name in columns:
-        if name in table:
-            of_method = table["method"].map({method: parameters.defaults(method).get(name) for method in set(table["method"])})
-            unusual = table[name].notna() & (table[name] != usual_values(table, name)) & (table[name] != of_method)
-            values = table[name].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
-            words = words.mask(unusual, words + ", " + name.replace("_", " ") + " " + values)
+        of_method = table["method"].map({method: parameters.defaults(method).get(name) for method in set(table["method"])})
+        unusual = table[name].notna() & (table[name] != usual_values(table, name)) & (table[name] != of_method)
+        values = table[name].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+        words = words.mask(unusual, words + ", " + name.replace("_", " ") + " " + values)
     return words.str.removeprefix(", ")
 
 

@@ -98,17 +98,16 @@ def cnn_record(file: Path, params: dict) -> Path | None:
     return fitting[0]
 
 
-def build(file: Path, params: dict, facts: Facts) -> Stages:
+def build(file: Path, cnn: Path | None, params: dict, facts: Facts) -> Stages:
     """The network of the record in `file`, in evaluation mode.
 
-    params: its `complete_parameters`. FileNotFoundError where its checkpoint or its CNN's is missing; ValueError where one is damaged or
-    another network's, or where nobody has said here how a network of its method is built.
+    cnn: its `cnn_record`. params: its `complete_parameters`. FileNotFoundError where its checkpoint or its CNN's is missing; ValueError
+    where one is damaged or another network's, or where nobody has said here how a network of its method is built.
     """
     if params["method"] not in BUILDERS:
         allowed = ", ".join(BUILDERS)
         raise ValueError(f"{file}: networks of method {params['method']} have no BUILDERS in inference/networks.py; allowed: {allowed}")
     tensors = {} if params.get("readout") in choices.STATELESS_READOUTS else checkpoints.load(file)
-    cnn = cnn_record(file, params)
     if cnn is not None:
         tensors |= {f"cnn.{name}": tensor for name, tensor in checkpoints.load(cnn).items()}
     stages = BUILDERS[params["method"]](params, facts, tensors)

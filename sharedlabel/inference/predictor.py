@@ -49,22 +49,22 @@ def load(record: str | Path, results: str | Path = "results") -> "Predictor":
         raise ParameterError(f"record: {file.stem} has no network ({found['status']}: {found.get('collapse', '')}); take another")
     params = networks.complete_parameters(file)
     try:
-        facts = find_facts(file, params)
+        cnn = networks.cnn_record(file, params)
+        facts = find_facts(file, cnn, params)
         with torch.random.fork_rng(devices=[]):
-            return Predictor(file, params, facts, networks.build(file, params, facts))
+            return Predictor(file, params, facts, networks.build(file, cnn, params, facts))
     except FileNotFoundError as error:
         where = parameters.default("results")
         made = "; ".join(parameters.commands_by_hand(params))
         raise FileNotFoundError(f"{error}; by hand: {made}; then sharedlabel.load({file.stem!r}, results={where!r})") from None
 
 
-def find_facts(file: Path, params: dict) -> Facts:
-    """Of the data that a record's network was trained on: from its checkpoint, that of the run it starts from, or what is committed.
+def find_facts(file: Path, cnn: Path | None, params: dict) -> Facts:
+    """Of the data that a record's network was trained on: from its checkpoint, that of the `cnn` it starts from, or what is committed.
 
     FileNotFoundError where there is none of these.
     """
-    files = filter(None, (file, networks.cnn_record(file, params)))
-    text = next(filter(None, map(checkpoints.load_facts, files)), "")
+    text = next(filter(None, map(checkpoints.load_facts, filter(None, (file, cnn)))), "")
     if not text and params["dataset"] not in choices.DATASETS:  # a folder of images, which is named by what is in it
         checkpoints.load(file)
     found = data_facts.loads(text) if text else data_facts.find(params)

@@ -71,7 +71,7 @@ def test_a_legend_of_numbers_is_sorted():
 
 def test_a_grid_begins_a_line_where_the_row_changes_and_where_it_is_full():
     drawn = [("mnist", "conv", 3.75, head_rho) for head_rho in (3.75, 2.0, 0.0)] + [("cifar10", "resnet18", 4.0, 0.0)]
-    figure, axes = plots.panel_grid(drawn, columns=2, size=(3, 2), apart=3)
+    figure, axes = plots.panel_grid(drawn, size=(3, 2), apart=3)
     assert [ax.get_title() for ax in axes] == [plots.case_title(case) for case in drawn]
     assert [(ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start) for ax in axes] == [(0, 0), (0, 1), (1, 0), (2, 0)]
     assert figure.axes == axes  # places without a case are empty

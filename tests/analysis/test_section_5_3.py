@@ -237,7 +237,7 @@ def test_winning_and_its_price_are_judged_apart(runs):
     methods = section.lstm_minus_methods(runs)
     unpruned = in_panel(methods, 0.0)
     assert {"balanced_table_2", "graph_neuron"} <= set(unpruned["variant"]) and list(unpruned["verdict"]) == ["holds"] * 8
-    table = tables.opponents(runs, methods).set_index("panel")
+    table = tables.opponents(methods).set_index("panel")
     assert table.loc[UNPRUNED, ["run, of", "it wins", "verdict"]].tolist() == ["8 of 35", 8, "holds"]
     assert table.loc["MNIST, Conv, ρ = 3.5, head ρ = 0 (unpruned)", "run, of"] == "1 of 30"  # there two names are one opponent
     costs = CLAIMS["lstm-costs-less"].rows(runs).set_index("case")

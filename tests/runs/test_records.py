@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedlabel import live, pruning
-from sharedlabel.analysis import tables
+from sharedlabel.analysis import beyond_law, choose, readout, small_dense, tables
 from sharedlabel.runs import checkpoints, files, names, records
 
 PARAMS = {
@@ -216,12 +216,21 @@ def test_the_table_has_a_row_a_run_n_and_protocol(tmp_path):
     table = tables.load_records(tmp_path)
     assert len(table) == 8
     assert not table.duplicated(["run", "n", "protocol"]).any()
-    assert set(table.columns) == {
+    measured = {
         "run", "status", "method", "dataset", "model", "pruner", "rho", "seed", "augment", "initialisation", "image_size", "budget",
         "batch_size", "max_epochs", "tuples_per_class", "classes", "limit_epochs", "images_a_step",
         "params_total", "params_remaining", "macs_dense", "macs_live_image", "additions", "seconds", "epochs", "best", "stopped",
         "n", "protocol", "tuples", "n_accuracy", "information_gain", "information_gain_corrected", "relative_information", "macs_live",
     }
+    others = sorted(set(table.columns) - measured)  # of other methods
+    assert measured <= set(table.columns) and {"readout", "train_n"} <= set(others) and table[others].isna().all(axis=None)
+
+
+def test_a_folder_in_which_nothing_was_measured_has_all_columns_and_choices_of_none(tmp_path):
+    records.save(a_record(status="layer_collapse", measures=[], epochs={}), tmp_path)
+    assert tables.load_records(tmp_path)[["n", "protocol", "n_accuracy"]].isna().all(axis=None)
+    assert choose.load_runs(str(tmp_path)).empty and small_dense.configurations(small_dense.select_runs(tmp_path)).empty
+    assert readout.select_runs(tmp_path).empty and beyond_law.select_runs(tmp_path).empty
 
 
 def test_records_are_read_again_only_where_one_is_new_or_has_changed_and_a_table_is_the_callers_own(tmp_path, monkeypatch):
