@@ -24,7 +24,8 @@ def live_weights(runs: Runs) -> pd.DataFrame:
     table = table.assign(file=files).astype({"train_n": int})
     table = table[np.array([file.exists() for file in files], bool)]
     counts = pd.DataFrame([count_alive(checkpoints.load(file.with_suffix(".json"))) for file in table["file"]], table.index, PART_NAMES)
-    found = table.join(counts).groupby([*PANEL, "variant", "train_n"])[PART_NAMES].mean()
+    keys = [*PANEL, "variant", "train_n"]
+    found = table[keys].join(counts).groupby(keys)[PART_NAMES].mean()
     return found.assign(alive=found.sum(axis=1)).reset_index()
 
 
