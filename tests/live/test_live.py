@@ -180,14 +180,15 @@ def test_float32_outputs_and_gradients_agree_to_the_last_digits(name, rho):
 @pytest.mark.parametrize("rho", [0.0, 2.0, 3.0])
 @pytest.mark.parametrize("name", ["resnet18", "wideresnet20"])
 def test_with_batchnorm_float32_rounds_no_worse_than_the_masked_network(name, rho):
-    """BatchNorm over few numbers of little variance magnifies rounding, so both are held against float64, in the median of five batches.
+    """BatchNorm over few numbers of little variance magnifies rounding, so both are held against float64, in the median of eleven batches.
 
-    In a single one an activation that is 0 but for rounding may pass its ReLU in either and not in float64.
+    In a single one an activation that is 0 but for rounding may pass its ReLU in either and not in float64. (Of five the median still
+    depends on the processor: on one with AMX its ratio was from 2 to 3.6 by layer, of fifteen from 1.5 to 2.2.)
     """
     masked, exact = pruned(name, rho, iterations=50), pruned(name, rho, iterations=50).double()
     small = build(masked, SHAPE)
     errors, sizes = {masked: [], small: []}, []
-    for seed in range(5):
+    for seed in range(11):
         images, labels = torch.randn(5, *SHAPE, generator=generator(seed)), torch.arange(5) % 2
         found = {}
         for each, x in ((exact, images.double()), (masked, images), (small, columns(images, small))):

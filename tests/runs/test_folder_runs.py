@@ -129,7 +129,7 @@ def fewer(label: str, count: int):
     (fewer("3", 4), {}, "held_out: 0.1 of the 3 training images in {root}'s class 3 is 0; every class needs some held out and some left"),
     (fewer("3", 8), {"n": [1, 5]}, "n: 5 is not allowed; {root}'s class 3 has 2 test images, a tuple has no more"),
     (fewer("3", 8), {"image_size": 3}, "image_size: 3 is not allowed; it is a number >= 8 and <= 1024"),
-    (lambda root: None, {"path": ""}, "path: '' is no folder"),
+    (lambda root: None, {"path": ""}, "path: '' (in "),
     (lambda root: None, {"path": "x" * 5000}, "path: 'xxx"),
     (lambda root: None, {"dataset": "digits"}, "path: '{root}' is for the data set folder; allowed with digits: ''"),
     (lambda root: None, {"dataset": "mnist", "path": ""}, "image_size: 8 is for the data set folder; allowed with mnist: 32"),
