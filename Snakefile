@@ -31,7 +31,7 @@ def add_run(run):
     """Add a run, and the one that it starts from, to `RUNS`; returns where its record lies."""
     method, given = run["method"], {name: value for name, value in run.items() if name != "method"}
     record = anchored(names.record_path(parameters.identity(method, given), given["results"]))
-    prerequisite = parameters.prerequisite(method, given)
+    prerequisite = parameters.prerequisite(given)
     RUNS[record.stem] = {"method": method, "given": given, "record": record, "before": [add_run(prerequisite)] if prerequisite else []}
     return record
 

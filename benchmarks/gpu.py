@@ -63,11 +63,11 @@ def milliseconds(network: live.LiveNetwork, way: str, device: torch.device) -> f
     return statistics.median(times[1:])
 
 
-def beside(shared) -> None:
-    """Make this process one of several."""
+def beside(device: torch.device, shared) -> None:
+    """Make this process one of several on that device."""
     global barrier
     barrier = shared
-    runtime.select_device("auto")
+    runtime.select_device(str(device))
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def main() -> None:
     networks = {name: pruned(name) for name in CASES}
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name(device) if device.type == 'cuda' else device}\n", flush=True)
     print(f"| case | {' | '.join(WAYS)} | {count} at once: recorded, steps/s | eager, steps/s |\n|{'---|' * (len(WAYS) + 3)}")
-    with ProcessPoolExecutor(count, context, beside, (context.Barrier(count),)) as pool:
+    with ProcessPoolExecutor(count, context, beside, (device, context.Barrier(count))) as pool:
         for name, network in networks.items():
             alone = ["" if arguments.only_at_once else f"{milliseconds(network, way, device):.3g}" for way in WAYS]
             shared = []

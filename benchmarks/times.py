@@ -46,8 +46,7 @@ others = None  # a barrier at which the processes that time side by side wait fo
 def beside(device: torch.device, barrier) -> None:
     """Make this process one of several that time the same steps side by side."""
     global where, others
-    where, others = device, barrier
-    torch.set_num_threads(1)
+    where, others = runtime.select_device(str(device)), barrier
 
 
 def timed(action: Callable[[], object]) -> float:

@@ -174,7 +174,7 @@ def alternative_texts(notebook: Path) -> dict[str, str]:
 def write_formula(display: str):
     """A visitor that writes a formula as MathML; one that may be wider than a phone in a box that scrolls."""
     def visit(translator, node: nodes.Element) -> None:
-        formula = convert(node.astext().replace(r"\arg", r"\operatorname{arg}"), display=display)
+        formula = convert(node.astext(), display=display)
         box = "div" if display == "block" else "span" if len(node.astext()) > 30 else ""
         translator.body.append(f'<{box} class="formula">{formula}</{box}>' if box else formula)
         raise nodes.SkipNode

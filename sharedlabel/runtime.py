@@ -13,11 +13,11 @@ from sharedlabel import choices
 
 
 def select_device(name: str = "auto") -> torch.device:
-    """The device to compute on. `auto` is a GPU if there is one; of several, the process's number picks one, so that runs spread over them.
+    """The device to compute on. `auto` is a GPU if there is one, of several one by the process's number, as good as at random.
 
     CPU work uses one thread. Networks this small gain nothing from a second one, a grid fills the cores with runs instead, and one run
     gives the same bytes whatever else the machine does. (Sums on a GPU may differ in their last digits.) On a GPU float32 means
-    float32, not TF32. ValueError if there is no such device.
+    float32, not TF32. ValueError if there is no such device, MemoryError where its memory is full.
     """
     if not re.fullmatch(choices.DEVICE, name):
         raise ValueError(f"device: {name!r} is unknown; allowed: {choices.DEVICES}")
@@ -29,7 +29,8 @@ def select_device(name: str = "auto") -> torch.device:
     if found.type == "cuda":
         if (found.index or 0) >= torch.cuda.device_count():
             raise ValueError(f"device: {name!r} was asked for, but torch sees {torch.cuda.device_count()} here, counted from 0")
-        torch.cuda.set_device(found.index or 0)  # where a training step is recorded, which is not asked for by its tensors
+        with memory_guard("even an empty run"):
+            torch.cuda.set_device(found.index or 0)  # where a training step is recorded, which is not asked for by its tensors
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -48,10 +49,14 @@ def keep_freed_memory() -> None:
         mallopt(-2, 64 << 20)  # M_TOP_PAD
 
 
+# What PyTorch, cuBLAS and cuDNN say; the last two where a workspace, or their first allocation, does not fit.
+OUT_OF_MEMORY = r"out of memory|ALLOC(ATION)?_FAILED|unable to find an engine|STATUS_NOT_INITIALIZED"
+
+
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether `error`, or an error that led to it, says that a GPU's memory was too small, in PyTorch's words or in cuBLAS's."""
+    """Whether `error`, or an error that led to it, says that a GPU's memory was too small."""
     while error is not None:
-        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "ALLOC_FAILED" in str(error):
+        if isinstance(error, torch.OutOfMemoryError) or re.search(OUT_OF_MEMORY, str(error)):
             return True
         error = error.__context__
     return False

@@ -12,7 +12,7 @@ from sharedlabel import choices, live, tuples
 from sharedlabel.data import Images
 from sharedlabel.runtime import in_grid, memory_guard, random_stream
 
-EVALUATED_AT_ONCE = {"cpu": 64, "cuda": 2048}  # images or tuples; on a CPU, activations that stay in its cache
+EVALUATED_AT_ONCE = {"cpu": 64, "cuda": 2048}  # images, of a GPU also those of tuples; on a CPU, activations that stay in its cache
 
 
 def monitored_sizes(n: list[int]) -> list[int]:
@@ -88,8 +88,8 @@ def outputs(network: nn.Module, images: Images, precision: str = "float32", chos
     Where a GPU's memory does not hold so many at once as usual, half as many are tried, down to one. MemoryError where one does not fit.
     """
     device = images.labels.device
-    at_once = EVALUATED_AT_ONCE[device.type]
     index = (torch.arange(len(images)) if chosen is None else chosen).to(device)
+    at_once = EVALUATED_AT_ONCE[device.type] if device.type == "cpu" else max(1, EVALUATED_AT_ONCE[device.type] // index.shape[1:].numel())
     network.eval()
     while True:
         try:

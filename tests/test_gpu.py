@@ -54,13 +54,13 @@ def test_predictions_by_mean_logits_are_those_of_a_cpu():
     assert torch.equal(predictors.mean_of_logits(logits.cuda(), chosen), predictors.mean_of_logits(logits, chosen))
 
 
-def accuracy_at_5(method: str, device: str, folder: Path) -> float:
+def accuracy_at_5(method: str, device: str, folder: Path, variant: dict) -> float:
     """What a method's notebook measures after a short run on a device, and after the run that it starts from, if any."""
     known, folder = parameters.defaults(method), folder / device
     folder.mkdir()
-    given = {"n": [5]} if method == "graph" else {}
+    given = variant | ({"n": [5]} if method == "graph" else {})
     given |= {name: value for name, value in {"head_rho": 1.0, "head_max_epochs": 6, "head_learning_rate": 2e-3}.items() if name in known}
-    before = parameters.prerequisite(method, parameters.check(method, GIVEN | given))
+    before = parameters.prerequisite(parameters.check(method, GIVEN | given))
     if before:
         execute(folder, before["method"], **{name: before[name] for name in before.keys() - {"method", "results"}} | {"device": device})
     execute(folder, method, device=device, **given)
@@ -69,9 +69,15 @@ def accuracy_at_5(method: str, device: str, folder: Path) -> float:
     return next(row["n_accuracy"] for row in record["measures"] if row["n"] == 5)
 
 
-@pytest.mark.parametrize("method", parameters.method_names())
-def test_a_methods_notebook_runs_on_a_gpu_and_measures_about_what_it_does_on_a_cpu(method, tmp_path):
-    found = [accuracy_at_5(method, device, tmp_path) for device in ("cuda", "cpu")]
+VARIANTS = [  # that are recorded in other ways than a notebook's defaults
+    ("graph", {"architecture": "embedding"}), ("set_head", {"set_head": "attention"}),
+    ("cnn_lstm", {"cnn_training": "fine_tune"}), ("cnn_lstm", {"cnn_training": "end_to_end"}),
+]
+
+
+@pytest.mark.parametrize("method, variant", [*((method, {}) for method in parameters.method_names()), *VARIANTS], ids=str)
+def test_a_methods_notebook_runs_on_a_gpu_and_measures_about_what_it_does_on_a_cpu(method, variant, tmp_path):
+    found = [accuracy_at_5(method, device, tmp_path, variant) for device in ("cuda", "cpu")]
     assert found[0] == pytest.approx(found[1], abs=0.15) and found[0] > 0.3
 
 

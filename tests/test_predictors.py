@@ -198,49 +198,49 @@ def test_an_epoch_may_have_one_tuple_of_every_class_a_batch():
 
 def test_a_head_starts_from_its_cnns_own_run_whatever_its_n():
     params = parameters.check("cnn_lstm", {"dataset": "mnist", "rho": 3.75, "n": [3], "cnn_method": "baseline"})
-    first = parameters.prerequisite("cnn_lstm", params)
+    first = parameters.prerequisite(params)
     assert first == {"method": "baseline"} | parameters.check("baseline", {"dataset": "mnist", "rho": 3.75, "results": params["results"]})
-    assert parameters.prerequisite("cnn_lstm", params | {"cnn_method": "balanced"})["method"] == "balanced"
-    assert parameters.prerequisite("cnn_lstm", params | {"cnn_training": "end_to_end"}) is None
+    assert parameters.prerequisite(params | {"cnn_method": "balanced"})["method"] == "balanced"
+    assert parameters.prerequisite(params | {"cnn_training": "end_to_end"}) is None
     control = parameters.check("head_control", {"dataset": "mnist", "rho": 3.75, "cnn_method": "baseline"})
-    assert parameters.prerequisite("head_control", control) == first
+    assert parameters.prerequisite(control) == first
 
 
 def test_a_record_that_is_another_runs_is_refused_by_name(tmp_path):
     params = parameters.check("cnn_lstm", {"cnn_method": "baseline", "results": str(tmp_path)})
-    wanted = parameters.identity("baseline", parameters.prerequisite("cnn_lstm", params))
-    file = checkpoints.prerequisite_path("cnn_lstm", params)
+    wanted = parameters.identity("baseline", parameters.prerequisite(params))
+    file = checkpoints.prerequisite_path(params)
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"params": wanted | {"dataset": "mnist", "rho": 3.0}, "status": "ok"}))
     with pytest.raises(ValueError, match="the record of another run: dataset 'mnist', not 'digits'; rho 3.0, not 2.0"):
-        checkpoints.load_prerequisite("cnn_lstm", params)
+        checkpoints.load_prerequisite(params)
 
 
 def test_a_record_without_its_checkpoint_is_named(tmp_path):
     params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
-    before = parameters.prerequisite("head_control", params)
+    before = parameters.prerequisite(params)
     file = records.save({"params": parameters.identity("baseline", before), "status": "ok"}, tmp_path)
     with pytest.raises(FileNotFoundError, match=f"{file.name} has no checkpoint beside it .no large one is committed.; put the"):
-        checkpoints.load_prerequisite("head_control", params)
+        checkpoints.load_prerequisite(params)
 
 
 @pytest.mark.parametrize("text", ["", "{half", "[]", "3", '{"params": {}}'])
 def test_a_damaged_record_to_start_from_is_named(tmp_path, text):
     params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
-    file = checkpoints.prerequisite_path("head_control", params)
+    file = checkpoints.prerequisite_path(params)
     file.parent.mkdir(parents=True)
     file.write_text(text)
     with pytest.raises(ValueError, match=f"^{file} is not a whole record .* delete it"):
-        checkpoints.load_prerequisite("head_control", params)
+        checkpoints.load_prerequisite(params)
 
 
 def test_a_cnn_that_collapsed_is_nothing_to_start_from(tmp_path):
     params = parameters.check("head_control", {"cnn_method": "baseline", "results": str(tmp_path)})
-    before = parameters.prerequisite("head_control", params)
+    before = parameters.prerequisite(params)
     record = {"params": parameters.identity("baseline", before), "status": "layer_collapse", "collapse": "no path is left"}
     records.save(record, tmp_path)
     with pytest.raises(pruning.LayerCollapse, match="no path is left"):
-        checkpoints.load_prerequisite("head_control", params)
+        checkpoints.load_prerequisite(params)
 
 
 def test_only_a_cnn_whose_embeddings_are_its_logits_learns_on():

@@ -68,7 +68,7 @@ def test_features_replace_the_classifier_and_are_not_counted_twice(folder):
 
 def with_cnn(folder, **given):
     """The folder, with the baseline CNN that a readout with these parameters starts from in it."""
-    before = parameters.prerequisite("readout", parameters.check("readout", CNN | given))
+    before = parameters.prerequisite(parameters.check("readout", CNN | given))
     if not names.record_path(parameters.identity("baseline", before), folder).exists():
         run_notebook("baseline", {name: value for name, value in before.items() if name not in ("method", "results")}, folder)
     return folder

@@ -15,7 +15,7 @@ HEAD = {"head_max_epochs": 6, "head_learning_rate": 3e-3}
 def folder(tmp_path_factory):
     """Results with the baseline CNN in them that a head starts from."""
     folder = tmp_path_factory.mktemp("sets")
-    before = parameters.prerequisite("set_head", parameters.check("set_head", CNN))
+    before = parameters.prerequisite(parameters.check("set_head", CNN))
     run_notebook("baseline", {name: value for name, value in before.items() if name not in ("method", "results")}, folder)
     return folder
 

@@ -146,6 +146,15 @@ def test_so_does_one_that_is_too_small_for_the_batch_alone(monkeypatch):
         train(linear(), validate=told(1.0), set_by=("batch_size", 64))
 
 
+@pytest.mark.parametrize("words", [
+    "CUDA error: out of memory", "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "CUBLAS_STATUS_ALLOC_FAILED when calling",
+    "GET was unable to find an engine to execute this computation", "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+])
+def test_memory_that_is_too_small_is_known_in_all_of_its_words(words):
+    with pytest.raises(MemoryError, match="does not hold a batch; have fewer runs at once$"), runtime.memory_guard("a batch"):
+        raise RuntimeError(words)
+
+
 def test_what_else_goes_wrong_in_training_is_told_as_it_is():
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         train(nn.Linear(3, 2))

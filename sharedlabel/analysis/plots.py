@@ -230,7 +230,7 @@ def describe_curves(figure, largest: bool = False) -> str:
         told = []
         for line in ax.get_lines():
             points = [(y, x) for x, y in zip(*line.get_data()) if y == y]
-            level = not line.get_transform().contains_branch_seperately(ax.transData)[0]  # across the panel, at no x
+            level = line.get_transform() == ax.get_yaxis_transform()  # across the panel, at no x
             if points and not level and not line.get_label().startswith("_"):
                 shown = [max(points)] if largest else dict.fromkeys([points[0], points[-1]])
                 at = [f"{x:.0f}" if x > 1000 else f"{x:.3g}" for _, x in shown]

@@ -23,7 +23,8 @@ SHORT_WORDS = 12  # characters that stay on one line
 RIGHT, NO_BREAK = "text-align: right", "\N{NO-BREAK SPACE}"
 CLAIMS_CAPTION = ("Verdicts; estimates of the cases that fail where a claim fails, else of all, ± half a 95 % interval over seeds; "
                   "in brackets: of cases that nobody can tell, those whose own interval contradicts the claim")
-CAPTION = '<caption style="caption-side: top; text-align: left; padding-bottom: 0.4em">{}</caption>'
+CAPTION = ('<caption style="caption-side: top; text-align: left; padding-bottom: 0.4em"><span '
+           ' style="position: sticky; left: 0; display: inline-block; max-width: 88vw">{}</span></caption>')  # stays as a table scrolls
 
 
 def format_estimate(estimate: float, low: float = math.nan, high: float = math.nan) -> str:

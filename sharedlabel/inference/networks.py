@@ -78,7 +78,7 @@ def cnn_record(file: Path, params: dict) -> Path | None:
     method = params.get("cnn_method")
     if method is None or params.get("cnn_training", "frozen") != "frozen":
         return None
-    run = parameters.prerequisite(params["method"], params)
+    run = parameters.prerequisite(params)
     decisive = run.keys() - parameters.RUNTIME_PARAMETERS - {"n"}
     found, damaged = {}, []
     for other in sorted(file.parent.glob(f"*-{method}-*.json")):

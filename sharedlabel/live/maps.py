@@ -11,11 +11,11 @@ from .terms import Region
 
 def plan(steps: list[Step], layers: dict, device: torch.device) -> list[dict]:
     """Of every step what it picks from its sources, maps [B, C, H, W] of their live channels or units [B, U]; and last the outputs."""
-    regions, found = [], []
-    for step in steps:
+    regions, found, last_reader = [], [], {source: place for place, step in enumerate(steps) for source in step.sources}
+    for place, step in enumerate(steps):
         sources, layer = [regions[i] for i in step.sources], layers.get(step.name)
         region = sources[0] if step.kind in ("same", "relu") else Region(0, live_rows(step.live, step.area), step.area)
-        picked = {"shape": (len(region.rows), *step.shape[1:])}
+        picked = {"shape": (len(region.rows), *step.shape[1:]), "read": [i for i in step.sources if last_reader[i] == place]}
         if step.kind == "input":
             picked["at"] = region.live_slots(step)
         elif step.kind in WEIGHTED:
@@ -89,5 +89,7 @@ def forward(network, x: Tensor) -> Tensor:
         else:
             out = inputs[0].flatten(1) if len(step.shape) == 1 else inputs[0]
         found.append(out)
+        for source in own["read"]:  # by the last to need it: where no gradient does, its memory is free
+            found[source] = None
     out = found[-1].flatten(1)
     return out if out.shape[1] == len(last["at"]) else out.index_select(1, last["at"])

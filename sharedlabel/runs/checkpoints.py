@@ -107,13 +107,13 @@ def load(record_path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{file} is damaged ({error}); delete it and its record, and they are made again") from error
 
 
-def load_prerequisite(method: str, params: dict) -> dict[str, Tensor]:
+def load_prerequisite(params: dict) -> dict[str, Tensor]:
     """The checkpoint of the run that `parameters.prerequisite` names, read from `params["results"]`.
 
     FileNotFoundError, naming the command that makes it, where that run has no record there or no checkpoint beside it; ValueError
     where what lies there is damaged or another run's; LayerCollapse where that run's network collapsed, and so has nothing to start from.
     """
-    run, file = parameters.prerequisite(method, params), prerequisite_path(method, params)
+    run, file = parameters.prerequisite(params), prerequisite_path(params)
     if not file.exists():
         raise FileNotFoundError(
             f"this run starts from {file.stem}, which has no record in {params['results']}; a grid makes it first, by hand it is "
@@ -132,7 +132,7 @@ def load_prerequisite(method: str, params: dict) -> dict[str, Tensor]:
         raise FileNotFoundError(f"{error}; by hand: {parameters.papermill_command(run)}") from None
 
 
-def prerequisite_path(method: str, params: dict) -> Path:
-    """Where the record of the run lies that a run of `method` starts from."""
-    run = parameters.prerequisite(method, params)
+def prerequisite_path(params: dict) -> Path:
+    """Where the record of the run lies that a run of these `params` starts from."""
+    run = parameters.prerequisite(params)
     return names.record_path(parameters.identity(run["method"], run), params["results"])

@@ -29,7 +29,7 @@ def queued_jobs(folder: Path) -> dict[str, str]:
 
 
 def failure(logs: list[Path], message: str | None) -> str:
-    """Why a run failed, in a line: what Slurm said where Slurm ended it (memory, time, cancelled), else the last line of the run's log.
+    """Why a run failed, in a line: what Slurm said where Slurm ended it (memory, time, cancelled), else the last error in the run's log.
 
     `logs` are the run's own and, on a cluster, the job's; `message` is what the executor said of the job's status.
     """
@@ -40,4 +40,5 @@ def failure(logs: list[Path], message: str | None) -> str:
         telling = [line for line in killed if re.search("memory|oom|time limit", line, re.I)] or killed
         return "; ".join([f"Slurm ended it: {status[1] if status else 'FAILED'}", *telling[:1]])
     errors = [line for text in of_job for line in text.splitlines() if re.search(r"\b(error|fatal): ", line)]
-    return own.rpartition("\n")[2] or (errors or ["it did not start"])[-1]
+    named = re.findall(r"^(?:\w+\.)*[A-Z]\w*: .*", own, re.MULTILINE)  # CUDA's errors go on for lines
+    return (named or [own.rpartition("\n")[2]])[-1] or (errors or ["it did not start"])[-1]

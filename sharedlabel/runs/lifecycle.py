@@ -96,12 +96,12 @@ def restore_prerequisite(run: Run, network: nn.Module, shape: tuple[int, int, in
 
     Pruned again, on another processor, it might keep other weights. Errors as in `checkpoints.load_prerequisite`.
     """
-    tensors = checkpoints.load_prerequisite(run.method, run.params)
+    tensors = checkpoints.load_prerequisite(run.params)
     run.resumable.starts_from("the CNN", tensors)
     try:
         return checkpoints.restore_network(network, shape, tensors)
     except ValueError as error:
-        raise ValueError(f"{checkpoints.prerequisite_path(run.method, run.params)}: {error}") from error
+        raise ValueError(f"{checkpoints.prerequisite_path(run.params)}: {error}") from error
 
 
 def training_options(run: Run, batch_parameter: str, part: str = "") -> dict:

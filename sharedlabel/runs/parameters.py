@@ -79,7 +79,8 @@ def defaults(method: str) -> dict:
     """The parameters of a method and their default values, from its notebook's `parameters` cell; ParameterError on a wrong one."""
     if method not in method_names():
         allowed = method_names()
-        raise ParameterError(f"method: {show(method)} is unknown; allowed: {', '.join(allowed)}{suggest(method, allowed)}")
+        near = suggest(method, allowed)
+        raise ParameterError(f"method: {show(method)} is unknown; allowed: {', '.join(allowed)}, the notebooks of notebooks/methods{near}")
     notebook = ROOT / "notebooks" / "methods" / f"{method}.ipynb"
     values = parameters_cell(notebook, notebook.stat().st_mtime_ns)
     return {name: validate(name, value, f"the parameters cell of {method}.ipynb", type(value)) for name, value in values.items()}
@@ -107,7 +108,10 @@ def check(method: str, given: dict, where: str = ANYWHERE) -> dict:
     for name in given:
         if name not in known:
             near = suggest(name, known)
-            raise ParameterError(f"{str(name)[:80]}: not a parameter of {method} (set in {where}); it has {', '.join(known)}{near}")
+            raise ParameterError(
+                f"{str(name)[:80]}: not a parameter of {method} (set in {where}); "
+                f"its notebook in notebooks/methods has {', '.join(known)}{near}"
+            )
     params = {name: validate(name, given.get(name, value), where, type(value)) for name, value in known.items()}
     try:
         largest = data_set(params).largest_tuple
@@ -233,13 +237,14 @@ def assigned_names(source: str) -> set[str]:
     return {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
 
 
-def prerequisite(method: str, params: dict) -> dict | None:
-    """The run that a run of `method` starts from (its `method` and all its parameters), None where it starts afresh.
+def prerequisite(params: dict) -> dict | None:
+    """The run that a run of these `params` starts from (its `method` and all its parameters), None where it starts afresh.
 
-    It has the same parameters, as far as both notebooks know them, and its own notebook's revision and defaults. A head starts from
-    the CNN of its `cnn_method` unless the two are trained as one, measured at the default n that the data set, where known, has images for.
+    It has the same parameters, as far as both notebooks know them, and its own notebook's revision and defaults. A method with layers to
+    free (`free_layers`) starts from the baseline, a head from the CNN of its `cnn_method` unless the two are trained as one, which is
+    measured at the default n that the data set, where known, has images for.
     """
-    before = params.get("cnn_method", "baseline" if method == "freeze_retrain" else None)
+    before = params.get("cnn_method", "baseline" if "free_layers" in params else None)
     if before is None or params.get("cnn_training") == "end_to_end":
         return None
     known = defaults(before)
@@ -266,7 +271,7 @@ def commands_by_hand(params: dict) -> list[str]:
     params = params | {"results": default("results")}
     if params["dataset"] not in choices.DATASETS:
         params |= {"dataset": "folder", "path": "PATH/OF/YOUR/IMAGES"}  # a record names it by what is in it
-    before = prerequisite(params["method"], params)
+    before = prerequisite(params)
     return [papermill_command(run) for run in (before, params) if run is not None]
 
 

@@ -242,7 +242,8 @@ def test_shrinking_keeps_the_colours_of_a_legend_beside_many_others(tmp_path):
 def test_an_alternative_text_says_where_each_curve_begins_and_ends_or_is_largest():
     figure, (left, right) = plt.subplots(1, 2)
     left.set_title("MNIST,\nConv")
-    left.plot([1, 5, 80], [0.5, 0.9, 0.75], label="LDA")
+    runs = pd.DataFrame({"n": [1, 5, 80], "n_accuracy": [0.5, 0.9, 0.75], "variant": "lda"})
+    plots.curves(left, runs, "n", "n_accuracy", "variant", "n", bars=True, styles=[("lda", "k", "o", "LDA")])  # stands aside of others
     left.plot([1, 5, 80], [1, 1, 1])  # has no name
     left.axhline(0.1, label="guessing")
     left.plot([1, 2501.6], [0.25, 0.5], label="mean")

@@ -61,7 +61,7 @@ def make(what: str, results: Path, folder: Path | None = None) -> Path:
         given = given | {name: value for name, value in SMALL.items() if name in parameters.defaults(method)}
         given |= {"dataset": "folder", "path": str(folder), "image_size": 8} | ({"n": [SMALL["train_n"]]} if "n" in given else {})
     params = {"method": method} | parameters.check(method, CNN | given | {"results": str(results)})
-    before = parameters.prerequisite(method, params)
+    before = parameters.prerequisite(params)
     for run in (before, params):
         if run is not None and not record_of(run, results).exists():
             with contextlib.suppress(FileNotFoundError):  # averaged logits and votes have no checkpoint to return

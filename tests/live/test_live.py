@@ -2,6 +2,7 @@
 import copy
 import functools
 import statistics
+import weakref
 from collections import OrderedDict
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from conftest import SHAPE, count, generator, labelled, model, pruned_networks, 
 from hypothesis import given
 from torch import nn
 from torch.nn.utils import prune as torch_prune
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sharedlabel import choices, data, heads, live, pruning, runtime, training
 
@@ -475,3 +477,33 @@ def test_a_layer_whose_weight_or_output_is_made_of_others_is_refused(change, mes
 def test_an_unknown_function_is_refused_by_name(function, name):
     with pytest.raises(TypeError, match=rf"^layer '{name}' .* is not one that the live network knows how to shrink$"):
         live.build(Functional(function), (3, 4, 4))
+
+
+class Peak(TorchDispatchMode):
+    """The most bytes of what operations make that are alive at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive, self.most = {}, 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        out = function(*arguments, **(keywords or {}))
+        if isinstance(out, torch.Tensor) and (made := out.untyped_storage())._cdata not in self.alive:
+            self.alive[made._cdata] = made.nbytes()
+            weakref.finalize(made, self.alive.pop, made._cdata)
+            self.most = max(self.most, sum(self.alive.values()))
+        return out
+
+
+def test_evaluation_on_whole_maps_keeps_no_map_that_nothing_reads_any_more():
+    layers = [nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()) for _ in range(12)]
+    network, a_map = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * 8 * 8, 2)), 64 * 4 * 8 * 8 * 4
+    pruning.prune(network, "random", 0.05, (torch.zeros(1, 4, 8, 8), None), iterations=1, generator=generator())
+    small = build(network, (4, 8, 8), by_maps=True)
+    x = columns(torch.randn(64, 4, 8, 8, generator=generator()), small)
+    small(x)  # makes its plan
+    with Peak() as learning:
+        small(x)
+    with torch.no_grad(), Peak() as evaluating:
+        small(x)
+    assert learning.most > 12 * a_map and evaluating.most < 4 * a_map

@@ -239,7 +239,7 @@ def test_a_run_is_said_to_take_as_long_as_committed_ones_like_it(tmp_path, monke
 def test_a_checkpoint_of_another_network_is_named_by_whoever_starts_from_it(tmp_path, method):
     given = GIVEN | {"cnn_method": "baseline"} if method != "freeze_retrain" else GIVEN
     params = parameters.check(method, given | {"results": str(tmp_path)})
-    file, before = checkpoints.prerequisite_path(method, params), parameters.prerequisite(method, params)
+    file, before = checkpoints.prerequisite_path(params), parameters.prerequisite(params)
     record = {"params": parameters.identity("baseline", before), "status": "ok"}
     records.save(record, tmp_path, {"9.index": torch.zeros(1, dtype=torch.int32)})
     with pytest.raises(ValueError, match=f"^{file}: the checkpoint is of another network"):

@@ -53,6 +53,11 @@ def test_a_slurm_that_does_not_answer_is_named(answers, tmp_path, capsys):
 @pytest.mark.parametrize("own, of_job, message, reason", [
     ("Executing notebook\nValueError: n: too large", None, None, "ValueError: n: too large"),
     ("", None, None, "it did not start"),
+    ("Traceback (most recent call last):\ntorch.AcceleratorError: CUDA error: out of memory\nFor debugging consider passing "
+     "CUDA_LAUNCH_BLOCKING=1\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.", None, None,
+     "torch.AcceleratorError: CUDA error: out of memory"),
+    ("ValueError: n: too large\n\nDuring handling another exception occurred:\nLayerCollapse: fc is empty", None, None,
+     "LayerCollapse: fc is empty"),
     ("Executing notebook with kernel: python3", "slurmstepd: error: *** JOB 5 ON a CANCELLED AT 2026 DUE TO TIME LIMIT ***",
      "SLURM-job '5' failed, SLURM status is: 'TIMEOUT'.",
      "Slurm ended it: TIMEOUT; slurmstepd: error: *** JOB 5 ON a CANCELLED AT 2026 DUE TO TIME LIMIT ***"),

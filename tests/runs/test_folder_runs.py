@@ -94,7 +94,7 @@ def test_sizes_of_tuples_that_nobody_asked_for_are_those_that_the_test_images_fo
 
 
 def test_a_head_starts_from_the_cnn_that_is_made_of_the_same_folder(digits):
-    before = parameters.prerequisite("readout", checked(digits, "readout"))
+    before = parameters.prerequisite(checked(digits, "readout"))
     assert before == {"method": "baseline"} | checked(digits)
     assert f"-p path {digits}" in parameters.papermill_command(before)
 

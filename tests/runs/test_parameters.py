@@ -2,6 +2,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -251,26 +252,37 @@ def test_every_committed_record_is_valid_and_found_under_its_own_name_whatever_w
 
 @METHODS
 def test_a_head_and_its_cnn_are_augmented_alike(method):
-    run = parameters.prerequisite(method, parameters.check(method, {"augment": "crop_flip"}))
+    run = parameters.prerequisite(parameters.check(method, {"augment": "crop_flip"}))
     assert run is None or run["augment"] == "crop_flip"
 
 
 def test_a_baseline_to_start_from_has_its_own_revision():
     params = parameters.check("freeze_retrain", {"revision": 7, "rho": 3.0, "seed": 4})
-    run = parameters.prerequisite("freeze_retrain", params)
+    run = parameters.prerequisite(params)
     assert (run["method"], run["rho"], run["seed"]) == ("baseline", 3.0, 4)
     assert run["revision"] == parameters.defaults("baseline")["revision"]
 
 
+def test_a_copy_of_a_method_starts_from_what_that_starts_from(tmp_path, monkeypatch):
+    folder = tmp_path / "notebooks" / "methods"
+    shutil.copytree(ROOT / "notebooks" / "methods", folder)
+    for method in ("freeze_retrain", "cnn_lstm"):
+        shutil.copy(folder / f"{method}.ipynb", folder / f"my_{method}.ipynb")
+    monkeypatch.setattr(parameters, "ROOT", tmp_path)
+    for method in ("freeze_retrain", "cnn_lstm"):
+        mine, own = (parameters.prerequisite(parameters.check(name, {"rho": 1.5})) for name in (f"my_{method}", method))
+        assert mine == own and mine["rho"] == 1.5
+
+
 def test_the_run_that_a_records_head_starts_from_is_known_without_its_folder():
     params = parameters.check("head_control", {}) | {"dataset": "folder-0123456789abcdef-8px"}
-    run = parameters.prerequisite("head_control", params)
+    run = parameters.prerequisite(params)
     assert (run["dataset"], run["n"]) == (params["dataset"], parameters.defaults("balanced")["n"])
 
 
 @METHODS
 def test_the_run_to_start_from_is_one_that_can_be_run(method):
-    run = parameters.prerequisite(method, parameters.check(method, {}))
+    run = parameters.prerequisite(parameters.check(method, {}))
     if run is not None:
         assert parameters.check(run["method"], without(run, "method")) == without(run, "method")
 
@@ -279,13 +291,13 @@ def test_a_missing_run_to_start_from_is_named_with_the_command_that_makes_it(tmp
     params = parameters.check("freeze_retrain", {"rho": 3.0, "results": str(tmp_path)})
     expected = r"digits-conv-baseline-synflow-rho3.* .venv/bin/papermill .*baseline.ipynb .*-p rho 3"
     with pytest.raises(FileNotFoundError, match=expected):
-        checkpoints.load_prerequisite("freeze_retrain", params)
+        checkpoints.load_prerequisite(params)
 
 
 def test_the_command_that_makes_it_gives_lists_too(tmp_path):
     given = {"n": [1, 7], "learning_rate": 1e-5, "results": str(tmp_path / "with space")}
     with pytest.raises(FileNotFoundError) as error:
-        checkpoints.load_prerequisite("freeze_retrain", parameters.check("freeze_retrain", given))
+        checkpoints.load_prerequisite(parameters.check("freeze_retrain", given))
     words = shlex.split(str(error.value).partition("papermill ")[2])[2:]
     arguments = {words[i + 1]: words[i + 2] for i in range(len(words)) if words[i] == "-p"}
     assert arguments == {"learning_rate": "1e-05", "results": given["results"]}
@@ -451,7 +463,7 @@ def test_what_a_run_starts_from_can_be_run_and_of_a_table_is_in_its_study(name):
     found = studies.load(name)
     own = set(studies.run_names(name))
     for run in found:
-        first = parameters.prerequisite(run["method"], without(run, "method"))
+        first = parameters.prerequisite(without(run, "method"))
         if first:
             assert max(first["n"]) <= choices.DATASETS[run["dataset"]].largest_tuple
             assert studies.run_name(first) in own or not name.startswith("table"), run
@@ -556,7 +568,7 @@ def test_retraining_may_take_more_epochs_than_the_baseline_that_it_starts_from()
     assert usual["retrain_max_epochs"] == usual["max_epochs"] and "retrain_max_epochs" not in parameters.identity("freeze_retrain", usual)
     longer = parameters.check("freeze_retrain", {"max_epochs": 60, "retrain_max_epochs": 190})
     assert parameters.identity("freeze_retrain", longer)["retrain_max_epochs"] == 190
-    assert parameters.prerequisite("freeze_retrain", longer)["max_epochs"] == 60
+    assert parameters.prerequisite(longer)["max_epochs"] == 60
     assert parameters.training_limit(longer) == {"limit_epochs": 190, "images_a_step": 80}
 
 

@@ -52,7 +52,7 @@ def whole_and_cut(method: str, given: dict, tmp_path, monkeypatch, capsys) -> tu
     """The record of a run, and that of the same run killed after its second and third epoch."""
     monkeypatch.setattr(resume, "SECONDS_BETWEEN_WRITES", 0.0)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    for folder in (whole, cut) if (first := parameters.prerequisite(method, parameters.check(method, given))) else ():
+    for folder in (whole, cut) if (first := parameters.prerequisite(parameters.check(method, given))) else ():
         run_notebook(first["method"], {name: value for name, value in first.items() if name not in ("method", "results")}, folder)
     expected = run_notebook(method, given, whole)
     for epochs in (2, 3):
