@@ -4,6 +4,7 @@
 n-accuracies are in percent here, information in bits, tuples are the `random` ones. They share test images, which makes the information
 that records measure too much: it is compared with what the law says would be measured of such tuples (`law.measured_information`).
 """
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sharedlabel.runs import parameters
 LARGE_N = 5  # the claims on the law are about n from here on
 POINTS, BITS = 2.0, 0.1  # within which a prediction counts as right
 SHOWN_N = [1, 2, 5, 15, 25, 80]
+TRAINING = ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers", "initialisation"]
 METHOD_TITLES = {"baseline": "baseline", "balanced": "balanced", "freeze_retrain": "freeze and retrain", "head_control": "head alone"}
 PREDICTIONS = {
     "training": "the law, training images", "held_out": "the law, held-out images", "corrected": "the same, corrected for their number",
@@ -67,9 +69,10 @@ def select_margins(runs: pd.DataFrame, results: str | Path = "results") -> pd.Da
     return single.merge(law.read_all(1, results), on="run")
 
 
-def usual(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that claims are about: pruned by SynFlow in 100 rounds."""
-    return runs[(runs["pruner"] == "synflow") & (runs["prune_iterations"] == 100)]
+def usual(runs: pd.DataFrame, but: Iterable[str] = ()) -> pd.DataFrame:
+    """The runs that claims are about: pruned by SynFlow in 100 rounds, trained at the defaults, but for parameters in `but`."""
+    chosen = tables.at_defaults(runs, TRAINING, but)
+    return chosen[(chosen["pruner"] == "synflow") & (chosen["prune_iterations"] == 100)]
 
 
 def case_name(case: tuple) -> str:
@@ -80,7 +83,7 @@ def case_name(case: tuple) -> str:
 def claim_within(
     runs: pd.DataFrame, column: str, tolerance: float, ns: list[int], text: str, room: str = "room_accuracy"
 ) -> pd.DataFrame:
-    """Whether the mean |`column`| over `ns` is less than `tolerance`, by network and method; variants of a seed are averaged first.
+    """Whether the mean |`column`| over `ns` is less than `tolerance`, by network and method; heads of a seed are averaged first.
 
     room: the column of how far what was measured is from the most there is. Where that is less than `tolerance` on average, who always
     says the most is as near, and nobody can tell.
@@ -116,9 +119,8 @@ def claim_limit(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_balanced_limit(runs: pd.DataFrame) -> pd.DataFrame:
-    """By how much balanced training raises the limit of n-accuracy, in pairs by seed; of the default loss and batches."""
-    chosen = usual(tables.at_defaults(runs, ["standard_weight", "tuple_size", "tuples_per_batch", "initialisation"]))
-    chosen = chosen[(chosen["n"] == 1) & chosen["method"].isin(["baseline", "balanced"])]
+    """By how much balanced training raises the limit of n-accuracy, in pairs by seed."""
+    chosen = usual(runs)[lambda table: (table["n"] == 1) & table["method"].isin(["baseline", "balanced"])]
     wide = chosen.pivot(index=[*ROW, "seed"], columns="method", values="limit").reindex(columns=["baseline", "balanced"]).dropna()
     pairs = wide.assign(gain=wide["balanced"] - wide["baseline"]).reset_index()
     found = intervals.summary(pairs, "gain", ROW)
@@ -215,7 +217,6 @@ def tabulate_normality(margins: pd.DataFrame) -> pd.DataFrame:
 def tabulate_limits(runs: pd.DataFrame, n: int = 80) -> pd.DataFrame:
     """Where n-accuracy stops rising: the limit from the class means beside n-accuracy at `n`, means over seeds with intervals."""
     chosen = usual(runs)[lambda table: (table["n"] == n) & table["method"].isin(plots.METHODS)]
-    chosen = tables.at_defaults(chosen, ["standard_weight", "tuple_size", "tuples_per_batch", "free_layers", "initialisation"])
     columns = {}
     for name, title in (("accuracy", f"measured at n = {n}"), ("predicted_training", f"predicted at n = {n}"), ("limit", "limit")):
         found = intervals.summary(chosen, name, [*ROW, "method"])
@@ -233,7 +234,7 @@ def tabulate_limit_parts(runs: pd.DataFrame) -> pd.DataFrame:
 
     In pairs by seed, of the networks that have all three trainings.
     """
-    chosen = usual(tables.at_defaults(runs, ["tuple_size", "tuples_per_batch", "free_layers", "initialisation"]))
+    chosen = usual(runs, but=["standard_weight"])
     chosen = chosen[(chosen["n"] == 1) & chosen["method"].isin(["baseline", "balanced"])]
     names = {1: "batches", parameters.default("standard_weight"): "balanced"}
     chosen = chosen.assign(training=chosen["standard_weight"].map(names).where(chosen["method"] == "balanced", "baseline"))

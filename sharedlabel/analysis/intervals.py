@@ -5,13 +5,14 @@ what has no formula (an argmax) is drawn from the same model with a fixed stream
 """
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 CASE = ["dataset", "model"]
 ROW = [*CASE, "rho"]  # a row of the paper's tables
 PANEL = [*ROW, "head_rho"]  # one with a head
 MATCHED = ["seed", "pruner", "prune_iterations", "initialisation", "augment", "precision",  # what makes runs a pair
            "patience", "min_improvement", "learning_rate", "held_out"]
+QUANTILES = 2000  # that `chances` are integrated over
 HEAD_MATCHED = ["head_rho", "head_pruner", "standardised", "head_batch_size", "head_learning_rate", "head_max_epochs"]  # and heads
 
 
@@ -57,6 +58,20 @@ def sample_means(table: pd.DataFrame, value: str, count: int = 40_000, seed: int
     freedom = seeds.min(axis=1).to_numpy() - 1
     deviates = stream.standard_t(freedom, size=(count, len(freedom)))[:, :, None]
     return list(mean.index), list(mean.columns), mean.to_numpy() + deviates * error.to_numpy()
+
+
+def chances(mean: np.ndarray, error: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """How likely each of [N] independent mean + error * Student's t is the highest: the model of `sample_means` at one n, without draws.
+
+    The integral over the quantiles of each of the chance that the others lie below, by the midpoint rule.
+    """
+    error = np.maximum(error, 1e-9 * max(1e-9, np.abs(mean).max()))  # of seeds that all agree; level ones share their chance
+    quantiles = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    points = mean[:, None] + error[:, None] * stats.t.ppf(quantiles, freedom[:, None])
+    below = special.stdtr(freedom, (points[:, :, None] - mean) / error)  # [N, QUANTILES, N]
+    below[np.arange(len(mean)), :, np.arange(len(mean))] = 1
+    found = below.prod(2).mean(1)
+    return found / found.sum()
 
 
 def check_complete(means: pd.DataFrame) -> None:

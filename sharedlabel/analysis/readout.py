@@ -94,13 +94,18 @@ def table_2_runs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def select_ladder(runs: pd.DataFrame, case: tuple) -> pd.DataFrame:
-    """`table_2_runs` on one CNN (ROW and cnn_method), of the seeds that LDA has: averaged logits of more would stand beside other CNNs.
+    """`table_2_runs` `on_cnn`.
 
     Without `prior` on the balanced CNN: its batches are of all classes alike, so that it is a control, not a way to read it.
     """
     part = table_2_runs(runs)
     part = part[(part["rung"] != "prior") | (part["cnn_method"] == "baseline")]
-    part = tables.select(part, **dict(zip([*ROW, "cnn_method"], case)))
+    return on_cnn(part, case)
+
+
+def on_cnn(runs: pd.DataFrame, case: tuple) -> pd.DataFrame:
+    """The rungs on one CNN (ROW and cnn_method), of the seeds that LDA has: averaged logits of more would stand beside other CNNs."""
+    part = tables.select(runs, **dict(zip([*ROW, "cnn_method"], case)))
     return part[part["seed"].isin(part.loc[part["rung"] == "lda", "seed"])]
 
 
@@ -114,8 +119,12 @@ def rung_differences(runs: pd.DataFrame, one: str, other: str, ns: list[int]) ->
 def claim_difference(runs: pd.DataFrame, one: str, other: str, ns: list[int], tolerance: float = 0.0) -> pd.DataFrame:
     """Whether one rung lies above another, or no more than `tolerance` below it, for every CNN and n."""
     found = rung_differences(runs, one, other, ns)
-    cases = [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
-    return as_cases(found, cases, judge_each(found, -tolerance))
+    return as_cases(found, cnn_titles(found), judge_each(found, -tolerance))
+
+
+def cnn_titles(found: pd.DataFrame) -> list[str]:
+    """What each row's CNN is called."""
+    return [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
 
 
 def of_baseline(runs: pd.DataFrame, one: str) -> pd.DataFrame:
@@ -148,10 +157,9 @@ def beside_balanced(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_sets(runs: pd.DataFrame, others: dict[str, str], tolerance: float = 0.0) -> pd.DataFrame:
-    """`claim_difference` of each set head and the rung that `others` says, one below the other."""
-    found = [claim_difference(runs, name, other, TABLE_2_N, tolerance) for name, other in others.items()]
-    named = [rows.assign(case=RUNGS[name] + ", " + rows["case"].astype(str)) for name, rows in zip(others, found)]
-    return pd.concat(named, ignore_index=True)
+    """`claim_difference` of each set head and the rung that `others` says, one below the other; failures are corrected for all of them."""
+    found = pd.concat([rung_differences(runs, *pair, TABLE_2_N).assign(one=pair[0]) for pair in others.items()], ignore_index=True)
+    return as_cases(found, found["one"].map(RUNGS) + ", " + pd.Series(cnn_titles(found), dtype=object), judge_each(found, -tolerance))
 
 
 claim_sets_lstm = partial(claim_sets, others=dict.fromkeys(choices.SET_HEADS, "lstm"), tolerance=TOLERANCE)
@@ -162,8 +170,7 @@ claim_sets_head = partial(claim_sets, others=dict.fromkeys(choices.SET_HEADS, "h
 def claim_limit(runs: pd.DataFrame) -> pd.DataFrame:
     """n-accuracy of LDA at n = 80 against TARGET."""
     found = intervals.summary(runs[(runs["rung"] == "lda") & (runs["n"] == 80)], "accuracy", [*ROW, "cnn_method"])
-    cases = [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
-    return as_cases(found, cases, judge_each(found, TARGET), n=80)
+    return as_cases(found, cnn_titles(found), judge_each(found, TARGET), n=80)
 
 
 # ---- images needed

@@ -2,7 +2,7 @@
 import numpy as np
 import pandas as pd
 
-from sharedlabel.analysis import intervals, plots, readout, readout_tables, tables
+from sharedlabel.analysis import intervals, plots, readout, readout_tables
 from sharedlabel.analysis.comparisons import pair_up
 
 LADDER_N = (2, 5, 40)
@@ -56,8 +56,8 @@ def draw_curves(runs: pd.DataFrame, cases: list[tuple]):
     """n-accuracy against n on some CNNs (ROW and cnn_method), a curve a rung; of the CNN-LSTM the heads trained for each n."""
     drawn = []
     for case in cases:
-        part = tables.select(runs, **dict(zip([*intervals.ROW, "cnn_method"], case)))
-        drawn += [(case, part)] if (part["rung"] == "lda").any() else []
+        part = readout.on_cnn(runs, case)
+        drawn += [(case, part)] if len(part) else []
     if not drawn:
         return None, ""
     figure, axes = plots.panel_row([plots.case_title(case[:3]) for case, _ in drawn], 4)

@@ -181,8 +181,8 @@ def claims_table(claims: Iterable[Claim], judged: dict[str, pd.DataFrame]) -> pd
         verdict, against = claim.verdict(cases), count_cases(claim, cases)["open_against"]
         decisive = cases[(cases["verdict"] == "fails") | (verdict != "fails")]
         measured = decisive.dropna(subset="estimate").sort_values("estimate", kind="stable")
-        measured = measured[measured["seeds"] > 2] if (measured["seeds"] > 2).any() else measured  # of two seeds an interval tells nothing
-        ends = format_summary(measured.iloc[[0, -1]], "estimate") if len(measured) else ["-"]
+        ends = measured.assign(high=measured["high"].where(measured["seeds"] > 2)).iloc[[0, -1] if len(measured) else []]
+        ends = format_summary(ends, "estimate") or ["-"]  # of two seeds an interval tells nothing
         ends = dict.fromkeys(text.partition(" (")[0].removesuffix(" ± 0") for text in ends)
         seeds = dict.fromkeys((int(measured["seeds"].min()), int(measured["seeds"].max()))) if len(measured) else ["-"]
         counts = cases["verdict"].value_counts()

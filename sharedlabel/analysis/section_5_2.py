@@ -158,21 +158,26 @@ def crossovers(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*ROW, "method", "first", "low", "high", "never", "seeds", "better", "worse"])
 
 
-def compare(runs: pd.DataFrame, one: str, other: str, n: int | None = None) -> pd.DataFrame:
-    """Method `one` minus `other`, in pairs by seed, at this n or, if None, at the largest n of each network.
+def pair_methods(runs: pd.DataFrame, one: str, other: str, n: int | None = None) -> pd.DataFrame:
+    """`paired_differences` of method `one` from `other` at this n or, if None, at the largest n of each network.
 
-    n = 1 is measured on every test image (disjoint tuples of one), any other n on random tuples. Columns ROW, n, `mean`, `low`,
-    `high`, `seeds` of the difference, the mean accuracies `one` and `other`; a row a network that has pairs.
+    n = 1 is measured on every test image (disjoint tuples of one), any other n on random tuples.
     """
     pairs = comparisons.paired_differences(select_default(runs, "disjoint" if n == 1 else "random"), one, other, "per_cent")
-    pairs = pairs[pairs["n"] == (pairs.groupby(ROW)["n"].transform("max") if n is None else n)]
+    return pairs[pairs["n"] == (pairs.groupby(ROW)["n"].transform("max") if n is None else n)]
+
+
+def compare(runs: pd.DataFrame, one: str, other: str, n: int | None = None) -> pd.DataFrame:
+    """The summary of `pair_methods`: columns ROW, n, `mean`, `low`, `high`, `seeds` of the difference, the mean accuracies `one` and
+    `other`; a row a network that has pairs."""
+    pairs = pair_methods(runs, one, other, n)
     found = intervals.summary(pairs, "difference", [*ROW, "n"])
     return plots.in_order(found.merge(pairs.groupby(ROW)[[one, other]].mean().reset_index(), on=ROW), ROW)
 
 
-def as_cases(found: pd.DataFrame, suffix: str = "") -> pd.DataFrame:
+def as_cases(found: pd.DataFrame) -> pd.DataFrame:
     """A `summary` with columns ROW and n as the rows of a claim (CLAIM_COLUMNS) that every difference in it is positive."""
-    return comparisons.as_cases(found, (name + suffix for name in plots.titles(found, ROW)), judge_rows(found))
+    return comparisons.as_cases(found, plots.titles(found, ROW), judge_rows(found))
 
 
 def keep_networks(found: pd.DataFrame, in_paper: bool | None) -> pd.DataFrame:
@@ -195,8 +200,10 @@ def claim_baseline_n_1(runs: pd.DataFrame, in_paper: bool | None = True) -> pd.D
 
 def claim_freeze_retrain_large_n(runs: pd.DataFrame, in_paper: bool | None = True) -> pd.DataFrame:
     """Freeze-and-retrain minus each of the others at the largest n of every network (CLAIM_COLUMNS): two rows a network."""
-    found = {other: keep_networks(compare(runs, "freeze_retrain", other), in_paper) for other in ("baseline", "balanced")}
-    return pd.concat([as_cases(rows, f"{OVER}{other}") for other, rows in found.items()], ignore_index=True)
+    found = [compare(runs, "freeze_retrain", other).assign(other=other) for other in ("baseline", "balanced")]
+    rows = keep_networks(pd.concat(found, ignore_index=True), in_paper)
+    cases = [f"{network}{OVER}{other}" for network, other in zip(plots.titles(rows, ROW), rows["other"])]
+    return comparisons.as_cases(rows, cases, judge_rows(rows))
 
 
 def claim_lambda_0(runs: pd.DataFrame) -> pd.DataFrame:

@@ -109,10 +109,12 @@ def count_inside(cells: pd.DataFrame) -> str:
 def evidence(runs: pd.DataFrame, curves: pd.DataFrame, one: str, other: str, n: int | None = None) -> pd.DataFrame:
     """What a comparison (`compare`) rests on: both accuracies, the difference, the same after equally many epochs, epochs, pairs.
 
+    The epochs are those of the runs that are in a pair.
     A star marks a network that the paper's Table 1 does not have.
     """
     found = section_5_2.compare(runs, one, other, n)
-    trained = section_5_2.overview(runs).pivot(index=ROW, columns="method", values="epochs")
+    networks, paired = (pd.MultiIndex.from_frame(rows[[*ROW, "seed"]]) for rows in (runs, section_5_2.pair_methods(runs, one, other, n)))
+    trained = section_5_2.overview(runs[networks.isin(paired)]).pivot(index=ROW, columns="method", values="epochs")
     table = found[ROW].assign(**{f"{plots.TITLES[side]} %": found[side].map(decimal) for side in (one, other)})
     table["difference"] = format_summary(found)
     if "freeze_retrain" not in (one, other) and len(found):

@@ -58,7 +58,7 @@ def show_comparison(found: pd.DataFrame, caption: str, collapsed: bool | None = 
 
 
 def opponents(found: pd.DataFrame) -> pd.DataFrame:
-    """Where the CNN-LSTM stands in each panel: how many comparisons were run and are won and lost, and its least lead.
+    """Where the CNN-LSTM stands in each panel: how many comparisons have pairs and are won and lost, and its least lead.
 
     found: `section.lstm_minus_methods(runs)`.
     """
@@ -66,7 +66,7 @@ def opponents(found: pd.DataFrame) -> pd.DataFrame:
     for case, part in each_panel(found):
         verdicts, least = list(part["verdict"]), part.loc[part["mean"].idxmin()]
         rows.append({
-            "panel": plots.case_title(case), "run, of": f"{len(part)} of {len(section.opponents(case)) * len(TABLE_2_N)}",
+            "panel": plots.case_title(case), "paired, of": f"{len(part)} of {len(section.opponents(case)) * len(TABLE_2_N)}",
             "it wins": verdicts.count("holds"), "loses": verdicts.count("fails"), "verdict": judge_all(verdicts),
             "least lead, points": format_estimate(least["mean"], least["low"], least["high"]),
             "against": f"{plots.TITLES[least['variant']]}, n = {least['n']}",
@@ -304,4 +304,7 @@ def other_minus_usual(runs: Runs, setting: str) -> pd.DataFrame:
     found = plots.in_order(heads.other_minus_usual(runs, setting))
     cnns = list(found["variant"].str.removeprefix("lstm_"))
     values = ["n" if value == n else f"{value:.0f}" for value, n in zip(found["value"], found["n"])]
-    return by_n(found, {"panel": plots.titles(found), "CNN": cnns} | ({setting: values} if len(set(values)) > 1 else {}))
+    seeds = found.groupby([*PANEL, "variant", pd.Series(values, found.index)])["seeds"]
+    pairs = [" to ".join(dict.fromkeys((f"{least}", f"{most}"))) for least, most in zip(seeds.transform("min"), seeds.transform("max"))]
+    index = {"panel": plots.titles(found), "CNN": cnns} | ({setting: values} if len(set(values)) > 1 else {})
+    return by_n(found, index | {"pairs": pairs})

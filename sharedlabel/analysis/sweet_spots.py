@@ -2,29 +2,29 @@
 import numpy as np
 import pandas as pd
 
-from sharedlabel.analysis.intervals import check_complete, sample_means
+from sharedlabel.analysis.intervals import chances, check_complete, sample_means
 
 
 def find(table: pd.DataFrame, value: str) -> pd.DataFrame:
     """For every n: rho* = argmax over rho of the mean of `value` (paper, section 2), and how sure that is.
 
     Columns n, `best` (rho*), `at_end` (whether that is the least or the largest rho), `low`, `high` (95 % of the plausible rho*),
-    `inside`, `lower_end`, `upper_end`: the share of `sample_means` in which rho* lies strictly inside the measured range or at an end
-    of it, and `dips`. A rho with one seed has no spread and is left out; where fewer than three rhos are left, `best` is that of all
-    and the rest is nan.
+    `inside`, `lower_end`, `upper_end`: the chance (`intervals.chances`) that rho* lies strictly inside the measured range or at an end
+    of it, and `dips` of `sample_means`. A rho with one seed has no spread and is left out; where fewer than three rhos are left, `best`
+    is that of all and the rest is nan.
     """
     rhos, ns, means = sample_means(table, value)
-    middle, rows = table.groupby(["n", "rho"])[value].mean().unstack("rho"), []
+    middle, error, seeds = (table.groupby(["n", "rho"])[value].agg(how).unstack("rho") for how in ("mean", "sem", "count"))
+    rows = []
     for i, n in enumerate(ns):
         own = middle.loc[n, rhos if len(rhos) > 2 else slice(None)]
         best = own.idxmax()
         row = {"n": n, "best": best, "at_end": best in own.index[[0, -1]]}
         row |= dict.fromkeys(("low", "high", "inside", "lower_end", "upper_end", "dips"), np.nan)
         if len(rhos) > 2:
-            at = np.array(rhos)[means[:, :, i].argmax(1)]
-            row["low"], row["high"] = np.quantile(at, [0.025, 0.975], method="nearest")
-            row |= {"lower_end": (at == rhos[0]).mean(), "upper_end": (at == rhos[-1]).mean(), "dips": count_dips(means[:, :, i])}
-            row["inside"] = 1 - row["lower_end"] - row["upper_end"]
+            chance = chances(own.to_numpy(), error.loc[n, rhos].to_numpy(), seeds[rhos].min().to_numpy() - 1)
+            row["low"], row["high"] = (rhos[place] for place in np.searchsorted(chance.cumsum(), [0.025, 0.975]))
+            row |= {"lower_end": chance[0], "upper_end": chance[-1], "inside": chance[1:-1].sum(), "dips": count_dips(means[:, :, i])}
         rows.append(row)
     return pd.DataFrame(rows)
 

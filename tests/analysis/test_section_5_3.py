@@ -238,8 +238,8 @@ def test_winning_and_its_price_are_judged_apart(runs):
     unpruned = in_panel(methods, 0.0)
     assert {"balanced_table_2", "graph_neuron"} <= set(unpruned["variant"]) and list(unpruned["verdict"]) == ["holds"] * 8
     table = tables.opponents(methods).set_index("panel")
-    assert table.loc[UNPRUNED, ["run, of", "it wins", "verdict"]].tolist() == ["8 of 35", 8, "holds"]
-    assert table.loc["MNIST, Conv, ρ = 3.5, head ρ = 0 (unpruned)", "run, of"] == "1 of 30"  # there two names are one opponent
+    assert table.loc[UNPRUNED, ["paired, of", "it wins", "verdict"]].tolist() == ["8 of 35", 8, "holds"]
+    assert table.loc["MNIST, Conv, ρ = 3.5, head ρ = 0 (unpruned)", "paired, of"] == "1 of 30"  # there two names are one opponent
     costs = CLAIMS["lstm-costs-less"].rows(runs).set_index("case")
     assert f"{UNPRUNED}: weights" not in costs.index  # the paper states a pruned head
     assert costs.loc[f"{PRUNED}: weights", ["estimate", "verdict"]].tolist() == [78 / 83, "holds"]
