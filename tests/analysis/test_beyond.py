@@ -37,6 +37,12 @@ def test_the_law_holds_within_two_points_and_fails_beyond():
     assert verdicts(beyond_law.claim_large_n(law_runs({5: 5}, pruner="snip"))) == []
 
 
+def test_another_loss_or_batch_has_no_part_in_the_laws_cases():
+    usual = law_runs({5: 1}, method="balanced", standard_weight=0.5, tuple_size=8, tuples_per_batch=10, classes=10)
+    runs = pd.concat([usual, usual.assign(standard_weight=1.0, error_training=50.0, run="other")])
+    assert beyond_law.claim_large_n(runs)["estimate"].tolist() == beyond_law.claim_large_n(usual)["estimate"].tolist()
+
+
 def test_a_prediction_that_anybody_could_make_proves_nothing():
     """Where nearly all that there is was measured, whoever always says the most is as near."""
     full = law_runs({5: 1, 80: -1}, room_accuracy=1.9, room_information=0.09)
@@ -159,6 +165,13 @@ def test_set_heads_are_compared_each_with_the_lstm_and_with_itself_alone():
     assert verdicts(readout.claim_sets_alone(rungs(lda=[1.0]))) == [] == verdicts(readout.claim_sets_head(runs))
 
 
+def test_failures_of_both_set_heads_are_corrected_for_all_of_them():
+    few = rungs(lstm=[96.0, 97.0, 98.0], attention=[90.0, 91.5, 93.0])  # each of its two cases has p = 0.007
+    level = pd.concat([rungs(lstm=[96.0, 97.0, 98.0], deep_sets=[90.0, 97.1, 104.0]).assign(rho=rho) for rho in range(30)])
+    assert verdicts(readout.claim_sets_lstm(few)) == ["fails"] * 2
+    assert "fails" not in verdicts(readout.claim_sets_lstm(pd.concat([few, level])))
+
+
 def made_set_head(**given) -> dict:
     """A row of a set head's record, as `tables.load_records` has it."""
     return {
@@ -184,6 +197,13 @@ def test_a_set_head_is_read_at_the_n_that_it_was_trained_for_and_its_control_at_
 
 def test_trained_readouts_are_rungs_although_their_batches_are_not_the_heads():
     assert {"linear", "mlp8", "mlp32", "mlp200"} <= set(readout.select_runs()["rung"])
+
+
+def test_a_curve_is_of_the_seeds_that_lda_has():
+    runs = pd.concat([rungs(averaged=[50.0, 60.0, 70.0], lda=[70.0, 80.0]), rungs(averaged=[1.0, 2.0, 3.0]).assign(rho=2.0)])
+    cases = [("mnist", "conv", rho, "balanced") for rho in (3.75, 2.0)]
+    figure, text = figures_of_readouts.draw_curves(runs, cases)
+    assert len(figure.axes) == 1 and "averaged logits: 55 at 5, 55 at 80" in text and "LDA: 75 at 5, 75 at 80" in text
 
 
 def test_every_rung_looks_like_no_other():

@@ -78,6 +78,20 @@ def test_draws_follow_the_intervals():
         np.testing.assert_allclose(np.quantile(means[:, i, 0], [0.025, 0.975]), [found["low"], found["high"]], rtol=0.06)
 
 
+@pytest.mark.parametrize("mean, error", [
+    ([1.0, 2.0, 1.8, 0.5], [0.4, 0.3, 0.6, 2.0]), ([1.0, 1.0, 1.0], [0.1, 0.1, 0.1]), ([3.0, 1.0], [0, 1.0]),
+])
+def test_the_chance_to_be_the_highest_is_that_of_the_draws(mean, error):
+    mean, error, freedom = np.array(mean), np.array(error), np.array([2, 4, 9, 3])[: len(mean)]
+    drawn = mean + np.random.default_rng(0).standard_t(freedom, size=(400_000, len(mean))) * error
+    shares = np.bincount(drawn.argmax(1), minlength=len(mean)) / len(drawn)
+    np.testing.assert_allclose(intervals.chances(mean, error, freedom), shares, atol=3e-3)
+
+
+def test_what_is_level_for_certain_shares_its_chance():
+    np.testing.assert_allclose(intervals.chances(np.array([2.0, 2.0, 1.0]), np.zeros(3), np.array([2, 2, 2])), [0.5, 0.5, 0], atol=1e-6)
+
+
 def test_a_clear_peak_is_inside_and_clear_slopes_are_at_their_ends():
     near = [0.0, 0.01, 0.02]
     for heights, name, best in (((1, 3, 2), "inside", 2.0), ((1, 2, 3), "upper_end", 3.0), ((3, 2, 1), "lower_end", 1.0)):

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 
@@ -43,7 +44,7 @@ from sharedlabel.analysis import (
     small_dense,
     tables,
 )
-from sharedlabel.runs import studies
+from sharedlabel.runs import parameters, studies
 
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "notebooks").glob("*.ipynb")),
          *sorted((ROOT / "notebooks" / "sections").glob("*.ipynb"))]
@@ -469,6 +470,19 @@ def best_of_single_images() -> tuple:
     return 100 * found["cifar10"], 100 * found["cifar100"]
 
 
+def runs_of_a_gpu() -> tuple:
+    """How many runs of CIFAR-100's WideResNet-20, by what it was trained on, a GPU made: as section 5.2 says."""
+    files = [*(ROOT / "benchmarks/settings/cifar100/wideresnet20").glob("*.json"), *(ROOT / "results/cifar100/wideresnet20").glob("*.json")]
+    records = [record for file in files if (record := json.loads(file.read_text()))["params"]["method"] in ("baseline", "balanced")]
+    found = Counter()
+    for record in records:
+        params = parameters.effective(parameters.of_record(record["params"]))
+        trained = params["method"], params["rho"], params.get("tuples_per_batch")
+        found[trained] += record["provenance"]["device"] != "cpu"
+    assert +found == {("balanced", 2, 50): 3, ("balanced", 2.5, 50): 1, ("balanced", 2.5, 10): 3, ("baseline", 2.5, None): 1}
+    return [WORDS[found.total()].capitalize()]
+
+
 def errors_beyond_five() -> tuple:
     """What the law fills in at n = 25 from n up to 5: mean absolute error on three data sets, and what nine tenths of runs are within."""
     found = [planner.errors_of_the_law("results", dataset, 5).set_index("n").loc[25] for dataset in ("mnist", "cifar10", "cifar100")]
@@ -517,6 +531,7 @@ CHECKED = [
     ("notebooks/overview.ipynb", "By up to four pixels they are worth {4:.1f} on CIFAR-10 and {2:.0f} to {3:.0f} on MNIST,",
      worth_by_data_set),
     ("notebooks/overview.ipynb", "25 views shifted by up to a pixel are worth {:.1f} to {:.1f} different images.", worth_of_near_views),
+    (f"{SECTIONS}/section_5_2.ipynb", "{} of these runs are a GPU's", runs_of_a_gpu),
     (f"{SECTIONS}/section_5_2.ipynb", "networks of He's weights name {:.1f} %, of the default {:.1f}, the paper's {:.1f};",
      conv_initialisation),
     (f"{SECTIONS}/beyond_pruning.ipynb", "though {} of {} on MNIST learned nothing, by either training.", learned_nothing_per_mac),

@@ -38,7 +38,7 @@ def test_a_table_is_shown_as_html_and_as_plain_text(displayed):
     frame = pd.DataFrame({"case": ["a < b", "c"], "seeds": [3, np.nan], "share": [0.12345, 10_000.0], "verdict": ["holds", "cannot tell"]})
     report.show_table(frame, "Shares & seeds")
     [(content, _)] = displayed
-    assert "Shares &amp; seeds</caption>" in content["text/html"] and "a &lt; b</td>" in content["text/html"]
+    assert "Shares &amp; seeds</span></caption>" in content["text/html"] and "a &lt; b</td>" in content["text/html"]
     assert re.search(r'text-align: right">0.123</td>', content["text/html"])
     assert re.search(r'text-align: left; white-space: nowrap; font-weight: bold; color: #0072b2">holds</td>', content["text/html"])
     lines = r"Shares & seeds\n +case +seeds +share +verdict\n *a < b +3 +0.123 +holds\n +c +- 10,000 cannot tell$"
@@ -113,6 +113,13 @@ def test_a_claim_is_summed_up_in_one_row():
         "claim": "more is more", "source": "section 0", "verdict": "cannot tell", "cases": "holds 1, cannot tell 2",
         "estimate": "−1.0 ± 2.0 to 2.0 ± 1.0 (points)", "seeds": "3 to 5",
     }
+
+
+def test_the_range_of_estimates_is_of_all_cases_and_of_few_seeds_without_an_interval():
+    few = ("b", 1, -9.0, -99.0, 81.0, 2, "cannot tell"), ("c", 1, 9.0, np.nan, np.nan, 1, "cannot tell")
+    found = claim([("a", 1, 2.0, 1.0, 3.0, 3, "holds"), *few])
+    [row] = report.claims_table([found], comparisons.judge_claims([found], pd.DataFrame())).to_dict("records")
+    assert (row["estimate"], row["seeds"]) == ("−9 to 9 (points)", "1 to 3")
 
 
 def test_a_claim_that_fails_shows_the_estimates_of_the_cases_that_fail():

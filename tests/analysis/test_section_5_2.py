@@ -167,6 +167,15 @@ def test_the_evidence_has_accuracies_epochs_and_the_difference_after_equally_man
     assert values(row, "mean", "low", "seeds") == approx([4.967, 4.967 - HALF, 3], abs=2e-3)
 
 
+def test_the_evidence_has_the_epochs_of_the_pairs_alone(tmp_path):
+    for seed in range(4):
+        save(tmp_path / "results", "balanced", seed, [40, 70, 80 + seed], epochs=20 if seed == 3 else 7)
+        if seed < 3:
+            save(tmp_path / "results", "baseline", seed, [40, 70, 70], epochs=6)
+    made = load(tmp_path)
+    assert values(section_5_2_tables.evidence(made.runs, made.curves, "balanced", "baseline").iloc[0], "epochs", "pairs") == ["7 and 6", 3]
+
+
 def test_equally_long_ends_with_the_shorter_run_of_a_pair(tmp_path):
     for seed, noise in enumerate(NOISE):
         save(tmp_path / "results", "baseline", seed, [40, 70, 80], epochs=7)  # odd: ends a point low
