@@ -63,6 +63,6 @@ def draw_effective(runs: pd.DataFrame, cnn_method: str = "baseline"):
     axes[0].set_ylabel("images that n views are worth")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=2, frameon=False)
     return figure, (
-        "The effective number of images against the number of views n, two panels for shifts of 1 and 4 pixels, a curve a network. They "
-        "level off far below the dotted diagonal of independent images."
+        "The effective number of images against the number of views n, a panel a shift, a curve a network; dotted: independent images. "
+        + plots.describe_curves(figure)
     )

@@ -140,8 +140,8 @@ CLAIMS = [
 
 
 def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
-    """A row a pruning on one network at n: seeds, how many of its networks collapsed or learned nothing, and of those that did not collapse
-    weights, MACs, n-accuracy."""
+    """A row a pruning on one network at n: seeds, of how many its network collapsed or, by any training, learned nothing, and of those
+    that did not collapse weights, MACs, n-accuracy."""
     part = runs[(runs["dataset"] == case[0]) & (runs["model"] == case[1]) & (runs["n"] == n)]
     if part.empty:
         return pd.DataFrame()
@@ -150,7 +150,8 @@ def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
     columns = {"weights": ("weights", "mean"), "MACs": ("macs", "mean"), "seeds": ("seed", "nunique")}
     costs = cnn.groupby(keys).agg(**columns).round()
     for name, title in {"collapsed": "collapsed", "idle": "learned nothing"}.items():
-        costs[title] = [f"{int(lost)} of {every}" for lost, every in cnn.groupby(keys)[name].agg(["sum", "count"]).to_numpy()]
+        each = cnn.groupby([*keys, "seed"])[name].any().groupby(keys)  # all trainings of a seed have one mask
+        costs[title] = [f"{lost} of {every}" for lost, every in each.agg(["sum", "count"]).to_numpy()]
     found = intervals.summary(part[~part["collapsed"].astype(bool)], "accuracy", [*keys, "reading"])
     text = found.assign(text=report.format_summary(found)).pivot(index=keys, columns="reading", values="text").fillna("-")
     table = costs.join(text.reindex(columns=[name for name in READINGS if name in text])).reset_index()

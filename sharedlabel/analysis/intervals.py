@@ -42,22 +42,33 @@ def stratified(table: pd.DataFrame, value: str, stratum: list[str], by: list[str
     return found.assign(low=found["mean"] - half, high=found["mean"] + half).drop(columns=["error", "square"])
 
 
-def sample_means(table: pd.DataFrame, value: str, count: int = 40_000, seed: int = 0) -> tuple[list, list, np.ndarray]:
+def sample_means(
+    table: pd.DataFrame, value: str, count: int = 40_000, seed: int = 0, quantiles: bool = False,
+) -> tuple[list, list, np.ndarray]:
     """(rhos, ns, plausible means [count, rhos, ns]) of `value`: mean + standard error * Student's t.
 
     The model of the t-intervals (a bootstrap of three seeds would be far too sure). One deviate a rho
     serves all its n, because a seed that is good at one n is good at the others. A rho with one seed has no
     spread, and is left out. ValueError where a rho lacks an n that another has.
+
+    quantiles: not drawn, but every rho at as many quantiles of its own deviate, rising: for the chance of what is about one rho or two.
     """
     grouped = table.groupby(["rho", "n"])[value]
     mean, error, seeds = (grouped.agg(how).unstack("n") for how in ("mean", "sem", "count"))
     check_complete(mean)
     spread = seeds.min(axis=1) > 1
     mean, error, seeds = mean[spread], error[spread], seeds[spread]
-    stream = np.random.default_rng(seed)
     freedom = seeds.min(axis=1).to_numpy() - 1
-    deviates = stream.standard_t(freedom, size=(count, len(freedom)))[:, :, None]
-    return list(mean.index), list(mean.columns), mean.to_numpy() + deviates * error.to_numpy()
+    if quantiles:
+        deviates = stats.t.ppf(midpoints(count)[:, None], freedom)
+    else:
+        deviates = np.random.default_rng(seed).standard_t(freedom, size=(count, len(freedom)))
+    return list(mean.index), list(mean.columns), mean.to_numpy() + deviates[:, :, None] * error.to_numpy()
+
+
+def midpoints(count: int) -> np.ndarray:
+    """Where the midpoint rule evaluates a function on 0 to 1."""
+    return (np.arange(count) + 0.5) / count
 
 
 def chances(mean: np.ndarray, error: np.ndarray, freedom: np.ndarray) -> np.ndarray:
@@ -66,8 +77,7 @@ def chances(mean: np.ndarray, error: np.ndarray, freedom: np.ndarray) -> np.ndar
     The integral over the quantiles of each of the chance that the others lie below, by the midpoint rule.
     """
     error = np.maximum(error, 1e-9 * max(1e-9, np.abs(mean).max()))  # of seeds that all agree; level ones share their chance
-    quantiles = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    points = mean[:, None] + error[:, None] * stats.t.ppf(quantiles, freedom[:, None])
+    points = mean[:, None] + error[:, None] * stats.t.ppf(midpoints(QUANTILES), freedom[:, None])
     below = special.stdtr(freedom, (points[:, :, None] - mean) / error)  # [N, QUANTILES, N]
     below[np.arange(len(mean)), :, np.arange(len(mean))] = 1
     found = below.prod(2).mean(1)

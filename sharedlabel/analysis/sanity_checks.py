@@ -53,20 +53,21 @@ def below_zero(found: pd.DataFrame) -> list[str]:
     return judge_each(negate(found))
 
 
+HOLM = "fails where it is {} after Holm"
 CLAIMS = [
     Claim("shuffled-masks", "ours", "a mask needs its places: shuffled within its layers it recognises fewer tuples", "points",
-          "the paired 95 % interval of shuffled minus the pruner's own lies below 0",
+          f"the paired 95 % interval of shuffled minus the pruner's own lies below 0; {HOLM.format('above')}",
           partial(claim_difference, kind="shuffled", decide=below_zero), wanted=(-np.inf, 0)),
     Claim("reinitialised-weights", "ours", f"a mask does not need its weights: drawn anew they change less than {LITTLE:g} points",
           "points",
-          f"the paired 95 % interval of the difference lies within ±{LITTLE:g}",
+          f"the paired 95 % interval of the difference lies within ±{LITTLE:g}; {HOLM.format('outside')}",
           partial(claim_difference, kind="reinitialised", decide=partial(judge_each_negligible, little=LITTLE)), wanted=(-LITTLE, LITTLE)),
     Claim("magnitude-after-training", "ours",
           "magnitude pruning after training, all weights at once, recognises more than SynFlow before it", "points",
-          "the paired 95 % interval of the difference lies above 0",
+          f"the paired 95 % interval of the difference lies above 0; {HOLM.format('below')}",
           partial(claim_difference, kind="trained_first_magnitude", decide=judge_each)),
     Claim("synflow-after-training", "ours", "SynFlow's score after training recognises more than before it", "points",
-          "the paired 95 % interval of the difference lies above 0",
+          f"the paired 95 % interval of the difference lies above 0; {HOLM.format('below')}",
           partial(claim_difference, kind="trained_first_synflow", decide=judge_each)),
 ]
 

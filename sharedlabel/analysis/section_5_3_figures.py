@@ -160,8 +160,10 @@ def spending(runs: Runs) -> dict[tuple, plt.Figure]:
                 for name, look in SERIES.items():
                     own = at_n[at_n["series"] == name].sort_values("at")
                     if len(own):
-                        ax.errorbar(own[cost], own["mean"], own["high"] - own["mean"], label=plots.TITLES[name], markersize=6,
-                                    linewidth=1.4, elinewidth=0.8, **look)
+                        bars = ax.errorbar(own[cost], own["mean"], own["high"] - own["mean"], label=plots.TITLES[name], markersize=6,
+                                           linewidth=1.4, elinewidth=0.8, **look)
+                        bars[0].set_label(plots.TITLES[name])  # for the alternative text, as the next
+                ax.set_label(f"n = {n}, by {label}")
                 ax.set(xscale="log", ylim=(0, 1.03 * most), xlabel=label if n == SPENT_N[-1] else "")
                 span = part[cost].max() / part[cost].min()
                 ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if span < 30 else (1, 3) if span < 300 else (1,)))

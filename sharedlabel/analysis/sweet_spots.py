@@ -88,9 +88,9 @@ def prices(means: np.ndarray, ns: list, image: np.ndarray, targets: list[float])
 def judge_cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_accuracy", margin: float = 1.1) -> tuple[int, str]:
     """How many rho are the cheapest for a target by the means, and whether the cheapest depends on the target, both by `prices`.
 
-    `holds`: of two rho each costs `margin` times as much as the other for some target, in 97.5 % of the `sample_means`, corrected for the
+    `holds`: of two rho each costs `margin` times as much as the other for some target, with a chance of 97.5 %, corrected for the
     number of pairs and of targets (Bonferroni); `fails`: one rho costs less than `margin` times the least for every target, in 97.5 % of
-    them, of at least two that are reached; else `cannot tell`.
+    the `sample_means`, of at least two that are reached; else `cannot tell`.
     """
     rhos, ns, means = sample_means(table, value)
     if len(rhos) < 2:
@@ -100,13 +100,23 @@ def judge_cheapest(table: pd.DataFrame, targets: list[float], value: str = "n_ac
     [price] = prices(middle, ns, image, targets)
     count = len(set(price.argmin(0)[np.isfinite(price).any(0)]))
     price = prices(means, ns, image, targets)
-    price = price[:, :, np.isfinite(price).any(1).mean(0) >= 0.975]  # of the targets that are surely reached
+    reached = np.isfinite(price).any(1).mean(0) >= 0.975  # the targets that surely are
+    price, each = price[:, :, reached], prices(sample_means(table, value, quantiles=True)[2], ns, image, targets)[:, :, reached]
     sure = 1 - 0.025 / (len(rhos) * (len(rhos) - 1) / 2 * max(1, price.shape[2]))
-    dearer = ((price[:, :, None] > margin * price[:, None]).mean(0) >= sure).any(2)  # [rho, other rho]
+    dearer = (chance_dearer(each, margin) >= sure).any(2)  # [rho, other rho]
     if (dearer & dearer.T).any():
         return count, "holds"
     always = (price <= margin * price.min(1, keepdims=True)).all(2).mean(0) >= 0.975
     return count, "fails" if price.shape[2] > 1 and always.any() else "cannot tell"
+
+
+def chance_dearer(price: np.ndarray, margin: float) -> np.ndarray:
+    """How likely a rho costs more than `margin` times what another does: [rhos, rhos, targets] of `prices` at quantiles of each rho."""
+    found = np.zeros((price.shape[1], *price.shape[1:]))
+    for i, j, k in np.ndindex(found.shape):
+        own = np.sort(price[:, i, k])
+        found[i, j, k] = 1 - np.searchsorted(own, margin * price[:, j, k], side="right").mean() / len(own)
+    return found
 
 
 def kendalls_w(table: pd.DataFrame, value: str) -> float:

@@ -132,6 +132,20 @@ def test_the_cheapest_rho_by_hand():
     assert sweet_spots.judge_cheapest(table, [1.1]) == (0, "cannot tell")
 
 
+def test_the_chance_to_be_dearer_is_integrated_and_not_drawn():
+    own = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, np.inf]])[:, :, None]  # three quantiles of two rho, one target
+    found = sweet_spots.chance_dearer(own, 3)[:, :, 0]
+    np.testing.assert_allclose(found, [[1 / 9, 0], [8 / 9, 2 / 9]])
+
+
+def test_quantiles_of_the_means_are_those_of_the_draws():
+    table = runs({1.0: [1.0, 2.0, 6.0], 2.0: [4.0, 4.5]})
+    drawn, even = (intervals.sample_means(table, "value", quantiles=each)[2] for each in (False, True))
+    found, expected = (np.quantile(means, [0.1, 0.5, 0.9], axis=0) for means in (even, drawn))
+    np.testing.assert_allclose(found, expected, rtol=0.01, atol=0.05)
+    assert (np.diff(even, axis=0) > 0).all()
+
+
 def test_a_tuple_that_reaches_a_target_is_priced_between_the_n_that_were_measured():
     means = np.array([[[0.2, 0.4, 0.8], [0.5, 0.5, 0.6]]])  # of one draw, two rho, n = 1, 2, 4
     found = sweet_spots.prices(means, [1, 2, 4], np.array([10.0, 3.0]), [0.2, 0.6, 0.7])
