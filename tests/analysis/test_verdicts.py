@@ -795,10 +795,10 @@ READOUT, PRUNERS, PRUNING, DENSE, NEW_DATA = (
 SPOTS, ORDERS, VIEWS = (f"{SECTIONS}/{name}.ipynb" for name in ("section_5_1", "appendix_a_3", "beyond_dependent"))
 TABLE_1, TABLE_2 = f"{SECTIONS}/section_5_2.ipynb", f"{SECTIONS}/section_5_3.ipynb"
 def unpruned_lstms_are_behind_together() -> bool:
-    """In the mean of four CNNs, by its interval; the head trained on single images also among all cases."""
+    """In the mean of five CNNs, behind the head trained on tuples of four, by their own intervals, which is not significant among all."""
     together = cases("section_5_3", "sharing-adds", "mean of networks")
-    return list(together["verdict"]) == ["fails", "cannot tell"] and bool((together["high"] < 0).all()) and \
-        set(section_5_3.pool_unpruned(runs("section_5_3"))["strata"]) == {4}
+    return list(together["verdict"]) == ["cannot tell"] * 2 and bool((together["high"] < 0).all()) and \
+        list(section_5_3.pool_unpruned(runs("section_5_3"))["strata"]) == [5, 4]
 
 
 def no_lstm_is_ahead_and_all_together_are_behind() -> bool:
@@ -852,7 +852,7 @@ JUDGED = [
     (READOUT, "(*classes alike*) refitting adds", alike_is_refitted_already),
     (OVERVIEW, "by the interval of each, in the mean up to 20 points, and loses in none.",
      biases_lose_nowhere),
-    (README, "it is in the mean of four CNNs behind the same head on each image alone:",
+    (README, "it is in the mean of five CNNs behind the same head on each image alone:",
      unpruned_lstms_are_behind_together),
     (README, "Pruned as stated, it is behind averaging over Table 2's less pruned CNN on MNIST and CIFAR-10 (on CIFAR-100 "
      "uncorrected).", pruned_head_is_behind_averaging),
@@ -871,7 +871,7 @@ JUDGED = [
     (OVERVIEW, "the pruned one is ahead, by more than a point and its own interval, of the best of these that costs no more: at n = 1 on "
      "CIFAR-10 by 6.6 ± 2.5 points, on CIFAR-100 by 2.3 ± 1.2; corrected for their number in none.", small_dense_is_behind_nowhere),
     (OVERVIEW, "and loses in none; at n = 1", lda_loses_nowhere),
-    (OVERVIEW, "in the mean over n no LSTM is significantly ahead of it, and in the mean of four CNNs the LSTM is behind",
+    (OVERVIEW, "in the mean over n no LSTM is significantly ahead of it, and in the mean of five CNNs the LSTM is behind",
      no_lstm_is_ahead_and_all_together_are_behind),
     (OVERVIEW, "at n = 80 they gain nearly as much as balanced training on FC and ResNet-18;", batches_gain_as_much),
     (OVERVIEW, "on MNIST's Conv at ρ = 3.5 its loss adds to them, by its own interval.", loss_helps_on_conv),
