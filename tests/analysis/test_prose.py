@@ -505,7 +505,7 @@ SECTIONS = "notebooks/sections"
 CHECKED = [
     ("README.md", "from ρ = 2 to 3 the cost n/ρ falls by a third, the FLOPs (Conv, MNIST) by {} tenths", flops_saved),
     ("README.md", "on average to {} or {} points on MNIST and CIFAR-10", law_errors),
-    ("README.md", "refitting the last layer's biases, no weight more, adds up to {:.0f} points at n = 80.", lambda: [most_by_biases()]),
+    ("README.md", "Refitting the last layer's biases, no weight more, adds up to {:.0f} points at n = 80.", lambda: [most_by_biases()]),
     ("README.md", "in closed form, of {0} weights, it lifts MNIST's balanced CNN of {1} weights from {2:.1f} to {3:.1f} % at n = 5; "
      "the LSTM's head reaches {5:.1f}", closed_form_readout),
     ("README.md", "Its head not pruned ({4:,}+ weights),", closed_form_readout),
@@ -543,7 +543,8 @@ CHECKED = [
     ("notebooks/overview.ipynb", "By up to four pixels they are worth {4:.1f} on CIFAR-10 and {2:.0f} to {3:.0f} on MNIST,",
      worth_by_data_set),
     ("notebooks/overview.ipynb", "25 views shifted by up to a pixel are worth {:.1f} to {:.1f} different images.", worth_of_near_views),
-    (f"{SECTIONS}/section_5_2.ipynb", "{} of these runs are a GPU's", runs_of_a_gpu),
+    (f"{SECTIONS}/section_5_2.ipynb", "{} of these runs are a GPU's (on fifty classes all at $\\rho = 2$ and one at 2.5, on ten all at "
+     "2.5, one baseline at 2.5)", runs_of_a_gpu),
     (f"{SECTIONS}/section_5_2.ipynb", "networks of He's weights name {:.1f} %, of the default {:.1f}, the paper's {:.1f};",
      conv_initialisation),
     (f"{SECTIONS}/beyond_pruning.ipynb", "though {} of {} on MNIST learned nothing, by either training.", learned_nothing_per_mac),
