@@ -69,9 +69,9 @@ def by_trained_n(runs: Runs) -> pd.DataFrame:
 
 
 def same_seeds(part: pd.DataFrame, by: str = "variant") -> pd.DataFrame:
-    """Of one panel, the runs of those seeds that all its curves have, if that leaves two or more to average."""
+    """Of one panel, the runs of those seeds that all its curves have; all runs where there is no such seed."""
     shared = set.intersection(*(set(own["seed"]) for _, own in part.groupby(by)))
-    return part[part["seed"].isin(shared)] if len(shared) > 1 else part
+    return part[part["seed"].isin(shared)] if shared else part
 
 
 def trained_for_5(runs: Runs) -> pd.DataFrame:

@@ -406,3 +406,8 @@ def test_the_notebook_goes_on_with_a_lone_run(tmp_path):
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no record lies below"):
         selected.select_runs(tmp_path)
+
+
+def test_curves_of_a_panel_are_of_the_seeds_that_all_have():
+    part = pd.DataFrame([("baseline", 0), ("baseline", 1), ("baseline", 2), ("balanced", 0)], columns=["variant", "seed"])
+    assert heads.same_seeds(part)["seed"].tolist() == [0, 0] and len(heads.same_seeds(part[1:])) == 3
