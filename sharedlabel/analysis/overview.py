@@ -150,7 +150,7 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     board, small = board.set_index("id"), choose.cheapest(found, "mnist", 0.98)
     often = "hardly ever" if board.loc["sharing-adds", "hold"] else "never"
     return "\n".join((
-        f"1. Reading the images together by an LSTM was {often} better than the same head on each image alone "
+        f"1. In the mean over n, reading the images together by an LSTM was {often} surely better than the same head on each image alone "
         f"({count_own(board.loc['sharing-adds'])}). Set heads, too, are hardly ever ahead of the LSTM's head on single images.",
         f"2. The sweet spot belongs to the measure. By n/ρ there is {count_spots(board.loc['sweet-spot'])}; "
         f"by FLOPs {count_spots(board.loc['sweet-spot-flops'])}.",

@@ -329,7 +329,8 @@ CLAIMS = [
           "different ρ", "holds where of two ρ each costs a tenth more than the other for one of eight targets in 97.5 % of the plausible "
           "means, corrected for the number of pairs and targets, and fails where in 97.5 % one costs nowhere a tenth more than the "
           "cheapest; between two n that were measured means are interpolated", claim_cheapest),
-    Claim("rho-order", "Figure 3", "relative information puts the ρ in the same order for every n (our reading)", "Kendall's W",
+    Claim("rho-order", "ours", "relative information puts the ρ in the same order for every n (Figure 3: a specific one for each)",
+          "Kendall's W",
           "holds where all n have them in one order in 97.5 % of the plausible means, and fails where two ρ surely swap places between two "
           "n, corrected for the number of pairs and n",
           claim_rho_order),

@@ -60,7 +60,7 @@ def show_comparison(found: pd.DataFrame, caption: str, collapsed: bool | None = 
 def opponents(found: pd.DataFrame) -> pd.DataFrame:
     """Where the CNN-LSTM stands in each panel: how many comparisons have pairs and are won and lost, and its least lead.
 
-    found: `section.lstm_minus_methods(runs)`.
+    found: `section.lstm_minus_methods`.
     """
     rows = []
     for case, part in each_panel(found):

@@ -21,14 +21,20 @@ SHOWN_N = [1, 5, 25, 80]
 COSTS = {"flops": "FLOPs an image", "weights": "weights"}
 TOLERANCE = 1.0  # points by which a dense network may fall short and still count as no worse
 LEAST_SEEDS = 3  # that a configuration needs
+APART = "benchmarks/side_information"  # runs pruned by scores per MAC and by scores of tuples, which train shorter at a higher rate
 TARGETS = [30.0, 50.0, 70.0, 90.0, 98.0]  # n-accuracies at which costs are compared
 DENSE_MODELS = choices.ALL_MODELS
-NAMED = [*tables.HEAD_SETTINGS, "standard_weight", "tuples_per_batch", "tuple_size", "prune_iterations", "budget", "free_layers"]
+NAMED = [*tables.HEAD_SETTINGS, "standard_weight", "tuples_per_batch", "tuple_size", "prune_iterations", "budget", "free_layers",
+         "learning_rate"]
 
 
 def select_runs(results: str | Path = "results") -> pd.DataFrame:
-    """The runs of all methods at SHOWN_N, a row a run and n: parameters, `configuration`, `dense`, `accuracy`, `weights` and `flops`."""
-    runs = tables.load_records(results, parameters.method_names())
+    """The runs of all methods at SHOWN_N, a row a run and n: parameters, `configuration`, `dense`, `accuracy`, `weights` and `flops`.
+
+    Beside those of `results/` also APART's, whose networks are the cheapest of their accuracy among the pruned ones.
+    """
+    folders = [results, *([APART] if str(results) == "results" else [])]
+    runs = pd.concat([tables.load_records(folder, parameters.method_names()) for folder in folders], ignore_index=True)
     runs = runs[((runs["protocol"] == "random") & runs["n"].isin(SHOWN_N)) | (runs["status"] == "layer_collapse")]
     runs = runs.assign(
         configuration=tables.configurations(runs), dense=runs["method"] == "small_dense", accuracy=100 * runs["n_accuracy"],
@@ -72,7 +78,7 @@ def describe(run: pd.Series) -> str:
         words += [f"head ρ = {run['head_rho']:g}"] if run["head_rho"] > 0 else []
         words += [f"trained for n = {run['train_n']:g}"] if run["train_n"] > 1 else []
         words += [run["architecture"]] if run["method"] == "graph" else []
-    words += [run["unusual"]] if run["unusual"] else []
+    words += [run["unusual"].replace("budget macs", "per MAC")] if run["unusual"] else []
     return ", ".join(words)
 
 

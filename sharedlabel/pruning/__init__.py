@@ -56,9 +56,10 @@ def keep_within(scores: dict[str, Tensor], macs: dict[str, Tensor], alive: dict[
     """Masks of the `alive` weights with the highest score per MAC, as many as cost no more than `budget` together (at least one).
 
     macs: what each weight costs, in the shape of its score; one that costs nothing counts as one MAC in its score. Ties as in `keep_top`.
-    A negative score (of `random`, `grasp`) is divided likewise.
+    A negative score (of `random`, `grasp`) is multiplied, so that of two as bad the dearer one goes first.
     """
-    per_mac = {name: score / macs[name].clamp(min=1) for name, score in scores.items()}
+    costs = {name: each.clamp(min=1) for name, each in macs.items()}
+    per_mac = {name: torch.where(score < 0, score * costs[name], score / costs[name]) for name, score in scores.items()}
     flat, price = (torch.cat([each[name][alive[name]] for name in alive]) for each in (per_mac, macs))
     spent = price[flat.argsort(descending=True, stable=True)].cumsum(0)
     return keep_top(per_mac, alive, max(1, int((spent <= budget).sum())))

@@ -182,6 +182,13 @@ def test_a_correlation_is_as_sure_as_its_runs_are_alike():
     assert np.isnan(intervals.correlation(np.array([[1.0, 2.0], [1.0, 3.0]])))
 
 
+def test_a_correlation_is_the_lesser_of_pearsons_and_spearmans():
+    bent = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 100.0]])  # in the same order, but not on a line
+    far = np.array([[1.0, 2.0], [2.0, 1.0], [100.0, 100.0]])  # one far point makes the line, the others are in the wrong order
+    assert intervals.correlation(bent) == pytest.approx(np.corrcoef(bent.T)[0, 1]) and intervals.correlation(bent) < 0.9
+    assert intervals.correlation(far) == pytest.approx(0.5) and np.corrcoef(far.T)[0, 1] > 0.9
+
+
 def test_kendalls_w_of_one_order_and_of_two_opposed_ones():
     up = pd.concat([runs({1.0: [1.0], 2.0: [2.0], 3.0: [3.0]}, n=(n,)) for n in (1, 2)])
     down = runs({1.0: [3.0], 2.0: [2.0], 3.0: [1.0]}, n=(2,))

@@ -91,7 +91,7 @@ def verdicts(rows: pd.DataFrame, case: str) -> list[str]:
 
 
 def test_every_claim_has_the_shared_form(runs):
-    assert len(CLAIMS) == len(section.CLAIMS) == 12
+    assert len(CLAIMS) == len(section.CLAIMS) == 13
     for rows in comparisons.judge_claims(section.CLAIMS, runs).values():
         assert list(rows) == comparisons.CLAIM_COLUMNS and set(rows["verdict"]) <= {"holds", "fails", "cannot tell", "not tested"}
 
@@ -234,8 +234,10 @@ def test_collapsed_networks_say_why_a_pruner_cannot_be_asked(runs, tmp_path):
 
 
 def test_winning_and_its_price_are_judged_apart(runs):
-    methods = section.lstm_minus_methods(runs)
-    unpruned = in_panel(methods, 0.0)
+    pruned, unpruned = (section.lstm_minus_methods(runs, pruned_head) for pruned_head in (True, False))
+    assert set(pruned["head_rho"]) == {3.75} and set(unpruned["head_rho"]) == {0.0}
+    assert [len(CLAIMS[name].rows(runs)) for name in ("lstm-beats-all", "lstm-unpruned-beats-all")] == [len(pruned), len(unpruned)]
+    methods, unpruned = pd.concat([pruned, unpruned]), in_panel(unpruned, 0.0)
     assert {"balanced_table_2", "graph_neuron"} <= set(unpruned["variant"]) and list(unpruned["verdict"]) == ["holds"] * 8
     table = tables.opponents(methods).set_index("panel")
     assert table.loc[UNPRUNED, ["paired, of", "it wins", "verdict"]].tolist() == ["8 of 35", 8, "holds"]
@@ -277,6 +279,19 @@ def test_all_networks_and_seeds_are_pooled_with_unpruned_heads(runs):
     of_balanced = rows[rows["case"].str.startswith(UNPRUNED) & rows["case"].str.contains("per image$")]["estimate"].item()
     assert found.loc["head_per_image", "seeds"] == 3 and found.loc["head_per_image", "mean"] == approx(of_balanced)  # one CNN has it
     assert found.loc["head_tuple_mean", "mean"] < 29  # the mean of both CNNs: 29.9 and, at n = 5 alone, 4.1
+
+
+def test_unpruned_heads_are_pooled_by_network_at_the_n_that_all_networks_have(tmp_path):
+    leads = {("mnist", "conv", 3.75): {2: 4, 5: 10}, ("cifar10", "resnet18", 4.5): {2: -6}, ("cifar10", "resnet18", 4.0): {2: -2}}
+    for seed, noise in enumerate((-1, 0, 1)):
+        for (dataset, model, rho), by_n in leads.items():
+            for n, lead in by_n.items():
+                given = {"dataset": dataset, "model": model, "rho": rho, "seed": seed, "n": [n], "train_n": n, "head_rho": 0.0}
+                for method, accuracy in (("head_control", 50), ("cnn_lstm", 50 + lead + noise)):
+                    write(tmp_path, method, {n: accuracy}, {"train_loss": [1.0]}, 171710, **given)
+    found = section.pool_unpruned(selected.select_runs(tmp_path)).set_index("control").loc["head_tuple_mean"]
+    assert found[["strata", "seeds"]].tolist() == [2, 6]  # CIFAR-10's two rho are one network
+    assert found[["least", "mean", "most"]].tolist() == approx([-4, 0, 4])  # n = 5 is of MNIST alone
 
 
 def test_the_nearest_reading_of_table_2(runs):

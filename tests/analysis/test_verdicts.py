@@ -7,10 +7,20 @@ from functools import cache
 
 import pandas as pd
 import pytest
-from test_prose import DOCUMENTS, SECTIONS, batch_differences, other_batches, paper, prose
+from test_prose import (
+    DOCUMENTS,
+    SECTIONS,
+    batch_differences,
+    other_batches,
+    paper,
+    prose,
+    single_n_with_and_without,
+    snip_by_weights,
+)
 
 from sharedlabel import ROOT
 from sharedlabel.analysis import (
+    appendix_a_3,
     appendix_c_2,
     appendix_c_2_figures,
     beyond_law,
@@ -148,7 +158,7 @@ def small_dense_networks_need_less() -> bool:
     factors = small_dense.equal_accuracy(small_dense.configurations(runs("beyond_small_dense")), "flops").query("dataset == 'cifar10'")
     highest = factors.groupby("n")["target"].idxmax()
     of_both = [cases("beyond_small_dense", "dense-flops", f"{name},") for name in ("CIFAR-100", "CIFAR-10")]
-    return bool((factors.loc[highest, "factor"] > 5).all()) and all(share(found, "fails") < 0.05 for found in of_both)
+    return bool((factors.loc[highest, "factor"] > 4).all()) and all(share(found, "fails") < 0.05 for found in of_both)
 
 
 def narrow_networks_are_mostly_level() -> bool:
@@ -342,10 +352,11 @@ def no_order_is_told_from_a_random_one() -> bool:
 
 
 def permutations_converge_sooner() -> bool:
-    """By four to five epochs at n = 5 and 15, with ten seeds; open at the others, which have three."""
+    """At n = 15, with ten seeds; at n = 5, too, but there all runs stopped at the limit."""
     rows = judged("appendix_a_3")["permutations-converge-later"].set_index("n")
     failed = rows[rows["verdict"] == "fails"]
-    return list(failed.index) == [5, 15] and (failed["seeds"] == 10).all() and bool(failed["estimate"].between(-5, -4).all())
+    at_limit = appendix_a_3.convergence(runs("appendix_a_3")).xs(5, level="n").iloc[0]
+    return list(failed.index) == [15] and rows["high"][5] < 0 and set(at_limit) == {"160 (10 of 10)"}
 
 
 def bursts_mostly_buy_little() -> bool:
@@ -693,9 +704,9 @@ def significantly_on_mnist_and_cifar10() -> bool:
 
 def unpruned_lstm_is_ahead_of_its_cnn() -> bool:
     """In the mean over n on every data set; by less than a point on CIFAR-10's CNN at 4."""
-    found = cases("section_5_3", "lstm-beats-all", UNPRUNED)
+    found = cases("section_5_3", "lstm-unpruned-beats-all")
     found = found[found["case"].str.endswith("minus balanced")]
-    level = cases("section_5_3", "lstm-beats-all", "CIFAR-10, ResNet-18, ρ = 4,", UNPRUNED, "minus balanced at")["estimate"].mean()
+    level = cases("section_5_3", "lstm-unpruned-beats-all", "CIFAR-10, ResNet-18, ρ = 4,", "minus balanced at")["estimate"].mean()
     return len(found) >= 15 and bool((found.groupby(found["case"])["estimate"].mean() > 0).all()) and abs(level) < 1
 
 
@@ -795,10 +806,10 @@ READOUT, PRUNERS, PRUNING, DENSE, NEW_DATA = (
 SPOTS, ORDERS, VIEWS = (f"{SECTIONS}/{name}.ipynb" for name in ("section_5_1", "appendix_a_3", "beyond_dependent"))
 TABLE_1, TABLE_2 = f"{SECTIONS}/section_5_2.ipynb", f"{SECTIONS}/section_5_3.ipynb"
 def unpruned_lstms_are_behind_together() -> bool:
-    """In the mean of five CNNs, behind the head trained on tuples of four, by their own intervals, which is not significant among all."""
+    """Behind the head trained on single images by its own interval, not significantly among all; level with the one trained on tuples."""
     together = cases("section_5_3", "sharing-adds", "mean of networks")
-    return list(together["verdict"]) == ["cannot tell"] * 2 and bool((together["high"] < 0).all()) and \
-        list(section_5_3.pool_unpruned(runs("section_5_3"))["strata"]) == [5, 4]
+    (_, behind), (low, high) = together[["low", "high"]].to_numpy()
+    return list(together["verdict"]) == ["cannot tell"] * 2 and behind < 0 and low < 0 < high
 
 
 def no_lstm_is_ahead_and_all_together_are_behind() -> bool:
@@ -823,8 +834,12 @@ def no_pruned_lead_at_5() -> bool:
 
 
 JUDGED = [
-    (TABLE_2, "an unpruned CNN-LSTM is behind the head alone:", unpruned_lstms_are_behind_together),
-    (TABLE_2, "Either is so by its own interval, not significantly among all cases.", unpruned_lstms_are_behind_together),
+    (TABLE_2, "an unpruned CNN-LSTM is behind the head alone that is trained on single images,", unpruned_lstms_are_behind_together),
+    (TABLE_2, "by that interval, not significantly among all cases. Where the head alone is trained on tuples as the LSTM is, no "
+     "difference can be told", unpruned_lstms_are_behind_together),
+    (TABLE_2, "At single $n$ the LSTM is ahead of a head alone by its own interval in", single_n_with_and_without),
+    (TABLE_2, "of three seeds or more, and behind in", single_n_with_and_without),
+    (DENSE, "By weights three are significantly ahead among all:", snip_by_weights),
     (f"{SECTIONS}/beyond_small_dense.ipynb", "At $n = 5$ no lead can be told.", no_pruned_lead_at_5),
     (README, "*For every n there is a best ρ.* By n/ρ, yes,", sweet_spot_by_the_papers_cost),
     (README, "and by FLOPs no best ρ was found.", no_sweet_spot_by_flops),
@@ -851,16 +866,18 @@ JUDGED = [
     (READOUT, "(*classes alike*) refitting adds", alike_is_refitted_already),
     (OVERVIEW, "by the interval of each, in the mean up to 20 points, and loses in none.",
      biases_lose_nowhere),
-    (README, "it is in the mean of five CNNs behind the same head on each image alone:",
+    (README, "it is in the mean of four networks behind the same head on each image alone,",
      unpruned_lstms_are_behind_together),
+    (README, "if from tuples, nobody can tell", unpruned_lstms_are_behind_together),
+    (README, "by weights one does", pruned_lda_is_ahead_by_weights_of_a_smaller_dense_one),
     (README, "Pruned as stated, it is behind averaging over Table 2's less pruned CNN on MNIST and CIFAR-10 (on CIFAR-100 "
      "uncorrected).", pruned_head_is_behind_averaging),
     (README, "kept a path in every CNN, but at n = 1 is behind SNIP on FC at ρ = 1.5 and, uncorrected, on MNIST's Conv at ρ = 2.5, 3, "
      "3.5, 4", synflow_keeps_a_path_and_is_behind_snip),
     (README, "on CIFAR-10 mostly ahead;", synflow_is_mostly_ahead_of_snip_on_cifar10),
     (README, "per MAC (multiply-accumulate) it mostly beats plain SynFlow, for fewer MACs", synflow_per_mac_is_ahead),
-    (README, "On CIFAR-100, and on CIFAR-10 at high n-accuracies that both reach, small dense networks on averaged pixels need far "
-     "fewer FLOPs than pruned ones;", small_dense_networks_need_less),
+    (README, "On CIFAR-100, and on CIFAR-10 at high n-accuracies that both reach, small dense networks on averaged pixels need at "
+     "least four times fewer FLOPs than pruned ones;", small_dense_networks_need_less),
     (README, "only pruned ones cost less than the averaging", only_pruned_networks_cost_less_than_pooling),
     (README, "On FashionMNIST no pruned one beats a dense one as cheap", dense_wins_by_flops_on_new_data),
     (OVERVIEW, "That holds here as well, at almost every n (left).", sweet_spot_by_the_papers_cost),
@@ -870,7 +887,7 @@ JUDGED = [
     (OVERVIEW, "the pruned one is ahead, by more than a point and its own interval, of the best of these that costs no more: at n = 1 on "
      "CIFAR-10 by 6.6 ± 2.5 points, on CIFAR-100 by 2.3 ± 1.2; corrected for their number in none.", small_dense_is_behind_nowhere),
     (OVERVIEW, "and loses in none; at n = 1", lda_loses_nowhere),
-    (OVERVIEW, "in the mean over n no LSTM is significantly ahead of it, and in the mean of five CNNs the LSTM is behind",
+    (OVERVIEW, "in the mean over n no LSTM is significantly ahead of it, and in the mean of four networks the LSTM is behind",
      no_lstm_is_ahead_and_all_together_are_behind),
     (OVERVIEW, "at n = 80 they gain nearly as much as balanced training on FC and ResNet-18;", batches_gain_as_much),
     (OVERVIEW, "on MNIST's Conv at ρ = 3.5 its loss adds to them, by its own interval.", loss_helps_on_conv),
@@ -893,7 +910,8 @@ JUDGED = [
     (SPOTS, "By FLOPs none was found: in the mean the hardest pruned networks measured are the best.", hardest_pruned_is_best_by_flops),
     (ORDERS, "On MNIST's Conv no order was told from a random one: not the one by confidence, at any $n$, nor, with a pruned head, the "
      "mean over permutations, which stays within two points of it.", no_order_is_told_from_a_random_one),
-    (ORDERS, "at $n = 5$ and 15 their held-out loss made 95 % of its way in four to five epochs fewer than with one random order.",
+    (ORDERS, "at $n = 15$ their held-out loss made 95 % of its way in fewer epochs than with one random order (at $n = 5$, too, but there "
+     "every run stopped at its limit, so that its way was not at its end).",
      permutations_converge_sooner),
     (VIEWS, "So a burst mostly buys little.", bursts_mostly_buy_little),
     (VIEWS, "LDA still helps on MNIST's Conv,", lda_helps_on_views_of_conv),
@@ -984,7 +1002,7 @@ JUDGED = [
     (DENSE, "or keep so few that nothing is learnt, as on FC;", shuffled_fc_learns_nothing),
     (DENSE, "shuffled within its layers it names far fewer tuples, while with weights drawn anew no difference can be told.",
      places_count_and_weights_do_not),
-    (DENSE, "Magnitude pruning after training, all weights at once, cuts every path of Conv and leaves an FC that names one class,",
+    (DENSE, "Magnitude pruning after a short training, all weights at once, cuts every path of Conv and leaves an FC that names one class,",
      magnitude_after_training_collapses),
     (DENSE, "Between SynFlow's score after training and before it mostly no difference could be shown.",
      synflow_after_training_is_mostly_not_told_from_before),

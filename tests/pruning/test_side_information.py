@@ -81,6 +81,10 @@ def test_what_costs_nothing_is_scored_as_one_mac_and_paid_nothing():
     assert kept([5.0, 4.0], [0, 1], 1) == [True, True]
 
 
+def test_of_two_weights_with_the_same_negative_score_the_dearer_one_goes_first():
+    assert kept([-1.0, -1.0, 2.0], [3, 1, 1], 2) == [False, True, True]
+
+
 def small_conv() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 16, 2))
 
