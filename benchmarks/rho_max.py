@@ -23,6 +23,9 @@ that widens by the two convolutions instead of the shortcut, which costs a weigh
 one would do; it falls a few weights short on ResNet-18 and WideResNet-20. The head's biases are prunable, and one leads to
 an output without the input: they take the place of weights that would, and SynFlow falls three weights short there.
 
+PyTorch's initial weights shrink with a layer's inputs, He's less so: which layer a pruner empties first is a matter of the start,
+too, so FC and Conv are searched from He's as well (the papers of SNIP and GraSP start from larger weights than PyTorch's).
+
 GraSP in 100 rounds empties the first layer of the residual networks, however little a round prunes: of the 432 weights of
 WideResNet-20's, four are left after 15 rounds of a pruning that has taken a fifth of all weights.
 
@@ -44,8 +47,9 @@ from torch import nn
 from sharedlabel import choices, heads, models, pruning, runtime
 from sharedlabel.runs.files import write_atomically
 
-CASES = {  # name: model, shape, classes
-    "FC, MNIST": ("fc", (1, 28, 28), 10), "Conv, MNIST": ("conv", (1, 28, 28), 10), "Conv, CIFAR-10": ("conv", (3, 32, 32), 10),
+CASES = {  # name: model, shape, classes; PyTorch's initial weights but where He's are named
+    "FC, MNIST": ("fc", (1, 28, 28), 10), "FC, MNIST, He's": ("fc", (1, 28, 28), 10),
+    "Conv, MNIST": ("conv", (1, 28, 28), 10), "Conv, MNIST, He's": ("conv", (1, 28, 28), 10), "Conv, CIFAR-10": ("conv", (3, 32, 32), 10),
     "ResNet-18, CIFAR-10": ("resnet18", (3, 32, 32), 10), "WideResNet-20, CIFAR-100": ("wideresnet20", (3, 32, 32), 100),
     "LSTM head, MNIST": ("head", (5, 10), 10),
 }
@@ -64,7 +68,8 @@ def start(case: str, seed: int) -> tuple[nn.Module, tuple, torch.Generator]:
     if model == "head":
         with models.initialised_by(runtime.random_stream(seed, "head initialisation")):
             return heads.LSTMHead(shape[-1], classes), batch, stream
-    return models.build(model, shape, classes, runtime.random_stream(seed, "initialisation")), batch, stream
+    initialisation = "he" if case.endswith("He's") else "pytorch"
+    return models.build(model, shape, classes, runtime.random_stream(seed, "initialisation"), initialisation), batch, stream
 
 
 def total(network: nn.Module) -> int:
@@ -153,7 +158,8 @@ def table(found: dict[str, float]) -> str:
         "SNIP and GraSP score noise here, one image a class: on ten real images a class FC's limits come out 0.05 to 0.1 lower. Beyond "
         "its limit a network may hold again, as each rho is a pruning of its own. So the counts of collapses in appendix C.2, of "
         "real images and other seeds, may lie a step to either side.\n",
-        "SynFlow reaches the theoretical maximum (\"any mask\") on FC and Conv, whose layers follow one another. Past residual blocks "
+        "SynFlow reaches the theoretical maximum (\"any mask\") on FC and Conv, whose layers follow one another, and there SNIP does, "
+        "too, from He's initial weights; from PyTorch's it loses FC. Past residual blocks "
         "and in the LSTM head it does not, by a few weights: the docstring says why, and what GraSP empties in 100 rounds.\n",
         "The head is scored on sequences of five here, by the study's usual runs on two. On the longest of Table 2, 40, SynFlow loses the "
         "paths of 3 heads of 20 already at "

@@ -15,6 +15,7 @@ SIZES = [1, 5]  # the n that are compared: most pruners are at 100 % for more im
 CEILING = 0.998  # n-accuracy; of two prunings that are both better than this neither can be ahead by much
 CELL = [*intervals.CASE, "n", "rho"]  # one comparison of SynFlow with each other pruning
 SPOT_N = [1, 2, 5, 10, 25, 80]  # at which the best rho is shown
+OTHER_WEIGHTS = "benchmarks/initialisation"  # the records of the study of that name
 
 
 def name_pruning(table: pd.DataFrame) -> pd.Series:
@@ -36,13 +37,17 @@ def select_runs(results: str | Path = "results", study: str = "pruning", protoco
     n = nan for a collapse. Networks are those of the study, and others with a run of another pruner than SynFlow. Adds `pruning`,
     `flops` (of an image) and `collapsed`. ValueError where two runs differ in more than their seed.
     """
+    runs = baselines(results, protocol)
+    compared = pd.concat([planned_runs(study), runs[runs["pruner"] != "synflow"]])[intervals.CASE].drop_duplicates()
+    return tables.check_distinct(runs.merge(compared, on=intervals.CASE), [*intervals.CASE, "pruning", "rho", "n", "seed"])
+
+
+def baselines(results: str | Path, protocol: str) -> pd.DataFrame:
+    """The baseline's runs of the paper's pruners, as `select_runs` has them, of all networks."""
     runs = tables.load_records(results)
     runs = runs[(runs["method"] == "baseline") & (runs["n"].isna() | (runs["protocol"] == protocol))]
     runs = runs[runs["pruner"].isin(choices.PAPER_PRUNERS)]
-    compared = pd.concat([planned_runs(study), runs[runs["pruner"] != "synflow"]])[intervals.CASE].drop_duplicates()
-    runs = runs.merge(compared, on=intervals.CASE)
-    runs = runs.assign(pruning=name_pruning(runs), flops=2 * runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse")
-    return tables.check_distinct(runs, [*intervals.CASE, "pruning", "rho", "n", "seed"])
+    return runs.assign(pruning=name_pruning(runs), flops=2 * runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse")
 
 
 def measured(runs: pd.DataFrame) -> pd.DataFrame:
@@ -186,6 +191,41 @@ def claim_best(runs: pd.DataFrame) -> pd.DataFrame:
          "n": row.n, "estimate": row.mean, "low": row.low, "high": row.high, "seeds": row.seeds, "verdict": row.verdict}
         for row in found.itertuples()
     ])
+
+
+# ---- from other initial weights
+
+
+def add_other_weights(runs: pd.DataFrame, results: str = OTHER_WEIGHTS) -> pd.DataFrame:
+    """The runs that start from other than the usual weights, and those of `runs` with the same network, rho and pruning."""
+    others = baselines(results, "random")
+    places = [*intervals.ROW, "pruning"]
+    both = [one.merge(other[places].drop_duplicates()) for one, other in ((runs, others), (others, runs))]
+    return pd.concat([part for part in both if len(part)] or both)
+
+
+def compare_weights(found: pd.DataFrame) -> pd.DataFrame:
+    """SynFlow minus SNIP in points, in pairs by seed, from either initial weights, a collapse counted as guessing: CELL, `initialisation`,
+    those of `intervals.summary`, the means `snip` and `synflow`, and in how many runs `snip_collapsed`."""
+    cells, scored = [*CELL, "initialisation"], score_collapses(found).assign(per_cent=lambda runs: 100 * runs["n_accuracy"])
+    if not {"synflow", "snip"} <= set(scored["pruning"]):
+        return pd.DataFrame()
+    pairs = comparisons.differences_from(scored, "per_cent", "pruning", "synflow", cells)
+    means = scored.groupby([*cells, "pruning"])["per_cent"].mean().unstack("pruning")
+    lost = scored[scored["pruning"] == "snip"].groupby(cells)["collapsed"].sum().rename("snip_collapsed")
+    return plots.in_order(pairs.merge(means.join(lost).reset_index(), on=cells), intervals.ROW)
+
+
+def tabulate_weights(found: pd.DataFrame) -> pd.DataFrame:
+    """`compare_weights` as a table: a row a network, n and initial weights."""
+    if found.empty:
+        return pd.DataFrame()
+    return pd.DataFrame({
+        "network": plots.titles(found, intervals.ROW), "n": found["n"],
+        "initial weights": found["initialisation"].map({"pytorch": "PyTorch's", "he": "He's"}),
+        "SNIP (%)": found["snip"].map("{:.1f}".format), "SynFlow (%)": found["synflow"].map("{:.1f}".format),
+        "SynFlow minus SNIP": report.format_summary(found), "pairs": found["seeds"], "of which SNIP collapsed": found["snip_collapsed"],
+    })
 
 
 # ---- n-accuracy at the same price

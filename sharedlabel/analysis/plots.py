@@ -51,7 +51,7 @@ TITLES |= {
 }
 METHODS = ("baseline", "balanced", "freeze_retrain")
 VARIANTS = (*METHODS, "lstm_balanced", "lstm_baseline", "graph_embedding", "graph_neuron",
-            "head_per_image_balanced", "head_tuple_mean_balanced", "balanced_table_2",
+            "head_per_image_balanced", "balanced_table_2", "head_tuple_mean_balanced",  # what a CNN-LSTM has to beat is black
             "head_per_image_baseline", "head_tuple_mean_baseline")  # what section 5.3 compares (`name_variants`)
 PRUNINGS = (*choices.PAPER_PRUNERS, "snip_once", "grasp_once")  # what appendix C.2 compares
 CURVE_ORDER = {  # in the order of their colours
@@ -105,7 +105,7 @@ def curve_styles(table: pd.DataFrame, by: str) -> list[tuple]:
     found = set(table[by])
     if by in CURVE_ORDER:
         each = zip(CURVE_ORDER[by], itertools.cycle(PALETTE), MARKERS)
-        return [(name, colour, marker, TITLES[name]) for name, colour, marker in each if name in found]
+        return [(name, COLOURS.get(name, colour), marker, TITLES[name]) for name, colour, marker in each if name in found]
     colours, markers = sns.color_palette("viridis_r", len(found)), itertools.cycle(MARKERS)
     return [(number, colour, marker, f"{number:g}") for number, colour, marker in zip(sorted(found), colours, markers)]
 

@@ -125,8 +125,8 @@ def claim_sharing_adds(runs: Runs) -> pd.DataFrame:
 def pool_unpruned(runs: Runs) -> pd.DataFrame:
     """The CNN-LSTM with an unpruned head minus each control, the mean over networks: `control` and the columns of `intervals.stratified`.
 
-    A network and seed is one value, the mean over its CNNs (by rho and training) that each of its seeds has and over the n that each
-    network has.
+    A network and seed is one value, the mean over its CNNs (by rho and training) and n that each of its seeds has. Networks that lack
+    an n that another has are left out.
     """
     table, pairs = random_tuples(runs, every_head=True), []
     for _, part in each_panel(table[table["head_rho"] == 0]):
@@ -136,8 +136,8 @@ def pool_unpruned(runs: Runs) -> pd.DataFrame:
     each = concat(pairs, pd.DataFrame(columns=[*ROW, "seed", "control", "cnn", "n", "difference"]))
     seeds, all_seeds = (each.groupby([*CASE, "control", *more])["seed"].transform("nunique") for more in (["rho", "cnn", "n"], []))
     each = each[seeds == all_seeds].assign(network=lambda own: own["dataset"] + " " + own["model"])
-    networks, all_networks = (each.groupby(["control", *more])["network"].transform("nunique") for more in (["n"], []))
-    each = each[networks == all_networks].groupby(["network", "seed", "control"], as_index=False)["difference"].mean()
+    ns, all_ns = (each.groupby(["control", *more])["n"].transform("nunique") for more in (["network"], []))
+    each = each[ns == all_ns].groupby(["network", "seed", "control"], as_index=False)["difference"].mean()
     return intervals.stratified(each.astype({"difference": float}), "difference", ["network"], ["control"])
 
 

@@ -605,8 +605,8 @@ CHECKED = [
     (f"{SECTIONS}/appendix_c_2.ipynb", "but for SNIP on FC at $\\rho = 1.5$ ($n = 1$; $p = {:.2f}$ among all cases)",
      lambda: [pd.to_numeric(appendix_c_2.list_worse(appendix_c_2.select_runs()).query("verdict == 'fails'")["p (Holm)"]).item()]),
     (f"{SECTIONS}/beyond_pruning.ipynb", "But it keeps {} to {} times as many weights", weights_per_mac),
-    (f"{SECTIONS}/beyond_small_dense.ipynb", "is at least {} times cheaper than a pruned one as accurate on CIFAR-100 (ResNet-18, and Conv and "
-     "WideResNet-20 at a $\\rho$ or two). On CIFAR-10 it is "
+    (f"{SECTIONS}/beyond_small_dense.ipynb", "is at least {} times cheaper than a pruned one as accurate on CIFAR-100 (ResNet-18, and Conv "
+     "and WideResNet-20 at a $\\rho$ or two). On CIFAR-10 it is "
      "at least {} times cheaper from an n-accuracy on that rises with $n$: {} % at $n = 1$, {} % at 5, {} % at 25, {} % at 80; above {} % "
      "at $n = 1$ and {} % at 5 only pruned ones get there. On CIFAR-100 only pruned ones get above {} % at $n = 1$ and {} % at 5, "
      "only dense ones above {} % at 25 and {} % at 80. No dense one here costs less than pooling, about {:,.0f} FLOPs an image on "

@@ -900,8 +900,8 @@ JUDGED = [
     (LAW, "Held-out images are too few there, and promise too little; corrected for their number they are right to a point or two "
      "up to n = 25.", training_images_fail_on_cifar100),
     (LAW, "The limit above is lower than the baseline's on no network.", balanced_limits_are_no_lower),
-    (LAW, "On FC and ResNet-18 its batches do so by themselves, with equally many images of every class; no part of its loss in this can "
-     "be told.", batches_raise_limits),
+    (LAW, "On FC and ResNet-18 its batches do so by themselves, with equally many images of every class; that its loss adds to this "
+     "cannot be told.", batches_raise_limits),
     (SPOTS, "By $n / \\rho$ almost every $n$ has a best $\\rho$,", sweet_spot_by_the_papers_cost),
     (SPOTS, "Without those of FC the best $\\rho$ by FLOPs is surely at an end at every $n$, and by $n / \\rho$ it is surely inside at "
      "fewer (last table)", dead_runs_decide_on_fc),
