@@ -160,7 +160,7 @@ def table(found: dict[str, float]) -> str:
         "real images and other seeds, may lie a step to either side.\n",
         "SynFlow reaches the theoretical maximum (\"any mask\") on FC and Conv, whose layers follow one another, and there SNIP does, "
         "too, from He's initial weights; from PyTorch's it loses FC. Past residual blocks "
-        "and in the LSTM head it does not, by a few weights: the docstring says why, and what GraSP empties in 100 rounds.\n",
+        "and in the LSTM head SynFlow does not, by a few weights: the docstring says why, and what GraSP empties in 100 rounds.\n",
         "The head is scored on sequences of five here, by the study's usual runs on two. On the longest of Table 2, 40, SynFlow loses the "
         "paths of 3 heads of 20 already at "
         "3.75 (`pruning.scores.synflow`).\n",

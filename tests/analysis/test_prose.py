@@ -704,7 +704,7 @@ NO_RESULTS = {
         "GraSP at temperature 200", "a learning rate of 10⁻⁴", "⌈total / 10^ρ⌉", "exact in all 19 rows", "in 100 rounds",
         "for 100 iterations", "64 images",
         "by 0.1 % for 10 epochs", "160 epochs on MNIST and FashionMNIST, 60 elsewhere, 20 for Tiny ImageNet's WideResNet-20 at ρ ≤ 3, 12 "
-        "for its balanced Conv at ρ = 2, 160 for LSTM heads, 20 or 40 for set heads, 40 for trained readouts",
+        "for its balanced Conv at ρ = 2 and its graphs, 160 for LSTM heads, 20 or 40 for set heads, 40 for trained readouts",
         "from 1 or 2 in steps", "its 10,000 validation images",
         "balanced pairs on CIFAR-100 have 190",
         "as many steps as the baseline's 60",
