@@ -91,6 +91,20 @@ def test_pairs_in_which_both_were_trained_have_no_collapse(runs):
     assert both.groupby("pairs")["pruning"].count().to_dict() == {"all": 6, "both trained": 4}
 
 
+def test_the_same_pruners_are_compared_from_other_weights_at_the_places_that_both_have(runs, tmp_path):
+    for seed in range(3):
+        for pruner, accuracy in (("synflow", 80), ("snip", 84)):
+            write_run(tmp_path, {1: accuracy + seed, 5: 99}, pruner=pruner, seed=seed, initialisation="he", **PLACE)
+        write_run(tmp_path, {1: 50, 5: 60}, pruner="snip", seed=seed, initialisation="he", **PLACE | {"rho": 3.0})  # not run from the usual
+    found = appendix_c_2.compare_weights(appendix_c_2.add_other_weights(runs, str(tmp_path))).query("n == 1").set_index("initialisation")
+    assert found.loc["he", ["synflow", "snip", "mean", "seeds", "snip_collapsed"]].tolist() == pytest.approx([81, 85, -4, 3, 0])
+    assert found.loc["pytorch", ["synflow", "snip", "mean", "seeds"]].tolist() == pytest.approx([90, 95, -5, 5])
+    table = appendix_c_2.tabulate_weights(found.reset_index())
+    assert table.iloc[0].tolist() == ["MNIST, FC, ρ = 1.5", 1, "He's", "85.0", "81.0", "−4 ± 0", 3, 0]
+    others = appendix_c_2.compare_weights(appendix_c_2.add_other_weights(runs[runs["model"] == "conv"], str(tmp_path)))
+    assert appendix_c_2.tabulate_weights(others).empty  # no place has both
+
+
 def test_figures_say_what_they_show(runs):
     figure, text = figures.draw_accuracy(runs)
     assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["random", "SNIP", "SynFlow"]
