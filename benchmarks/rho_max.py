@@ -23,8 +23,9 @@ that widens by the two convolutions instead of the shortcut, which costs a weigh
 one would do; it falls a few weights short on ResNet-18 and WideResNet-20. The head's biases are prunable, and one leads to
 an output without the input: they take the place of weights that would, and SynFlow falls three weights short there.
 
-PyTorch's initial weights shrink with a layer's inputs, He's less so: which layer a pruner empties first is a matter of the start,
-too, so FC and Conv are searched from He's as well (the papers of SNIP and GraSP start from larger weights than PyTorch's).
+PyTorch's initial weights are uniform, and a sixth of He's normal ones in variance: of a layer whose bound lies below the threshold
+none is left, where a normal one keeps its tails. So FC and Conv are searched from He's as well (the papers of SNIP and GraSP start from
+larger weights than PyTorch's).
 
 GraSP in 100 rounds empties the first layer of the residual networks, however little a round prunes: of the 432 weights of
 WideResNet-20's, four are left after 15 rounds of a pruning that has taken a fifth of all weights.

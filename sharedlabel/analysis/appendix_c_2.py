@@ -213,7 +213,8 @@ def compare_weights(found: pd.DataFrame) -> pd.DataFrame:
     pairs = comparisons.differences_from(scored, "per_cent", "pruning", "synflow", cells)
     means = scored.groupby([*cells, "pruning"])["per_cent"].mean().unstack("pruning")
     lost = scored[scored["pruning"] == "snip"].groupby(cells)["collapsed"].sum().rename("snip_collapsed")
-    return plots.in_order(pairs.merge(means.join(lost).reset_index(), on=cells), intervals.ROW)
+    found = pairs.merge(means.join(lost).reset_index(), on=cells).sort_values(["n", "initialisation"], ascending=[True, False])
+    return plots.in_order(found, intervals.ROW)
 
 
 def tabulate_weights(found: pd.DataFrame) -> pd.DataFrame:
