@@ -816,6 +816,25 @@ def no_lstm_is_ahead_and_all_together_are_behind() -> bool:
     return no_lstm_is_ahead_in_the_mean() and unpruned_lstms_are_behind_together()
 
 
+def from_other_weights() -> pd.DataFrame:
+    return appendix_c_2.compare_weights(appendix_c_2.add_other_weights(runs("appendix_c_2"))).set_index(["model", "rho"]).sort_index()
+
+
+def snip_keeps_paths_from_hes_weights() -> bool:
+    """In every run on FC, also where from PyTorch's weights it kept none."""
+    found = from_other_weights().loc["fc"].reset_index().query("n == 1").set_index(["initialisation", "rho"])
+    usual = found.loc["pytorch"].loc[[2.5, 3.0]]
+    return not found.loc["he", "snip_collapsed"].any() and bool((usual["snip_collapsed"] == usual["seeds"]).all())
+
+
+def neither_pruner_is_ahead_from_hes_weights() -> bool:
+    """On FC at 2.5, where SynFlow is ahead of SNIP from PyTorch's weights, and on Conv at 3.5, where SNIP is, at n = 1."""
+    found = from_other_weights().query("n == 1").set_index("initialisation", append=True)
+    he, usual = (found.loc[[("conv", 3.5, start), ("fc", 2.5, start)], ["low", "high"]] for start in ("he", "pytorch"))
+    ahead = usual["high"].iloc[0] < 0 and usual["low"].iloc[1] > 0
+    return snip_keeps_paths_from_hes_weights() and bool(((he["low"] < 0) & (he["high"] > 0)).all() and ahead)
+
+
 def synflow_keeps_a_path_and_is_behind_snip() -> bool:
     return synflow_keeps_a_path() and snip_is_ahead_of_synflow_on_mnist()
 
@@ -872,7 +891,11 @@ JUDGED = [
     (README, "by weights one does", pruned_lda_is_ahead_by_weights_of_a_smaller_dense_one),
     (README, "Pruned as stated, it is behind averaging over Table 2's less pruned CNN on MNIST and CIFAR-10 (on CIFAR-100 "
      "uncorrected).", pruned_head_is_behind_averaging),
-    (README, "kept a path in every CNN, but at n = 1 is behind SNIP on FC at ρ = 1.5 and, uncorrected, on MNIST's Conv at ρ = 2.5, 3, "
+    (README, "(from He's initial weights SNIP keeps FC's, too)", snip_keeps_paths_from_hes_weights),
+    (PRUNERS, "from He's SNIP keeps a path of FC in every run, and in neither place can it be told who is ahead (below).",
+     neither_pruner_is_ahead_from_hes_weights),
+    (README, "kept a path in every CNN", synflow_keeps_a_path),
+    (README, "but at n = 1 is behind SNIP on FC at ρ = 1.5 and, uncorrected, on MNIST's Conv at ρ = 2.5, 3, "
      "3.5, 4", synflow_keeps_a_path_and_is_behind_snip),
     (README, "on CIFAR-10 mostly ahead;", synflow_is_mostly_ahead_of_snip_on_cifar10),
     (README, "per MAC (multiply-accumulate) it mostly beats plain SynFlow, for fewer MACs", synflow_per_mac_is_ahead),
