@@ -912,6 +912,7 @@ JUDGED = [
     (OVERVIEW, "the pruned one is ahead, by more than a point and its own interval, of the best of these that costs no more: at n = 1 on "
      "CIFAR-10 by 6.6 ± 2.5 points, on CIFAR-100 by 2.3 ± 1.2; corrected for their number in none.", small_dense_is_behind_nowhere),
     (OVERVIEW, "and loses in none; at n = 1", lda_loses_nowhere),
+    (OVERVIEW, "nor from He's initial weights, with which SNIP keeps FC's paths, too", neither_pruner_is_ahead_from_hes_weights),
     (OVERVIEW, "the LSTM is behind by 2.9 ± 0.6 points, significantly.", unpruned_lstms_are_behind_together),
     (OVERVIEW, "in the mean over n no LSTM is significantly ahead of it, and in the mean of four networks",
      no_lstm_is_ahead_and_all_together_are_behind),
