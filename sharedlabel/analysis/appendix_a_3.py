@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel.analysis import comparisons, intervals, plots, tables
-from sharedlabel.analysis.comparisons import Claim
+from sharedlabel.analysis.comparisons import NEGLIGIBLE, Claim
 from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL
 from sharedlabel.analysis.section_5_3_figures import in_panels
 from sharedlabel.analysis.section_5_3_runs import concat
@@ -15,7 +15,6 @@ from sharedlabel.analysis.section_5_3_tables import by_n
 AT_DEFAULT = ["cnn_method", "standard_weight", "tuple_size", "tuples_per_batch", "augment", "permutations", "cnn_training", "standardised",
               "head_biases", "head_score_n", "head_batch_size", "head_learning_rate"]
 CONTROLS = ["head_per_image_balanced", "head_tuple_mean_balanced"]  # to which no order means anything
-NEGLIGIBLE = 2.0  # points: a difference whose whole interval is smaller, either way, is not "notable"
 CEILING = 98.0  # per cent: where the random order is above this in every seed, no order has room to be ahead
 CONVERGED = 0.95  # of the way of its held-out loss from the first epoch to the least
 

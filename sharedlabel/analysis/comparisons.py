@@ -8,6 +8,8 @@ from scipy import stats
 
 from sharedlabel.analysis.intervals import MATCHED, ROW, sample_differences, summary
 
+NEGLIGIBLE = 2.0  # points: a difference whose whole interval is smaller, either way, is not considerable
+
 
 def paired_differences(
     table: pd.DataFrame, one, other, value: str = "n_accuracy", by: str = "method", matched: list[str] = MATCHED,

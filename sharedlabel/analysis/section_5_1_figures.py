@@ -2,7 +2,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sharedlabel.analysis import intervals, plots, section_5_1
+from sharedlabel.analysis import intervals, plots, section_5_1, section_5_1_claims
 
 CURVES = 6  # of rho in a figure
 COSTS = {"relative_information": "by n/ρ, the paper's cost", "gain_per_mflop": "by FLOPs"}
@@ -106,7 +106,7 @@ def describe_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> str:
 
 def draw_correlation(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     """A row of two panels a network: information gain against n-accuracy, a point a run and n, at the lower and the upper rho."""
-    panels = [(network, *half) for network, part in section_5_1.networks(runs).items() for half in section_5_1.halves(part).items()]
+    panels = [(network, *half) for network, part in section_5_1.networks(runs).items() for half in section_5_1_claims.halves(part).items()]
     doubts = section_5_1.inconclusive(runs)
     if not panels:
         return None, ""
@@ -118,6 +118,6 @@ def draw_correlation(runs: pd.DataFrame) -> tuple[Figure | None, str]:
         ax.set(title=f"{network}, {name.partition(' (')[0]}", xlabel=LABELS["per_cent"], ylabel=LABELS["information_gain"])
         ax.legend(loc="lower right", markerscale=1.4, handletextpad=0.1)
         add_doubt(ax, doubts.get(network))
-    rows = section_5_1.claim_accuracy_information(runs).dropna(subset="estimate")
+    rows = section_5_1_claims.claim_accuracy_information(runs, paper_alone=False).dropna(subset="estimate")
     text = "Information gain against n-accuracy, a point a run and n; the lesser of Pearson's and Spearman's correlation is "
     return figure, text + "; ".join(f"{row.estimate:.2f} for {row.case}" for row in rows.itertuples()) + "."

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel import choices
-from sharedlabel.analysis import comparisons, plots
-from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL
+from sharedlabel.analysis import comparisons, intervals, plots
+from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL, ROW
+from sharedlabel.analysis.section_5_2 import is_among, paper_networks
 from sharedlabel.analysis.section_5_3_runs import (
     COMPARISON,
     TABLE_2_N,
@@ -59,32 +60,64 @@ def orders(runs: Runs, pruner: str) -> pd.DataFrame:
         synflow = synflow.rename(columns={name: f"synflow_{name}" for name in VALUES})
         found.append(synflow.merge(theirs, on=KEYS).dropna(subset=["mean", "synflow_mean"]).assign(**dict(zip(PANEL, case))))
     columns = [*PANEL, *KEYS, *(f"synflow_{name}" for name in VALUES), *VALUES]
-    found = concat(found, pd.DataFrame(columns=columns))
+    return mark_agreement(concat(found, pd.DataFrame(columns=columns)))
+
+
+def orders_in_table_1(runs: Runs, pruner: str) -> pd.DataFrame:
+    """Balanced minus baseline at the largest n of each network of Table 1 that both pruners have: as `orders`, with ROW for PANEL."""
+    averaged, sides = runs.at_default[runs.at_default["protocol"] == "random"], []
+    for name in ("synflow", pruner):
+        pairs = comparisons.paired_differences(averaged[averaged["pruner"] == name], "balanced", "baseline", "per_cent", "variant")
+        pairs = pairs[is_among(pairs, paper_networks()) & (pairs["n"] == pairs.groupby(ROW)["n"].transform("max"))]
+        sides.append(intervals.summary(pairs, "difference", [*ROW, "n"]))
+    synflow, theirs = (one[is_among(one, plots.cases(other, ROW))] for one, other in zip(sides, reversed(sides)))
+    synflow, theirs = (side.assign(significant=comparisons.holm(comparisons.p_values(side)) < 0.05) for side in (synflow, theirs))
+    found = synflow.rename(columns={name: f"synflow_{name}" for name in VALUES}).merge(theirs, on=[*ROW, "n"])
+    return mark_agreement(found.assign(one="balanced", variant="baseline"))
+
+
+def mark_agreement(found: pd.DataFrame) -> pd.DataFrame:
+    """The table with `agree` of `orders`."""
     signs = [np.sign(found[f"{side}mean"].astype(float)) * found[f"{side}significant"].astype(bool) for side in ("synflow_", "")]
     return found.assign(agree=(signs[0] * signs[1]).astype(int))
 
 
 def claim_order(runs: Runs) -> pd.DataFrame:
     """The cases of the claim that other pruners' runs order alike what SynFlow's order significantly; above zero: alike."""
-    return under_others(runs, order_under)
+    return pd.concat([under_others(runs, order_under), graphs_not_tested(runs)], ignore_index=True)
 
 
 def order_under(runs: Runs, pruner: str) -> pd.DataFrame:
-    """The cases of `claim_order` under one pruner."""
+    """The cases of `claim_order` under one pruner: the paper's methods in every panel (not a head alone), and those of Table 1."""
     found = orders(runs, pruner)
-    found = found[found["synflow_significant"].astype(bool)]
+    found = found[~(found["one"] + found["variant"]).str.contains("head_").astype(bool)]
+    averaged = orders_in_table_1(runs, pruner)
+    return pd.concat([judge_orders(found, plots.titles(found), pruner), judge_orders(averaged, plots.titles(averaged, ROW), pruner)])
+
+
+def judge_orders(found: pd.DataFrame, titles: list[str], pruner: str) -> pd.DataFrame:
+    """The cases of a claim from `orders`, of the pairs that SynFlow's runs order significantly, turned so that SynFlow's is above zero."""
+    found = found.assign(title=titles)[found["synflow_significant"].astype(bool)]
     alike = np.sign(found["synflow_mean"].astype(float))
     ends = np.sort([found["low"].astype(float) * alike, found["high"].astype(float) * alike], axis=0)
     verdicts = found["agree"].map({1: "holds", -1: "fails", 0: "cannot tell"})
     first, second = found["one"].where(alike > 0, found["variant"]), found["variant"].where(alike > 0, found["one"])
-    found = found.assign(mean=found["mean"] * alike, low=ends[0], high=ends[1], verdict=verdicts, one=first, variant=second)
-    return as_cases(found, lambda row: f"{plots.TITLES[row.one]} minus {plots.TITLES[row.variant]} under {plots.TITLES[pruner]}")
+    words = [f"{title}: {plots.TITLES[one]} minus {plots.TITLES[other]} under {plots.TITLES[pruner]}"
+             for title, one, other in zip(found["title"], first, second)]
+    return comparisons.as_cases(found.assign(mean=found["mean"] * alike, low=ends[0], high=ends[1]), words, verdicts)
 
 
 def claim_synflow_best(runs: Runs) -> pd.DataFrame:
     """The cases of the claim that SynFlow achieves the best results of all pruners for the other methods than the baseline, too."""
-    return under_others(runs, lambda runs, pruner: as_cases(
+    tested = under_others(runs, lambda runs, pruner: as_cases(
         synflow_minus(runs, pruner), lambda row: f"{plots.TITLES[row.variant]}, SynFlow minus {plots.TITLES[pruner]}"))
+    return pd.concat([tested, graphs_not_tested(runs)], ignore_index=True)
+
+
+def graphs_not_tested(runs: Runs) -> pd.DataFrame:
+    """A claim's row that says that no other pruner has runs of graphs, where none has."""
+    graphs = (runs.records["method"] == "graph") & runs.records["pruner"].isin(OTHERS)
+    return comparisons.claim_rows([] if graphs.any() else [{"case": "not tested: graph", "verdict": "not tested"}])
 
 
 def synflow_minus(runs: Runs, pruner: str) -> pd.DataFrame:

@@ -130,7 +130,7 @@ def concat(found: list[pd.DataFrame], empty: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else empty[:0]
 
 
-def pairs_at(part: pd.DataFrame, one: str, others: list[str], heads: bool = False) -> pd.DataFrame:
+def pairs_at(part: pd.DataFrame, one: str, others: list[str], heads: bool = False, value: str = "per_cent") -> pd.DataFrame:
     """`one` minus each of `others` at Table 2's n, in pairs by seed: `paired_differences`, with the other's name in `variant`.
 
     heads: both have a head, and share its settings.
@@ -138,7 +138,7 @@ def pairs_at(part: pd.DataFrame, one: str, others: list[str], heads: bool = Fals
     part = part[part["n"].isin(TABLE_2_N)]
     matched = [*MATCHED, *HEAD_MATCHED] if heads else MATCHED
     others = [other for other in others if {one, other} <= set(part["variant"])] or others[:1]  # of no pair, a table without rows
-    pairs = [comparisons.paired_differences(part, one, other, "per_cent", "variant", matched).assign(variant=other) for other in others]
+    pairs = [comparisons.paired_differences(part, one, other, value, "variant", matched).assign(variant=other) for other in others]
     return pd.concat(pairs)
 
 

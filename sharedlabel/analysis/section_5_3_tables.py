@@ -57,10 +57,10 @@ def show_comparison(found: pd.DataFrame, caption: str, collapsed: bool | None = 
     report.show_table(comparison(found), f"{caption}, in points ({LEGEND})", collapsed)
 
 
-def opponents(found: pd.DataFrame) -> pd.DataFrame:
+def opponents(found: pd.DataFrame, unit: str = "points") -> pd.DataFrame:
     """Where the CNN-LSTM stands in each panel: how many comparisons have pairs and are won and lost, and its least lead.
 
-    found: `section.lstm_minus_methods`.
+    found: `section.lstm_minus_methods`, in this unit.
     """
     rows = []
     for case, part in each_panel(found):
@@ -68,7 +68,7 @@ def opponents(found: pd.DataFrame) -> pd.DataFrame:
         rows.append({
             "panel": plots.case_title(case), "paired, of": f"{len(part)} of {len(section.opponents(case)) * len(TABLE_2_N)}",
             "it wins": verdicts.count("holds"), "loses": verdicts.count("fails"), "verdict": judge_all(verdicts),
-            "least lead, points": format_estimate(least["mean"], least["low"], least["high"]),
+            f"least lead, {unit}": format_estimate(least["mean"], least["low"], least["high"]),
             "against": f"{plots.TITLES[least['variant']]}, n = {least['n']}",
         })
     return pd.DataFrame(rows)

@@ -36,6 +36,7 @@ from sharedlabel.analysis import (
     readout,
     report,
     section_5_1,
+    section_5_1_claims,
     section_5_2,
     section_5_2_settings,
     section_5_2_training,
@@ -76,7 +77,7 @@ def phrases(code: str) -> list[str]:
 def sweet_spots_by_n_over_rho() -> tuple:
     """In how many cases there is one, of how many, and on how many networks."""
     runs = section_5_1.select_runs()
-    return *count_holds(section_5_1, "sweet-spot", runs), WORDS[section_5_1.claim_sweet_spot(runs)["case"].nunique()]
+    return *count_holds(section_5_1, "sweet-spot", runs), WORDS[section_5_1_claims.claim_sweet_spot(runs)["case"].nunique()]
 
 
 def balanced_is_ahead() -> tuple:
@@ -249,7 +250,7 @@ def count_holds(section, claim_id: str, runs: pd.DataFrame) -> tuple:
 
 def best_rhos() -> tuple:
     """The least and the largest best rho of an n by the paper's cost, where there is one."""
-    found = section_5_1.claim_sweet_spot(section_5_1.select_runs()).query("verdict == 'holds'")["estimate"]
+    found = section_5_1_claims.claim_sweet_spot(section_5_1.select_runs()).query("verdict == 'holds'")["estimate"]
     return f"{found.min():g}", f"{found.max():g}"
 
 

@@ -6,7 +6,7 @@ import pytest
 from made_records import collapse, executed, write_run
 
 from sharedlabel import ROOT
-from sharedlabel.analysis import comparisons, notebooks, report, section_5_1, section_5_1_checks
+from sharedlabel.analysis import comparisons, notebooks, report, section_5_1, section_5_1_checks, section_5_1_claims
 from sharedlabel.analysis import section_5_1_figures as figures
 
 SIZES = (1, 25, 80)
@@ -37,8 +37,8 @@ def runs(tmp_path_factory):
 
 
 def test_every_claim_has_the_shared_form(runs):
-    assert len({claim.id for claim in section_5_1.CLAIMS}) == len(section_5_1.CLAIMS) == 8
-    for rows in comparisons.judge_claims(section_5_1.CLAIMS, runs).values():
+    assert len({claim.id for claim in section_5_1_claims.CLAIMS}) == len(section_5_1_claims.CLAIMS) == 10
+    for rows in comparisons.judge_claims(section_5_1_claims.CLAIMS, runs).values():
         assert list(rows) == comparisons.CLAIM_COLUMNS and len(rows)
         assert set(rows["verdict"]) <= set(report.VERDICT_COLOURS)
 
@@ -48,27 +48,84 @@ def verdicts(rows) -> dict:
 
 
 def test_a_best_rho_inside_the_range_holds(runs):
-    rows = section_5_1.claim_sweet_spot(runs)
+    rows = section_5_1_claims.claim_sweet_spot(runs)
     assert verdicts(rows) == {("MNIST, Conv", 1): (2.0, "holds"), ("MNIST, Conv", 25): (3.0, "holds"), ("MNIST, Conv", 80): (3.0, "holds")}
     assert rows[["low", "high", "seeds"]].to_numpy().tolist() == [[2, 2, 3], [3, 3, 3], [3, 3, 3]]
 
 
 def test_a_best_rho_at_an_end_fails_by_flops(runs):
-    by_flops = section_5_1.claim_sweet_spot_flops(runs)
+    by_flops = section_5_1_claims.claim_sweet_spot_flops(runs)
     assert verdicts(by_flops) == {("MNIST, Conv", n): (4.0, "fails") for n in SIZES}
 
 
 def test_other_methods_are_tested_where_their_rho_surround_the_baselines_best(runs, tmp_path):
-    rows = section_5_1.claim_sweet_spot_methods(runs)  # the baseline's best are 2 and 3
+    rows = section_5_1_claims.claim_sweet_spot_methods(runs)  # the baseline's best are 2 and 3
     assert rows["case"].tolist() == ["not tested: balanced on MNIST, Conv (ρ = 3, 3.5, 4)",
                                      "not tested: freeze and retrain on MNIST, Conv (ρ = 3, 3.5)"]
     assert rows["estimate"].isna().all() and set(rows["verdict"]) == {"not tested"}
     for method in ("baseline", "balanced"):
         write_runs(tmp_path, {1.0: {1: 3.0, 25: 3.2}, 2.0: {1: 2.0, 25: 3.0}, 3.0: {1: 1.0, 25: 2.8}}, method=method)
-    *tested, left = section_5_1.claim_sweet_spot_methods(section_5_1.select_runs(tmp_path)).to_dict("records")
+    *tested, left = section_5_1_claims.claim_sweet_spot_methods(section_5_1.select_runs(tmp_path)).to_dict("records")
     assert [(row["case"], row["n"], row["estimate"], row["verdict"]) for row in tested] == [
         ("MNIST, Conv, balanced", 1, 2.0, "holds"), ("MNIST, Conv, balanced", 25, 3.0, "cannot tell")]
     assert left["case"] == "not tested: freeze and retrain on MNIST, Conv (not run)"
+
+
+def test_the_papers_claims_are_judged_on_its_own_networks_and_n(runs, tmp_path):
+    bits = {1.0: {1: 3.0, 25: 3.2, 60: 3.3}, 2.0: {1: 2.0, 25: 3.0, 60: 3.2}, 3.0: {1: 1.0, 25: 2.8, 60: 3.1},
+            4.0: {1: 0.5, 25: 1.0, 60: 1.2}}
+    write_runs(tmp_path, bits)
+    assert len(section_5_1_claims.claim_sweet_spot(section_5_1.select_runs(tmp_path))) == 3  # none of the paper's: all
+    for rho, by_n in bits.items():
+        for seed, noise in enumerate((-0.01, 0.0, 0.01)):
+            write_run(tmp_path, {n: 20 * value for n, value in by_n.items()}, bits={n: value + noise for n, value in by_n.items()}, rho=rho,
+                      seed=seed, dataset="cifar10", model="conv")
+    both = section_5_1.select_runs(tmp_path)
+    rows = section_5_1_claims.claim_sweet_spot(both)
+    assert verdicts(rows) == {("CIFAR-10, Conv", 1): (2.0, "holds"), ("CIFAR-10, Conv", 60): (3.0, "holds")}
+    counted = section_5_1_claims.count_everywhere(section_5_1_claims.claim_sweet_spot, both)
+    assert counted == "With the networks and n that are ours (6 cases): 6 holds, 0 fails, 0 cannot tell."
+    for claim in section_5_1_claims.CLAIMS:
+        if claim.id != "sweet-spot-methods":
+            networks = {case.split(", Conv")[0] for case in claim.rows(both)["case"]}
+            assert networks == ({"MNIST", "CIFAR-10"} if claim.source == "ours" else {"CIFAR-10"}), claim.id
+
+
+@pytest.mark.parametrize("macs, estimate, verdict", [
+    (lambda rho: 10 ** (6 - rho), 1000 / 4, "fails"), (lambda rho: 10**6 / rho, 1, "holds"), (lambda rho: 10**6 / rho**2, 4, "fails")])
+def test_whether_flops_fall_as_the_papers_cost_does(tmp_path, macs, estimate, verdict):
+    for rho in (1.0, 2.0, 3.0, 4.0):
+        for seed in range(3):
+            write_run(tmp_path, dict.fromkeys(SIZES, 50), rho=rho, seed=seed, macs=int(macs(rho)) + seed, **NETWORK)
+    [row] = section_5_1_claims.claim_cost(section_5_1.select_runs(tmp_path)).to_dict("records")
+    assert row["case"] == "MNIST, Conv, ρ = 1 and 4" and row["estimate"] == pytest.approx(estimate, rel=0.02) and row["verdict"] == verdict
+
+
+@pytest.mark.parametrize("large, verdict, more, cells", [
+    ({1: 50, 25: 62, 80: 70}, "holds", 1.0, ["2 (2.5)", "2 (8)"]), ({1: 20, 25: 30, 80: 40}, "fails", None, ["-", "-"]),
+    ({1: 50, 25: 58, 80: 60.1}, "cannot tell", 1.0, ["-", "2 (8)"])])
+def test_whether_more_images_allow_harder_pruning(tmp_path, large, verdict, more, cells):
+    for rho, accuracies in ((1.0, {1: 60, 25: 90, 80: 95}), (2.0, large), (3.0, {1: 10, 25: 16, 80: 20})):
+        for seed, noise in enumerate((-0.5, 0.0, 0.6)):
+            noisy = {n: accuracy + noise * (1 + n / 50) for n, accuracy in accuracies.items()}
+            write_run(tmp_path, noisy, rho=rho, seed=seed, macs=int(10 ** (6 - rho)), **NETWORK)
+    runs = section_5_1.select_runs(tmp_path)
+    [row] = section_5_1_claims.claim_pruned_harder(runs).to_dict("records")
+    assert (row["n"], row["verdict"]) == (80, verdict) and (row["estimate"] == more or more is None and pd.isna(row["estimate"]))
+    [shown] = section_5_1.tabulate_harder(runs).to_dict("records")
+    assert [shown["one image"], shown["n = 25"], shown["n = 80"]] == ["60.0 % at ρ = 1", *cells]
+
+
+def test_the_cnn_lstm_is_judged_by_the_rho_of_its_head(tmp_path):
+    for head_rho, bits in ((0.0, 1.0), (2.0, 2.0), (3.0, 1.5)):
+        for seed, noise in enumerate((-0.01, 0.0, 0.01)):
+            for train_n in (2, 5) if head_rho else (2,):
+                write_run(tmp_path, {train_n: 50.0}, method="cnn_lstm", bits={train_n: bits + noise}, rho=3.5, head_rho=head_rho,
+                          train_n=train_n, seed=seed, **NETWORK)
+    write_run(tmp_path, {2: 50.0}, method="graph", architecture="neuron", train_n=2, n=[2], rho=3.5, seed=0, **NETWORK)
+    rows = section_5_1_claims.claim_sweet_spot_methods(section_5_1.select_runs(tmp_path))
+    assert verdicts(rows[:1]) == {("MNIST, Conv, ρ = 3.5, CNN-LSTM by its head's ρ", 2): (2.0, "holds")}  # at n = 5 there are two rho
+    assert list(rows["case"][1:]) == ["not tested: graph on MNIST, Conv (one ρ)"]
 
 
 def test_a_rho_of_one_seed_does_not_lift_a_network_above_chance(tmp_path):
@@ -111,7 +168,7 @@ def test_of_one_seed_or_near_chance_nothing_is_concluded(tmp_path, seeds, accura
 
 
 def test_the_cheapest_rho_is_counted_over_the_targets(runs):
-    rows = section_5_1.claim_cheapest(runs)
+    rows = section_5_1_claims.claim_cheapest(runs)
     assert rows["case"].tolist() == ["MNIST, Conv, n-accuracy", "MNIST, Conv, information gain"]
     # of n-accuracy rho = 3 is the cheapest for both targets that are reached, between n = 1 and 25
     assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[1, "fails"], [3, "holds"]]
@@ -128,7 +185,7 @@ def test_a_figure_has_few_enough_rho_to_be_told_apart(runs):
 
 
 def test_rho_that_surely_swap_places_have_no_one_order(runs):
-    [row] = section_5_1.claim_rho_order(runs).to_dict("records")
+    [row] = section_5_1_claims.claim_rho_order(runs).to_dict("records")
     # orders of rho = 1 to 4 by relative information: n = 1: 3, 4, 3, 2 bits, tied; n = 25 and 80: 3.2, 6.0, 8.4, 4.0 and 3.3, 6.4, 9.3, 4.8
     assert row["verdict"] == "fails" and row["case"] == "MNIST, Conv, swapped pairs of ρ: 2" and row["n"] == "1 to 80"
     assert 0.5 < row["estimate"] < 0.9
@@ -138,12 +195,12 @@ def test_level_rho_have_no_order_to_judge(tmp_path):
     for rho, bits in ((1.0, 3.0), (2.0, 1.5), (3.0, 1.0)):  # IG * rho is 3
         for seed in range(3):
             write_run(tmp_path, dict.fromkeys(SIZES, 50), bits=dict.fromkeys(SIZES, bits), rho=rho, seed=seed, **NETWORK)
-    [row] = section_5_1.claim_rho_order(section_5_1.select_runs(tmp_path)).to_dict("records")
+    [row] = section_5_1_claims.claim_rho_order(section_5_1.select_runs(tmp_path)).to_dict("records")
     assert (row["case"], row["estimate"], row["verdict"]) == ("MNIST, Conv, swapped pairs of ρ: 0", 0.0, "cannot tell")
 
 
 def test_accuracy_and_information_correlate_where_they_are_in_proportion(runs):
-    rows = section_5_1.claim_accuracy_information(runs)
+    rows = section_5_1_claims.claim_accuracy_information(runs)
     assert rows["case"].tolist() == ["MNIST, Conv, lower ρ (1, 2)", "MNIST, Conv, upper ρ (3, 4)"]
     assert rows["verdict"].tolist() == ["holds", "holds"] and rows["estimate"].min() > 0.95
     assert (rows["low"] <= rows["estimate"]).all() and (rows["estimate"] <= rows["high"]).all()
@@ -155,15 +212,15 @@ def test_two_replicated_rho_have_no_dip_and_one_run_no_correlation(tmp_path):
             accuracies = {1: 50 + seed - 9 * rho, 5: 90 - 9 * rho}
             write_run(tmp_path, accuracies, bits={1: 1.0, 5: 2.0}, rho=rho, seed=seed, **NETWORK | {"n": [1, 5]})
     runs = section_5_1.select_runs(tmp_path)
-    assert section_5_1.claim_no_double_descent(runs)["verdict"].tolist() == ["cannot tell"]
-    assert section_5_1.claim_accuracy_information(runs)["verdict"].tolist()[1] == "cannot tell"
+    assert section_5_1_claims.claim_no_double_descent(runs)["verdict"].tolist() == ["cannot tell"]
+    assert section_5_1_claims.claim_accuracy_information(runs)["verdict"].tolist()[1] == "cannot tell"
 
 
 def test_a_dip_is_double_descent(runs, tmp_path):
-    verdicts_on = {value: section_5_1.claim_no_double_descent(runs, value)["verdict"].tolist() for value in BOTH}
+    verdicts_on = {value: section_5_1_claims.claim_no_double_descent(runs, value)["verdict"].tolist() for value in BOTH}
     assert verdicts_on == {"relative_information": ["holds"], "n_accuracy": ["cannot tell"]}  # seeds of n-accuracy vary
     write_runs(tmp_path, {1.0: {1: 3.0}, 2.0: {1: 0.5}, 3.0: {1: 1.0}}, {1.0: {1: 90.0}, 2.0: {1: 80.0}, 3.0: {1: 70.0}})
-    rows = pd.concat([section_5_1.claim_no_double_descent(section_5_1.select_runs(tmp_path), value) for value in BOTH])
+    rows = pd.concat([section_5_1_claims.claim_no_double_descent(section_5_1.select_runs(tmp_path), value) for value in BOTH])
     assert rows[["estimate", "verdict"]].to_numpy().tolist() == [[1, "fails"], [0, "holds"]]  # relative information 3, 1, 3
 
 
@@ -243,12 +300,12 @@ def test_a_rho_at_which_every_run_collapsed_is_in_no_curve(tmp_path):
     [*_, last] = section_5_1.count_runs(runs).to_dict("records")
     assert (last["ρ"], last["seeds"], last["weights"], last["collapsed"]) == (4.0, 3, 27, 3) and last["epochs"] != last["epochs"]
     assert "- Not measured, as every run collapsed: MNIST, Conv, ρ = 4.\n" in section_5_1.describe_missing(runs, ["mnist"], "results")
-    rows = comparisons.judge_claims(section_5_1.CLAIMS, runs)  # all gain one bit, so relative information rises with rho
+    rows = comparisons.judge_claims(section_5_1_claims.CLAIMS, runs)  # all gain one bit, so relative information rises with rho
     assert rows["rho-order"][["case", "estimate", "verdict"]].to_numpy().tolist() == [["MNIST, Conv, swapped pairs of ρ: 0", 1.0, "holds"]]
     assert rows["no-double-descent"]["verdict"].tolist() == rows["no-double-descent-accuracy"]["verdict"].tolist() == ["holds"]
     assert rows["accuracy-information"]["verdict"].tolist() == ["cannot tell", "cannot tell"]  # no two points differ
     assert rows["sweet-spot"]["estimate"].tolist() == [3.0] * 3 and set(rows["sweet-spot"]["verdict"]) == {"cannot tell"}
-    assert not report.claims_table(section_5_1.CLAIMS, rows).isna().any().any()
+    assert not report.claims_table(section_5_1_claims.CLAIMS, rows).isna().any().any()
 
 
 def test_a_folder_without_a_record_is_named(tmp_path):

@@ -308,6 +308,12 @@ def test_the_loss_is_told_from_its_batches(tmp_path, made):
     assert len(section_5_2_settings.loss_or_batches(runs, records[:0])) == 6
     [case] = section_5_2.claim_loss_not_batches(runs).to_dict("records")
     assert (case["n"], case["seeds"], case["verdict"]) == (80, 3, "cannot tell") and case["estimate"] == approx(0.033, abs=1e-3)
+    [case] = section_5_2.claim_lambda_1(runs).to_dict("records")  # as the baseline but for the noise of half a point
+    assert (case["n"], case["seeds"], case["verdict"]) == (80, 3, "holds") and case["estimate"] == approx(-0.033, abs=1e-3)
+    for seed, noise in enumerate(NOISE):
+        save(tmp_path / "more", "baseline", seed, [40, 70, 80])
+        save(tmp_path / "more", "balanced", seed, [40, 70, 86 + noise], standard_weight=1.0)
+    assert list(section_5_2.claim_lambda_1(section_5_2.select_runs(tables.load_records(tmp_path / "more")))["verdict"]) == ["fails"]
     both = section_5_2_settings.loss_or_batches(made.runs, made.records)  # the settings' folder has the standard loss of the same batches
     assert values(at(both, part="the loss", n=80), "mean", "seeds") == approx([4.033, 3], abs=1e-3)
 
@@ -392,7 +398,7 @@ def verdicts(text: str) -> list[str]:
 
 def test_the_notebook_says_what_the_functions_find(folder):
     text = executed("section_5_2", folder, settings="settings")
-    assert verdicts(text) == ["holds", "no runs yet", "holds", "fails", "holds"]  # the standard loss on its batches lies in settings
+    assert verdicts(text) == ["holds", "no runs yet", "no runs yet", "holds", "fails", "holds"]  # λ = 1 lies in settings
     assert "Networks of Table 1 (1): 0 holds, 1 fails, 0 cannot tell" in text
     total = len(studies.load("table_1"))
     assert f"of the study table_1 (params/table_1.yaml), 0 of {total} runs are in" in text  # the made-up runs have other n
@@ -410,7 +416,7 @@ def test_the_notebook_says_what_is_missing(tmp_path, lone):
         collapse(tmp_path / "results", 27, dataset="mnist", model="conv", rho=3.5)
     text = executed("section_5_2", tmp_path, settings="settings")
     assert text.count("no runs yet") >= 8 and "No runs to draw yet" in text and "nan" not in text
-    assert verdicts(text) == ["no runs yet"] * 5
+    assert verdicts(text) == ["no runs yet"] * 6
 
 
 def test_the_mean_of_softmax_outputs_may_name_another_label_than_that_of_logits():

@@ -648,7 +648,7 @@ def fine_tuning_gains() -> bool:
     """Ahead for sure at both n; at 15 it leaves less than a third of the frozen CNN's errors, which are fewer than two in a hundred."""
     found = section_5_3.by_training(runs("section_5_3"), "fine_tune", "frozen").query("head_rho == 0").set_index("n")
     at_15 = found.loc[15]
-    few = at_15["room"] < section_5_3.NEGLIGIBLE == 2 and at_15["mean"] > 2 / 3 * at_15["room"]
+    few = at_15["room"] < comparisons.NEGLIGIBLE == 2 and at_15["mean"] > 2 / 3 * at_15["room"]
     return set(found.index) == {5, 15} and bool((found["low"] > 0).all()) and few
 
 
