@@ -54,8 +54,3 @@ def test_what_a_set_head_cannot_be_is_refused_in_one_line(given, message):
     with pytest.raises(parameters.ParameterError, match=message) as error:
         parameters.check("set_head", given)
     assert "\n" not in str(error.value)
-
-
-def test_a_tuple_too_large_to_train_on_is_refused_by_its_name(folder):
-    with pytest.raises(ValueError, match="train_n: 40 is not allowed; 9 images of the smallest class"):
-        run_notebook("set_head", CNN | HEAD | {"train_n": 40}, folder)

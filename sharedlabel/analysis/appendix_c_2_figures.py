@@ -18,16 +18,24 @@ def panels(found: pd.DataFrame) -> list[tuple]:
 
 
 def draw_accuracy(runs: pd.DataFrame) -> tuple[Figure | None, str]:
-    """n-accuracy against rho, a curve for each pruner in 100 rounds; runs that collapsed are left out, the dotted line is guessing."""
+    """n-accuracy against rho, a curve for each pruner in 100 rounds, of the runs that did not collapse; the dotted line is guessing.
+
+    A cross on it: every run of a pruner collapsed.
+    """
     found = appendix_c_2.measured(runs).assign(per_cent=lambda table: 100 * table["n_accuracy"])
     found, guessing = found[found["pruning"].isin(choices.PAPER_PRUNERS)], 100 * appendix_c_2.guessing(runs)
     if found.empty:
         return None, ""
-    drawn, text = panels(found), ["n-accuracy against ρ, a curve for each pruner in 100 rounds"]
+    drawn, text = panels(found), ["n-accuracy against ρ, a curve for each pruner in 100 rounds; a cross: every run collapsed"]
+    lost = runs.groupby([*intervals.CASE, "pruning", "rho"])["collapsed"].all().reset_index().query("collapsed")
+    styles = plots.curve_styles(runs[runs["pruning"].isin(choices.PAPER_PRUNERS)], "pruning")
     figure, axes = plots.compact_grid([case for case, *_ in drawn], apart=2)
     for ax, (case, n, part) in zip(axes, drawn):
-        plots.curves(ax, part, "rho", "per_cent", by="pruning", along="rho")
+        plots.curves(ax, part, "rho", "per_cent", by="pruning", along="rho", styles=styles)
         ax.axhline(guessing[case[0]], color="0.4", linestyle=":", linewidth=1)
+        for place, (pruning, colour, *_) in enumerate(styles):  # side by side
+            at = tables.select(plots.select_case(lost, case), pruning=pruning)["rho"] + 0.05 * (place - (len(styles) - 1) / 2)
+            ax.plot(at, [guessing[case[0]]] * len(at), "x", color=colour, markersize=7, markeredgewidth=2)
         ax.set(title=f"{plots.case_title(case)}, n = {n}", ylim=(0, 103), xlabel="ρ")
         for pruning, means in part.groupby(["pruning", "rho"])["per_cent"].mean().groupby("pruning"):
             ends = [f"{value:.0f} % at ρ = {rho:g}" for (_, rho), value in means.iloc[[0, -1]].items()]

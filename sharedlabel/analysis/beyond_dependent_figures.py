@@ -15,7 +15,8 @@ def select(runs: pd.DataFrame, cnn_method: str, reader: str) -> pd.DataFrame:
 def log_axis(ax) -> None:
     """n on a logarithmic axis with the n that were measured."""
     ax.set(xscale="log", xlabel="n")
-    ax.set_xticks(dependent.SIZES, labels=map(str, dependent.SIZES))
+    ticks = [n for n in dependent.SIZES if n != 15]  # it would touch its neighbours
+    ax.set_xticks(ticks, labels=map(str, ticks))
     ax.minorticks_off()
 
 
@@ -34,6 +35,7 @@ def draw_accuracy(runs: pd.DataFrame, cases: list[tuple], reader: str = "average
         ax.set_ylim(0, 103)
         log_axis(ax)
     axes[0].set_ylabel("n-accuracy (%)")
+    figure.suptitle(beyond_dependent.READERS[reader])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=2, frameon=False)
     return figure, (
         f"{beyond_dependent.READERS[reader]}: n-accuracy against n, a panel a network: for n different images, for n views of one image, "

@@ -54,7 +54,7 @@ def draw_errors(runs: pd.DataFrame):
             sizes = runs[runs["dataset"] == dataset].groupby("n")[f"error_{name}"].agg(lambda error: error.abs().mean()).dropna()
             ax.plot(sizes.index, sizes, color=colour, marker=marker, markersize=4, label=label)
             plots.n_axis(ax)
-    axes[0].set(ylabel="mean error (points)", ylim=(0, None))
+    axes[0].set(ylabel="mean absolute error (points)", ylim=(0, None))
     plots.legend_below(figure, columns=2)
     return figure, f"Mean absolute error of the predictions in points against n. {plots.describe_curves(figure)}"
 
@@ -76,10 +76,13 @@ def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
         ax.set_ylim(0, 103)
         plots.n_axis(ax)
     axes[0].set_ylabel("n-accuracy (%)")
+    told = plots.describe_curves(figure)
+    for look, label in (("o", "measured"), ("-", "predicted"), ("--", "limit")):
+        axes[0].plot([], [], look, color="0.4", label=label)
     plots.legend_below(figure)
     return figure, (
         "n-accuracy against n of three seeds: points measured, curves predicted, dashed lines the limit. The predictions: "
-        f"{plots.describe_curves(figure)}"
+        f"{told}"
     )
 
 

@@ -81,10 +81,10 @@ def count_verdicts(board: pd.DataFrame) -> str:
     verdicts, alone = board.loc[~board["ours"], "verdict"], int(board.loc[~board["ours"], "mnist_alone"].sum())
     holds, fails, untested = (int((verdicts == word).sum()) for word in ("holds", "fails", "not tested"))
     return (
-        f"Verdicts on the paper's {len(verdicts)} claims: holds {holds}, fails {fails}, open {len(verdicts) - holds - fails - untested}, "
-        f"not tested {untested}; {alone} rest on MNIST alone. A claim holds if every case (network, n or comparison), or most where it "
-        "says so, does by its own interval; one that fails, corrected for their number, fails it. Brackets: open ones that their own "
-        "interval contradicts."
+        f"Verdicts on the paper's {len(verdicts)} claims: holds {holds}, fails {fails}, open {len(verdicts) - holds - fails - untested}"
+        f"{f', not tested {untested}' if untested else ''}; {alone} rest on MNIST alone. A claim holds if every case (network, n or "
+        "comparison), or most where it says so, does by its own interval; one that fails, corrected for their number, fails it. Brackets: "
+        "open ones that their own interval contradicts."
     )
 
 

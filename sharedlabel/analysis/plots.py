@@ -22,7 +22,7 @@ PALETTE += [(0.36, 0.2, 0.58), (0.45, 0.45, 0.1)]  # as many as there are marker
 LABELS = {
     "n": "tuple size n", "rho": "compression ratio ρ (log10)", "flops": "FLOPs of the tuple (2 × MACs)",
     "n_accuracy": "n-accuracy", "information_gain": "information gain (bits)", "log_error": "log2(1 − n-accuracy)",
-    "relative_information": "relative information IG·ρ/n", "gain_per_mflop": "bits per million FLOPs",
+    "relative_information": "relative information IG·ρ/n (bits)", "gain_per_mflop": "bits per million FLOPs",
     "params_remaining": "weights left", "per_cent": "n-accuracy (%)", "difference": "difference in n-accuracy (points)",
     "standard_weight": "λ, the weight of the standard loss", "tuple_size": "images of a class in a training batch",
     "head_rho": "ρ of the head (log10; 0: unpruned)", "train_n": "trained for n", "share_of_best": "share of the best",

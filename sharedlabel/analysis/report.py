@@ -24,7 +24,7 @@ RIGHT, NO_BREAK = "text-align: right", "\N{NO-BREAK SPACE}"
 CLAIMS_CAPTION = ("Verdicts; estimates of the cases that fail where a claim fails, else of all, ± half a 95 % interval over seeds; "
                   "in brackets: of cases that nobody can tell, those whose own interval contradicts the claim")
 CAPTION = ('<caption style="caption-side: top; text-align: left; padding-bottom: 0.4em"><span '
-           ' style="position: sticky; left: 0; display: inline-block; max-width: 88vw">{}</span></caption>')  # stays as a table scrolls
+           'style="position: sticky; left: 0; display: inline-block; max-width: min(88vw, 45em)">{}</span></caption>')  # as a table scrolls
 
 
 def format_estimate(estimate: float, low: float = math.nan, high: float = math.nan) -> str:
@@ -116,7 +116,8 @@ def table_html(text: pd.DataFrame, caption: str, collapsed: bool, anchors: Itera
     """
     def cell(value: str, tag: str, style: str, link: str | None = None) -> str:
         colour = f"; font-weight: bold; color: {VERDICT_COLOURS[value]}" if value in VERDICT_COLOURS else ""
-        shown = html.escape(re.sub(r" (?!\()", NO_BREAK, value) if style == RIGHT and tag == "td" else value)
+        numbers = r" (?!\()" if style == RIGHT and tag == "td" else r"(?<=[ρn]) (?== )|(?<=[ρn] =) (?=\d)"  # "ρ = 3" is one, too
+        shown = html.escape(re.sub(numbers, NO_BREAK, value))
         shown = f'<a href="#{link}" style="color: inherit">{shown}</a>' if link and colour else shown
         return f'<{tag} style="{style}{colour}">{shown}</{tag}>'
 

@@ -30,7 +30,7 @@ def judge_sweet_spots(network: str, part: pd.DataFrame, value: str, at_an_end: s
 
 
 def claim_cost(runs: pd.DataFrame, paper_alone: bool = True) -> pd.DataFrame:
-    """A row a network; the estimate is how often FLOPs fall from the smallest to the largest rho, over how often n / rho does."""
+    """A row a network; the estimate is by which factor FLOPs fall from the smallest to the largest rho, over n / rho's."""
     rows = []
     for network, part in judged_networks(runs, paper_alone=paper_alone).items():
         images = replicated(part).pivot_table(index="seed", columns="rho", values="macs_live_image")
@@ -176,19 +176,19 @@ def claim_no_double_descent(runs: pd.DataFrame, value: str = "relative_informati
 NO_DIP = f"fails where a ρ lies surely below one on either side at some n, holds where surely by less than {100 * SHALLOW:g} % of the " \
          "highest mean at every n"
 CLAIMS = [
-    Claim("pruned-harder", "title, section 1", "with more images of one label a network can be pruned harder at the same n-accuracy",
+    Claim("pruned-harder", "title, section 1", "more images of one label allow harder pruning at the same n-accuracy",
           "ρ more", "holds where at the largest n some larger ρ names more than the smallest ρ does at n = 1, and fails where each names "
           "fewer, in pairs by seed, significant at 5 % among all ρ (Holm)", claim_pruned_harder),
-    Claim("cost", "section 2", "the computing for a tuple is inversely proportional to ρ, so that n/ρ is its cost", "times as often",
-          "FLOPs fall from the smallest to the largest ρ as often as n/ρ does, within a tenth; holds and fails by the 95 % interval",
-          claim_cost, wanted=(1 / ALIKE, ALIKE)),
+    Claim("cost", "section 2", "the computing for a tuple is proportional to n/ρ", "times n/ρ's factor",
+          "FLOPs fall from the smallest to the largest ρ by the factor by which n/ρ does, within a tenth; holds and fails by the 95 % "
+          "interval", claim_cost, wanted=(1 / ALIKE, ALIKE)),
     Claim("sweet-spot", "sections 2 and 5.1, Figure 7", "for every n relative information has its maximum at some ρ*", "ρ*",
           "holds at an n where ρ* lies inside the measured range of ρ in 97.5 % of the plausible means over seeds", claim_sweet_spot),
     Claim("sweet-spot-flops", "ours", "information per FLOP, too, has its maximum inside the measured range of ρ, for every n", "best ρ",
           "holds at an n where it lies inside in 97.5 % of the plausible means, fails where at an end in as many", claim_sweet_spot_flops),
     Claim("sweet-spot-methods", "sections 2 and 5.1", "the other methods have a best ρ* for every n as well", "ρ*",
           "as for the baseline; tested where a method was run below and above the baseline's ρ*", claim_sweet_spot_methods),
-    Claim("cheapest-rho", "Figures 1 and 4", "which ρ costs the fewest FLOPs depends on the accuracy and the information wanted",
+    Claim("cheapest-rho", "Figures 1 and 4", "which ρ costs the fewest FLOPs depends on the accuracy or information wanted",
           "different ρ", "holds where of two ρ each costs a tenth more than the other for one of eight targets in 97.5 % of the plausible "
           "means, corrected for the number of pairs and targets, and fails where in 97.5 % one costs nowhere a tenth more than the "
           "cheapest; between two n that were measured means are interpolated", claim_cheapest),

@@ -3,8 +3,6 @@
 A comparison is a table with the columns COMPARISON: how far the variant `one` is above the other, `variant`, at one n, and the verdict on
 that among all comparisons of the table (`comparisons.judge_each`). A claim's rows are made from it.
 """
-from functools import partial
-
 import numpy as np
 import pandas as pd
 
@@ -42,16 +40,9 @@ def opponents(case: tuple) -> list[str]:
 
 def lstm_minus_methods(runs: Runs, pruned_head: bool, value: str = "per_cent") -> pd.DataFrame:
     """The CNN-LSTM on the balanced CNN, its head pruned or not, minus each of the paper's other methods; `value` is compared."""
-    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [mean_differences(pairs_at(part, "lstm_balanced", opponents(case), value=value), "lstm_balanced")]
-
     table = random_tuples(runs)
-    return compare_panels(table[(table["head_rho"] > 0) == pruned_head], compare)
-
-
-def claim_lstm_beats_all(runs: Runs, pruned_head: bool, value: str = "per_cent") -> pd.DataFrame:
-    """The cases of the claim that the CNN-LSTM on the balanced CNN beats all other methods at every n of Table 2."""
-    return as_cases(lstm_minus_methods(runs, pruned_head, value))
+    return compare_panels(table[(table["head_rho"] > 0) == pruned_head], lambda case, part: [
+        mean_differences(pairs_at(part, "lstm_balanced", opponents(case), value=value), "lstm_balanced")])
 
 
 def claim_lstm_costs_less(runs: Runs) -> pd.DataFrame:
@@ -73,23 +64,14 @@ def claim_lstm_costs_less(runs: Runs) -> pd.DataFrame:
 
 def lstm_by_cnn(runs: Runs) -> pd.DataFrame:
     """The CNN-LSTM on the balanced CNN minus the one on the baseline CNN, at every rho of the head."""
-    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [mean_differences(pairs_at(part, "lstm_balanced", ["lstm_baseline"], heads=True), "lstm_balanced")]
-
-    return compare_panels(random_tuples(runs, every_head=True), compare)
+    return compare_panels(random_tuples(runs, every_head=True), lambda case, part: [
+        mean_differences(pairs_at(part, "lstm_balanced", ["lstm_baseline"], heads=True), "lstm_balanced")])
 
 
 def heads_by_cnn(runs: Runs) -> pd.DataFrame:
     """The same of each head alone, which tells whether the LSTM gains from the balanced CNN or any head does."""
-    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [mean_differences(pairs_at(part, one, [other], heads=True), one) for one, other in zip(*map(controls_of, CNNS))]
-
-    return compare_panels(random_tuples(runs, every_head=True), compare)
-
-
-def claim_balanced_cnn(runs: Runs) -> pd.DataFrame:
-    """The cases of the claim that the CNN under the LSTM is better trained with the balanced loss than as the baseline."""
-    return as_cases(lstm_by_cnn(runs))
+    return compare_panels(random_tuples(runs, every_head=True), lambda case, part: [
+        mean_differences(pairs_at(part, one, [other], heads=True), one) for one, other in zip(*map(controls_of, CNNS))])
 
 
 def controls_of(cnn: str) -> list[str]:
@@ -99,11 +81,8 @@ def controls_of(cnn: str) -> list[str]:
 
 def lstm_minus_controls(runs: Runs) -> pd.DataFrame:
     """The CNN-LSTM minus each of its controls, at each n and in the mean over n."""
-    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        pairs = {f"lstm_{cnn}": pairs_at(part, f"lstm_{cnn}", controls_of(cnn), heads=True) for cnn in CNNS}
-        return [mean_differences(with_mean_over_n(own), one) for one, own in pairs.items()]
-
-    return compare_panels(random_tuples(runs, every_head=True), compare)
+    return compare_panels(random_tuples(runs, every_head=True), lambda case, part: [
+        mean_differences(with_mean_over_n(pairs_at(part, f"lstm_{cnn}", controls_of(cnn), heads=True)), f"lstm_{cnn}") for cnn in CNNS])
 
 
 def claim_sharing_adds(runs: Runs) -> pd.DataFrame:
@@ -178,11 +157,6 @@ def sharing_minus_head(runs: Runs) -> pd.DataFrame:
     return compare_panels(random_tuples(runs, every_head=True), compare)
 
 
-def claim_sharing_is_the_greater_part(runs: Runs) -> pd.DataFrame:
-    """The cases of the claim that sharing, not the head's capacity, makes the greater part of the lead over averaged logits."""
-    return as_cases(sharing_minus_head(runs), lambda row: f"{plots.TITLES[row.one]}, what sharing adds minus what the head brings")
-
-
 def lstm_minus_averaged(runs: Runs) -> pd.DataFrame:
     """The CNN-LSTM minus its own CNN's averaged logits, in the mean over n."""
     def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
@@ -194,24 +168,15 @@ def lstm_minus_averaged(runs: Runs) -> pd.DataFrame:
 
 def head_minus_averaged(runs: Runs) -> pd.DataFrame:
     """The head alone, trained per image, minus its own CNN's averaged logits."""
-    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [mean_differences(pairs_at(part, f"head_per_image_{cnn}", [cnn]), f"head_per_image_{cnn}") for cnn in CNNS]
-
-    return compare_panels(random_tuples(runs), compare)
-
-
-def claim_head_beats_averaging(runs: Runs) -> pd.DataFrame:
-    """The cases of the claim that the head alone is above its CNN's averaged logits at every n."""
-    return as_cases(head_minus_averaged(runs))
+    return compare_panels(random_tuples(runs), lambda case, part: [
+        mean_differences(pairs_at(part, f"head_per_image_{cnn}", [cnn]), f"head_per_image_{cnn}") for cnn in CNNS])
 
 
 def graphs_minus_others(runs: Runs) -> pd.DataFrame:
     """Each graph minus averaged logits of both CNNs, and minus two methods to choose from instead."""
-    def compare(case: tuple, part: pd.DataFrame) -> list[pd.DataFrame]:
-        return [mean_differences(pairs_at(part, graph, others), graph) for graph in ("graph_embedding", "graph_neuron")
-                for others in (["baseline", "balanced"], ["balanced_table_2", "head_per_image_balanced"])]
-
-    return compare_panels(random_tuples(runs), compare)
+    return compare_panels(random_tuples(runs), lambda case, part: [
+        mean_differences(pairs_at(part, graph, others), graph) for graph in ("graph_embedding", "graph_neuron")
+        for others in (["baseline", "balanced"], ["balanced_table_2", "head_per_image_balanced"])])
 
 
 def by_training(runs: Runs, one: str, other: str) -> pd.DataFrame:
@@ -248,11 +213,6 @@ def epochs(runs: Runs, own: pd.DataFrame, training: str) -> str:
     return ("" if training == "end_to_end" else f"{cnn['epochs'].mean():.0f} + ") + f"{own['epochs'].mean():.0f}"
 
 
-def claim_trained_by_itself(runs: Runs) -> pd.DataFrame:
-    """The cases of the claim that training the CNN by itself is preferable to training it and the LSTM end to end."""
-    return as_cases(by_training(runs, "frozen", "end_to_end"), lambda row: "CNN trained by itself minus end to end")
-
-
 def claim_fine_tuning_negligible(runs: Runs) -> pd.DataFrame:
     """The cases of the claim that fine-tuning the CNN afterwards makes no considerable difference."""
     found = by_training(runs, "fine_tune", "frozen")
@@ -264,33 +224,35 @@ EVERY = "each panel and n; one holds by its own paired 95 % t-interval and fails
 WORTH = f"above zero against the least pruned CNN that costs no more, baseline by SynFlow and by SNIP, balanced by SynFlow, in {EVERY}"
 CLAIMS = [
     Claim("lstm-beats-all", "section 5.3, Table 2",
-          "The CNN-LSTM, pruned as stated, on the balanced CNN beats all the other methods at every n of Table 2",
-          "points", f"above zero against each other method, in {EVERY}", partial(claim_lstm_beats_all, pruned_head=True)),
+          "The CNN-LSTM, pruned as stated, on the balanced CNN beats all other methods at Table 2's n",
+          "points", f"above zero against each other method, in {EVERY}", lambda runs: as_cases(lstm_minus_methods(runs, True))),
     Claim("lstm-beats-all-relative", "section 5.3, Figures 9 and 22",
-          "The CNN-LSTM, pruned as stated, is also the best in relative information",
+          "The CNN-LSTM, pruned as stated, is best in relative information, too",
           "bits", f"above zero against each other method, in {EVERY}",
-          partial(claim_lstm_beats_all, pruned_head=True, value="relative_information")),
-    Claim("lstm-unpruned-beats-all", "ours", "With its head not pruned the CNN-LSTM beats all the other methods at every n of Table 2",
-          "points", f"above zero against each other method, in {EVERY}", partial(claim_lstm_beats_all, pruned_head=False)),
+          lambda runs: as_cases(lstm_minus_methods(runs, True, "relative_information"))),
+    Claim("lstm-unpruned-beats-all", "ours", "With its head not pruned the CNN-LSTM beats all other methods at Table 2's n",
+          "points", f"above zero against each other method, in {EVERY}", lambda runs: as_cases(lstm_minus_methods(runs, False))),
     Claim("lstm-costs-less", "section 5.3, Table 2",
-          "The CNN-LSTM, pruned as stated, needs fewer weights and FLOPs than averaged logits of the balanced CNN", "times",
+          "The CNN-LSTM, pruned as stated, needs fewer weights and FLOPs than averaging the balanced CNN", "times",
           "both ratios to balanced at Table 2's ρ for averaging lie below 1, with the head pruned as Table 2 states",
           claim_lstm_costs_less),
     Claim("sharing-adds", "ours", "Reading the images together adds to what the same head does on each image alone",
           "points", "above zero against both controls, in each panel and, unpruned, in the mean of networks; one holds by the 95 % "
           "interval of the mean over n, and fails where it is significant at 5 % among all (Holm)", claim_sharing_adds),
     Claim("sharing-greater-part", "ours", "Sharing, not the head's capacity, makes the CNN-LSTM's lead over averaging",
-          "points", f"sharing's part minus the head's is above zero, where there is a lead, in {EVERY}", claim_sharing_is_the_greater_part),
+          "points", f"sharing's part minus the head's is above zero, where there is a lead, in {EVERY}",
+          lambda runs: as_cases(sharing_minus_head(runs), lambda row: f"{plots.TITLES[row.one]}, what sharing adds minus the head's part")),
     Claim("head-beats-averaging", "ours", "The head on each image alone beats its CNN's averaged logits at every n",
-          "points", f"above zero in {EVERY}", claim_head_beats_averaging),
+          "points", f"above zero in {EVERY}", lambda runs: as_cases(head_minus_averaged(runs))),
     Claim("balanced-cnn", "sections 4.4.2 and 5.3", "The CNN under the LSTM is better trained with the balanced loss than as the baseline",
-          "points", f"above zero in {EVERY}", claim_balanced_cnn, paper="2 to 11 points (Table 2)"),
-    Claim("trained-by-itself", "section 4.4.2", "Training the CNN by itself is better than training it and the LSTM end to end",
-          "points", f"above zero in {EVERY}; a run that is behind and stopped at the limit counts as level", claim_trained_by_itself),
+          "points", f"above zero in {EVERY}", lambda runs: as_cases(lstm_by_cnn(runs)), paper="2 to 11 points (Table 2)"),
+    Claim("trained-by-itself", "section 4.4.2", "Training the CNN by itself is better than end to end",
+          "points", f"above zero in {EVERY}; a run that is behind and stopped at the limit counts as level",
+          lambda runs: as_cases(by_training(runs, "frozen", "end_to_end"), lambda row: "CNN trained by itself minus end to end")),
     Claim("fine-tuning-negligible", "section 4.4.2", "Fine-tuning the CNN afterwards makes no considerable difference",
           "points", f"the whole interval lies within {NEGLIGIBLE:g} points either way, where the frozen CNN is as far below 100 %",
           claim_fine_tuning_negligible, wanted=(-NEGLIGIBLE, NEGLIGIBLE)),
-    Claim("order-under-others", "appendix C", "The comparisons between the methods hold for other pruners as well", "points",
+    Claim("order-under-others", "appendix C", "The comparisons hold for other pruners, too", "points",
           "each pair that SynFlow's runs order significantly has the same significant order under another pruner", claim_order),
     Claim("synflow-best-methods", "appendix C", "SynFlow is the best pruner for the other methods, too", "points",
           f"above zero against each other pruner, in {EVERY}", claim_synflow_best),

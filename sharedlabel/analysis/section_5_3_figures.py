@@ -139,7 +139,7 @@ def sweep(runs: Runs):
 def trained_n(runs: Runs):
     """n-accuracy of heads that were trained for one n and measured at all; None where only one n was trained for."""
     table = by_trained_n(runs)
-    return in_panels(table, "per_cent", "train_n")[0] if table["train_n"].nunique() > 1 else None
+    return in_panels(table, "per_cent", "train_n", bars=True)[0] if table["train_n"].nunique() > 1 else None
 
 
 def spending(runs: Runs) -> dict[tuple, plt.Figure]:

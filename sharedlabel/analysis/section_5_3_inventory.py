@@ -2,9 +2,8 @@
 import pandas as pd
 
 from sharedlabel.analysis import plots, tables
-from sharedlabel.analysis import section_5_3_table_2 as table_2
 from sharedlabel.analysis.intervals import PANEL, ROW
-from sharedlabel.analysis.section_5_3_runs import AT_DEFAULT, WITH_HEAD, Runs, each_panel, random_tuples
+from sharedlabel.analysis.section_5_3_runs import AT_DEFAULT, WITH_HEAD, Runs, each_panel, random_tuples, stated_panels
 
 
 def what_was_run(runs: Runs) -> pd.DataFrame:
@@ -43,7 +42,8 @@ def missing(runs: Runs) -> pd.DataFrame:
     for case, part in each_panel(random_tuples(runs)):
         lacking = [plots.TITLES[variant] for variant in plots.VARIANTS if variant not in set(part["variant"])]
         rows += [{"panel": plots.case_title(case), "not run": ", ".join(lacking)}] if lacking else []
-    rows += [{"panel": plots.case_title(case), "not run": "all methods with a head"} for case in table_2.not_run(runs)]
+    run = plots.cases(runs.panels)
+    rows += [{"panel": plots.case_title(case), "not run": "all methods with a head"} for case in stated_panels() if case[:2] not in run]
     return pd.DataFrame(rows, columns=["panel", "not run"])
 
 

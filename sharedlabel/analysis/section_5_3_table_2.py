@@ -16,7 +16,6 @@ from sharedlabel.analysis.section_5_3_runs import (
     concat,
     each_panel,
     printed_table_2,
-    stated_panels,
 )
 from sharedlabel.runs import parameters
 
@@ -64,12 +63,6 @@ def distances(beside: pd.DataFrame) -> pd.DataFrame:
                 if len(own) and line.notna().any():
                     rows.append(dict(zip(PANEL, case)) | {"variant": variant, "points": (own - line).abs().mean()})
     return pd.DataFrame(rows, columns=[*PANEL, "variant", "points"])
-
-
-def not_run(runs: Runs) -> list[tuple]:
-    """The panels that Table 2 states of networks of which no run has a head."""
-    run = set(plots.cases(runs.panels))
-    return [case for case in stated_panels() if case[:2] not in run]
 
 
 def pruned_less(runs: Runs) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from sharedlabel.analysis.section_5_3_runs import (
     each_panel,
     pairs_at,
     random_tuples,
+    stated_panels,
 )
 from sharedlabel.runs import parameters
 
@@ -35,11 +36,16 @@ def cells(found: pd.DataFrame) -> list[str]:
 
 
 def by_n(found: pd.DataFrame, index: dict[str, list]) -> pd.DataFrame:
-    """A table with a column an n ("mean": over n) and a row for each value of `index` ({heading: a value a row of `found`})."""
+    """A table with a column an n ("n = 2"; "mean": over n) and a row for each value of `index` ({heading: a value a row of `found`})."""
     table = pd.DataFrame({**index, "n": found["n"].to_numpy(), "cell": cells(found)})
     wide = table.pivot_table(index=list(index), columns="n", values="cell", aggfunc="first", sort=False)
     wide = wide[sorted(wide.columns, key=lambda n: n or float("inf"))]
-    return wide.rename(columns={0: "mean"}).rename_axis(columns=None).fillna("-")
+    return wide.rename(columns=head_of).rename_axis(columns=None).fillna("-")
+
+
+def head_of(n: int) -> str:
+    """The head of a column of one n; 0 is the mean over n."""
+    return f"n = {n}" if n else "mean"
 
 
 def comparison(found: pd.DataFrame) -> pd.DataFrame:
@@ -221,6 +227,7 @@ def printed(beside: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
     method, cell = paper["variant"].map(plots.TITLES), paper["paper"].map("{:.1f}".format)
     cells = paper.assign(panel=plots.titles(paper), method=method, line="paper", cell=cell)
     theirs = cells.pivot_table(index=["panel", "method", "line"], columns="n", values="cell", aggfunc="first", sort=False)
+    theirs = theirs.rename(columns=head_of)
     keys = list(dict.fromkeys(index[:2] for index in ours.index))
     both = pd.concat([theirs, ours])
     return both.loc[[(*key, line) for key in keys for line in ("paper", "ours") if (*key, line) in both.index]].fillna("-")
@@ -248,7 +255,7 @@ def readings(found: pd.DataFrame) -> pd.DataFrame:
 
 def as_stated(found: pd.DataFrame) -> pd.Series:
     """Which `section_5_3_table_2.readings` are what the paper says: the stated rho of the head, SynFlow, and default settings."""
-    stated = {case[:3]: case[3] for case in table_2.stated_panels()}
+    stated = {case[:3]: case[3] for case in stated_panels()}
     rho = pd.Series([stated[row] for row in found[ROW].itertuples(index=False, name=None)], found.index, dtype=float)
     default = pd.Series(True, found.index)
     for name in table_2.READING[2:]:

@@ -1,14 +1,12 @@
-"""Claims on the law and on readouts, on made-up runs; both notebooks on a folder that has next to nothing."""
+"""Claims on the law and on readouts, on made-up runs; and notebooks past the paper on a folder that has next to nothing."""
 import itertools
 
 import numpy as np
 import pandas as pd
-import papermill
 import pytest
 from conftest import run_notebook
-from made_records import verdicts
+from made_records import executed, verdicts
 
-from sharedlabel import ROOT
 from sharedlabel.analysis import beyond_law, readout, readout_tables, tables
 from sharedlabel.analysis import beyond_law_figures as figures
 from sharedlabel.analysis import readout_figures as figures_of_readouts
@@ -254,13 +252,9 @@ def test_the_example_names_classes_as_the_limit_does():
         assert [("wins" in text) for text in lead] == [int(w) != label for label, w in enumerate(winners)]
 
 
-@pytest.mark.parametrize("notebook", ["beyond_law", "beyond_readout", "beyond_small_dense"])
+@pytest.mark.parametrize("notebook", ["beyond_law", "beyond_readout", "beyond_small_dense", "beyond_pruning", "beyond_dependent"])
 def test_a_notebook_says_what_is_missing_where_there_is_one_run(notebook, tmp_path):
     run_notebook("baseline", {"dataset": "digits", "model": "fc", "rho": 1.0, "n": [1, 5], "max_epochs": 2, "prune_iterations": 5,
-                              "tuples_per_class": 20, "device": "cpu"}, tmp_path)
-    found = papermill.execute_notebook(
-        str(ROOT / "notebooks" / "sections" / f"{notebook}.ipynb"), str(tmp_path / "out.ipynb"), {"results": str(tmp_path)},
-        kernel_name="python3", progress_bar=False, cwd=str(ROOT / "notebooks" / "sections"),
-    )
-    text = "".join(str(output) for cell in found.cells for output in cell.get("outputs", []))
+                              "tuples_per_class": 20, "device": "cpu"}, tmp_path / "results")
+    text = executed(notebook, tmp_path, **({"study": "results"} if notebook == "beyond_pruning" else {}))
     assert "no runs yet" in text and "No runs to draw yet" in text

@@ -1,13 +1,9 @@
-"""Claims on pruning with side information, on made-up runs and records; both notebooks on a folder that has next to nothing."""
+"""Claims on pruning with side information, on made-up runs and records."""
 import itertools
 
 import pandas as pd
-import papermill
-import pytest
-from conftest import run_notebook
 from made_records import collapse, verdicts, write_run
 
-from sharedlabel import ROOT
 from sharedlabel.analysis import beyond_pruning
 
 
@@ -64,16 +60,3 @@ def test_records_of_both_budgets_and_a_collapse(tmp_path):
                                          "SNIP, balanced loss per MAC, ρ = 3.25"]
     assert table["collapsed"].tolist() == ["0 of 1", "0 of 1", "0 of 1", "1 of 1"]
     assert len(table.columns) <= 8
-
-
-@pytest.mark.parametrize("notebook", ["beyond_pruning", "beyond_dependent"])
-def test_a_notebook_says_what_is_missing_where_there_is_one_run(notebook, tmp_path):
-    run_notebook("baseline", {"dataset": "digits", "model": "fc", "rho": 1.0, "n": [1, 5], "max_epochs": 2, "prune_iterations": 5,
-                              "tuples_per_class": 20, "device": "cpu"}, tmp_path)
-    folders = {"results": str(tmp_path)} | ({"study": str(tmp_path)} if notebook == "beyond_pruning" else {})
-    found = papermill.execute_notebook(
-        str(ROOT / "notebooks" / "sections" / f"{notebook}.ipynb"), str(tmp_path / "out.ipynb"), folders,
-        kernel_name="python3", progress_bar=False, cwd=str(ROOT / "notebooks" / "sections"),
-    )
-    text = "".join(str(output) for cell in found.cells for output in cell.get("outputs", []))
-    assert "no runs yet" in text and "No runs to draw yet" in text

@@ -123,7 +123,7 @@ def test_other_networks_are_counted_apart(made, tmp_path):
     assert section_5_2.count_networks(section_5_2.claim_balanced_large_n, both) == (
         "Networks of Table 1 (1): 1 holds, 0 fails, 0 cannot tell; other networks (1): 0 holds, 1 fails, 0 cannot tell.")
     counted = section_5_2.count_networks(section_5_2.claim_freeze_retrain_large_n, both)
-    assert counted.startswith("Networks of Table 1 (1): 0 holds, 1 fails, 0 cannot tell; other networks (0)")
+    assert counted.startswith("Networks of Table 1 (1), against every other: 0 holds, 1 fails, 0 cannot tell; other networks (0)")
     named = list(section_5_2_tables.evidence(both, made.curves, "balanced", "baseline")["network"])
     assert named == ["MNIST, Conv, ρ = 1 *", NAMED]
 
@@ -399,7 +399,7 @@ def verdicts(text: str) -> list[str]:
 def test_the_notebook_says_what_the_functions_find(folder):
     text = executed("section_5_2", folder, settings="settings")
     assert verdicts(text) == ["holds", "no runs yet", "no runs yet", "holds", "fails", "holds"]  # λ = 1 lies in settings
-    assert "Networks of Table 1 (1): 0 holds, 1 fails, 0 cannot tell" in text
+    assert "Networks of Table 1 (1), against every other: 0 holds, 1 fails, 0 cannot tell" in text
     total = len(studies.load("table_1"))
     assert f"of the study table_1 (params/table_1.yaml), 0 of {total} runs are in" in text  # the made-up runs have other n
     assert "nan" not in text

@@ -282,7 +282,7 @@ def test_a_run_that_is_behind_and_stopped_at_the_limit_counts_as_level(behind, l
             accuracy, at_limit = (70 - noise, seed in limited) if training == behind else (90 + noise, True)
             stopped = "limit" if at_limit else "no improvement"
             write(tmp_path, "cnn_lstm", {5: accuracy}, {"train_loss": [1.0]}, 171710, stopped, cnn_training=training, **given)
-    [row] = section.claim_trained_by_itself(selected.select_runs(tmp_path)).to_dict("records")
+    [row] = CLAIMS["trained-by-itself"].rows(selected.select_runs(tmp_path)).to_dict("records")
     assert row["verdict"] == (verdict if behind == "end_to_end" or verdict == "cannot tell" else "fails")
     assert abs(row["estimate"]) == approx(20, abs=0.5)  # as measured
 

@@ -14,7 +14,6 @@ import pytest
 import torch
 from conftest import same_sets
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from sharedlabel import choices, data
 from sharedlabel.data import decoded, tinyimagenet
@@ -137,29 +136,6 @@ def test_the_images_are_decoded_once(cached, monkeypatch):
     (file.parent / f"{NAME}.zip").unlink()
     assert same_sets(tinyimagenet.load_edition(file.parent, edition()), before)
     assert not list(file.parent.glob("*.part")) and file.stat().st_mode & 0o044
-
-
-def cut(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-1])
-
-
-def flip(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[-1000] ^= 1
-    file.write_bytes(content)
-
-
-def lose_the_stamp(file: Path) -> None:
-    save_file(load_file(file), file)
-
-
-@pytest.mark.parametrize("harm", [cut, flip, lose_the_stamp, lambda file: file.write_bytes(b"")])
-def test_a_damaged_cache_is_made_anew(cached, harm):
-    file, before = cached
-    harm(file)
-    assert decoded.read_cache(file, tinyimagenet.made_from(edition())) is None
-    assert same_sets(tinyimagenet.load_edition(file.parent, edition()), before)
-    assert decoded.read_cache(file, tinyimagenet.made_from(edition())) is not None
 
 
 def test_a_cache_that_was_decoded_otherwise_or_from_another_zip_is_made_anew(cached, monkeypatch):
@@ -286,7 +262,7 @@ def test_a_folder_that_nobody_can_write_to_is_decoded_and_nothing_is_kept(root, 
     (root / f"{NAME}.safetensors").unlink()
     monkeypatch.setattr(tinyimagenet.os, "access", lambda path, mode: False)
     again = tinyimagenet.load_edition(root, edition())
-    assert all(torch.equal(x, y) for one, other in zip(first, again) for x, y in zip(one, other))
+    assert same_sets(first, again)
     assert not list(root.glob("*.safetensors*"))
 
 
@@ -357,8 +333,3 @@ def test_an_image_of_another_format_is_not_decoded(root, unpacked):
     """Of an EPS Pillow would have Ghostscript make pixels."""
     Image.new("RGB", (64, 64)).save(unpacked / "val" / "images" / "val_0.JPEG", "EPS")
     assert "an image that cannot be read, val/images/val_0.JPEG" in refusal(root, edition())
-
-
-def test_a_decompression_bomb_is_not_decoded(root, unpacked):
-    Image.new("L", (20_000, 20_000)).save(unpacked / "val" / "images" / "val_0.JPEG")
-    assert "val/images/val_0.JPEG" in refusal(root, edition())

@@ -322,16 +322,3 @@ def test_freeze_and_retrain_starts_from_the_baseline_and_changes_the_free_layers
     assert set(before) == set(after) and changed == {"2", "5"}  # the second convolution and the linear layer
     assert {(row["protocol"], row["n"]) for row in record["measures"]} == {(kind, n) for kind in ("disjoint", "random") for n in (1, 5, 25)}
     assert min(record["epochs"]["curves"]["train_loss"]) < record["epochs"]["curves"]["train_loss"][0]
-
-
-@pytest.mark.parametrize("method, given, message", [
-    ("balanced", {"tuple_size": 50}, "tuple_size: 50 is not allowed; 9 images of the smallest class"),
-    ("freeze_retrain", {"tuple_size": 50}, "tuple_size: 50 is not allowed; 9 images of the smallest class"),
-    ("freeze_retrain", {"free_layers": 4}, "free_layers: 4 is not allowed; conv has from 1 to 3 layers to leave free"),
-    ("balanced", {"standard_weight": 1.5}, "standard_weight: 1.5 is not allowed; it is a number >= 0 and <= 1"),
-    ("freeze_retrain", {"standard_weight": -0.1}, "standard_weight: -0.1 is not allowed; it is a number >= 0 and <= 1"),
-])
-def test_what_balanced_training_cannot_do_is_refused_before_it_trains(tmp_path, method, given, message):
-    with pytest.raises(ValueError, match=message):
-        run_notebook(method, GIVEN | given, tmp_path / "results")
-    assert saved(tmp_path) == []
