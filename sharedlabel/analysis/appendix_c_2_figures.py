@@ -40,7 +40,7 @@ def draw_accuracy(runs: pd.DataFrame) -> tuple[Figure | None, str]:
         for pruning, means in part.groupby(["pruning", "rho"])["per_cent"].mean().groupby("pruning"):
             ends = [f"{value:.0f} % at ρ = {rho:g}" for (_, rho), value in means.iloc[[0, -1]].items()]
             text.append(f"{plots.case_title(case)}, n = {n}, {plots.TITLES[pruning]}: {', '.join(dict.fromkeys(ends))}")
-    plots.legend_below(figure, columns=5)
+    plots.legend_below(figure, "a cross: every run collapsed; dotted: guessing", columns=5)
     return figure, ". ".join(text) + "."
 
 

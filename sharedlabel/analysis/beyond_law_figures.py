@@ -79,7 +79,7 @@ def draw_saturation(runs: pd.DataFrame, rows: list[tuple]):
     told = plots.describe_curves(figure)
     for look, label in (("o", "measured"), ("-", "predicted"), ("--", "limit")):
         axes[0].plot([], [], look, color="0.4", label=label)
-    plots.legend_below(figure)
+    plots.legend_below(figure, columns=3)
     return figure, (
         "n-accuracy against n of three seeds: points measured, curves predicted, dashed lines the limit. The predictions: "
         f"{told}"
