@@ -61,7 +61,7 @@ def draw_area(ax, lines: dict[bool, pd.DataFrame], cost: str) -> None:
 
 
 def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
-    """An arrow between the fronts at one accuracy that both reach, and above the panel which is cheaper by what factor; it in words."""
+    """A line between the fronts at one accuracy that both reach, and above the panel which is cheaper by what factor; it in words."""
     for accuracy in ARROW_AT:
         pruned, dense = (small_dense.cheapest(part[part["dense"] == kind], cost, accuracy) for kind in (False, True))
         if pruned is not None and dense is not None:
@@ -69,7 +69,7 @@ def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
             cheaper, times = ("small dense", factor) if factor >= 1 else ("pruned", 1 / factor)
             how_much = f"{cheaper} {times:{'.0f' if times >= 10 else '.2g'}} × cheaper" if times >= 1.05 else "equally dear"
             words = f"at {accuracy} %: {how_much}"
-            arrow = {"arrowstyle": "<->", "color": "0.15", "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
+            arrow = {"arrowstyle": "|-|,widthA=0.3,widthB=0.3", "color": "0.15", "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
             ax.annotate("", (dense[cost], accuracy), (pruned[cost], accuracy), arrowprops=arrow)
             ax.text(0.5, 1.02, words, transform=ax.transAxes, ha="center", va="bottom", color=DENSE if factor >= 1 else BROWN)
             return [words]
@@ -86,10 +86,10 @@ def draw_factors(found: pd.DataFrame, cost: str):
     targets = list(range(5, 100))
     factors = small_dense.equal_accuracy(found, cost, targets)
     for ax, dataset in zip(axes[0], datasets):
-        for colour, n in zip(plots.PALETTE, small_dense.SHOWN_N):
+        for colour, line, n in zip(plots.PALETTE, ("-", "--", "-.", ":"), small_dense.SHOWN_N):
             own = tables.select(factors, dataset=dataset, n=n)
             own = own[np.isfinite(own["factor"]) & (own["factor"] > 0)]
-            ax.plot(own["target"], own["factor"], color=colour, linewidth=2, label=f"n = {n}")
+            ax.plot(own["target"], own["factor"], color=colour, linestyle=line, linewidth=2, label=f"n = {n}")
         ax.axhline(1, color="0.2", linewidth=1)
         ax.set(title=plots.TITLES[dataset], yscale="log", xlim=(0, 100), xticks=(20, 50, 80))
     low, high = axes[0, 0].get_ylim()
