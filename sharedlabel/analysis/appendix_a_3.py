@@ -7,7 +7,7 @@ import pandas as pd
 
 from sharedlabel.analysis import comparisons, intervals, plots, tables
 from sharedlabel.analysis.comparisons import NEGLIGIBLE, Claim
-from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL
+from sharedlabel.analysis.intervals import HEAD_MATCHED, PANEL
 from sharedlabel.analysis.section_5_3_figures import in_panels
 from sharedlabel.analysis.section_5_3_runs import concat
 from sharedlabel.analysis.section_5_3_tables import by_n
@@ -46,7 +46,7 @@ def select_runs(results: str = "results") -> pd.DataFrame:
 def minus_random(runs: pd.DataFrame, order: str) -> pd.DataFrame:
     """Runs of this order (or control) minus those of the random one, by panel, n and seed: `difference`, `random`."""
     runs = runs.astype({"per_cent": float})  # of no runs it is not a number
-    pairs = comparisons.paired_differences(runs, order, "random", "per_cent", by="order", matched=[*MATCHED, *HEAD_MATCHED])
+    pairs = comparisons.paired_differences(runs, order, "random", "per_cent", by="order", matched=HEAD_MATCHED)
     return pairs.assign(order=order)
 
 

@@ -13,7 +13,7 @@ PANEL = [*ROW, "head_rho"]  # one with a head
 MATCHED = ["seed", "pruner", "prune_iterations", "initialisation", "augment", "precision",  # what makes runs a pair
            "patience", "min_improvement", "learning_rate", "held_out"]
 QUANTILES = 2000  # that `chances` are integrated over
-HEAD_MATCHED = ["head_rho", "head_pruner", "standardised", "head_batch_size", "head_learning_rate", "head_max_epochs"]  # and heads
+HEAD_MATCHED = [*MATCHED, "head_rho", "head_pruner", "standardised", "head_batch_size", "head_learning_rate", "head_max_epochs"]  # heads
 
 
 def summary(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:

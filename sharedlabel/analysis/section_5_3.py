@@ -8,7 +8,7 @@ import pandas as pd
 
 from sharedlabel.analysis import comparisons, intervals, plots
 from sharedlabel.analysis.comparisons import NEGLIGIBLE, Claim
-from sharedlabel.analysis.intervals import CASE, HEAD_MATCHED, MATCHED, PANEL, ROW
+from sharedlabel.analysis.intervals import CASE, HEAD_MATCHED, PANEL, ROW
 from sharedlabel.analysis.section_5_3_equal_cost import claim_head_worth_its_weights, claim_lstm_worth_its_weights
 from sharedlabel.analysis.section_5_3_pruners import claim_order, claim_synflow_best
 from sharedlabel.analysis.section_5_3_runs import (
@@ -124,8 +124,7 @@ def parts_of_the_lead(part: pd.DataFrame, cnn: str) -> pd.DataFrame:
     `head`: the head alone, trained on the tuple's mean, minus its CNN's averaged logits; `sharing`: the LSTM minus that head.
     """
     control = f"head_tuple_mean_{cnn}"
-    matched = [*MATCHED, *HEAD_MATCHED]
-    sharing = comparisons.paired_differences(part, f"lstm_{cnn}", control, "per_cent", by="variant", matched=matched)
+    sharing = comparisons.paired_differences(part, f"lstm_{cnn}", control, "per_cent", by="variant", matched=HEAD_MATCHED)
     head = comparisons.paired_differences(part, control, cnn, "per_cent", by="variant")
     columns = [*ROW, "seed", "n", "difference"]
     return sharing[columns].rename(columns={"difference": "sharing"}).merge(head[columns].rename(columns={"difference": "head"}))
@@ -189,8 +188,7 @@ def by_training(runs: Runs, one: str, other: str) -> pd.DataFrame:
     """
     table = runs.measured[(runs.measured["protocol"] == "random") & (runs.measured["pruner"] == "synflow")]
     table = at_own_n(at_defaults(table[table["variant"] == "lstm_balanced"], ("cnn_training",)))
-    matched = [*MATCHED, *HEAD_MATCHED]
-    pairs = comparisons.paired_differences(table, one, other, "per_cent", by="cnn_training", matched=matched)
+    pairs = comparisons.paired_differences(table, one, other, "per_cent", by="cnn_training", matched=HEAD_MATCHED)
     run = [*PANEL, "n", "seed", "cnn_training"]
     limited = set(table.loc[table["stopped"] == "limit", run].itertuples(index=False, name=None))
     behind = pairs.assign(cnn_training=np.where(pairs["difference"] > 0, other, one))[run]

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 
 from sharedlabel.analysis import comparisons, intervals, plots, tables
-from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL, ROW
+from sharedlabel.analysis.intervals import HEAD_MATCHED, PANEL, ROW
 from sharedlabel.analysis.section_5_3_runs import WITH_HEAD, Runs, at_defaults, at_own_n, concat, each_panel, random_tuples
 from sharedlabel.runs import checkpoints, parameters
 
@@ -80,7 +80,7 @@ def trained_for_5(runs: Runs) -> pd.DataFrame:
     for _, part in each_panel(by_trained_n(runs)):
         part = part[(part["n"] > 1) & (part["n"] != 5)]  # at 1 an LSTM is the head alone
         part = pd.concat([part[part["train_n"] == 5].assign(trained="for 5"), part[part["train_n"] == part["n"]].assign(trained="for n")])
-        pairs = comparisons.paired_differences(part, "for 5", "for n", "per_cent", by="trained", matched=[*MATCHED, *HEAD_MATCHED])
+        pairs = comparisons.paired_differences(part, "for 5", "for n", "per_cent", by="trained", matched=HEAD_MATCHED)
         found.append(intervals.summary(pairs, "difference", [*PANEL, "n"]))
     return concat(found, pd.DataFrame(columns=[*PANEL, "n", "mean", "low", "high", "seeds"]))
 
@@ -109,7 +109,7 @@ def other_minus_usual(runs: Runs, setting: str) -> pd.DataFrame:
     """
     table = runs.measured[(runs.measured["pruner"] == "synflow") & (runs.measured["protocol"] == "random")]
     table = at_own_n(at_defaults(table[table["method"] == "cnn_lstm"], (setting,)))
-    matched, found = [name for name in [*MATCHED, *HEAD_MATCHED] if name != setting], []
+    matched, found = [name for name in HEAD_MATCHED if name != setting], []
     for variant, own in table.groupby("variant"):
         usual = own[setting] == tables.usual_values(own, setting)
         for value in sorted(own.loc[~usual, setting].unique()):

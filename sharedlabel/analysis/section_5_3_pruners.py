@@ -6,7 +6,7 @@ import pandas as pd
 
 from sharedlabel import choices
 from sharedlabel.analysis import comparisons, intervals, plots
-from sharedlabel.analysis.intervals import HEAD_MATCHED, MATCHED, PANEL, ROW
+from sharedlabel.analysis.intervals import HEAD_MATCHED, PANEL, ROW
 from sharedlabel.analysis.section_5_2 import is_among, paper_networks
 from sharedlabel.analysis.section_5_3_runs import (
     COMPARISON,
@@ -122,7 +122,7 @@ def graphs_not_tested(runs: Runs) -> pd.DataFrame:
 
 def synflow_minus(runs: Runs, pruner: str) -> pd.DataFrame:
     """The paper's methods but the baseline (`variant`) pruned by SynFlow minus by another pruner, in pairs by seed; as a comparison."""
-    matched, found, seen = [name for name in (*MATCHED, *HEAD_MATCHED) if "pruner" not in name], [], set()
+    matched, found, seen = [name for name in HEAD_MATCHED if "pruner" not in name], [], set()
     for case, part in each_panel(random_tuples(runs)):
         both = pd.concat([part, runs_under(runs, pruner, case)])
         for variant in METHODS:

@@ -136,7 +136,7 @@ def pairs_at(part: pd.DataFrame, one: str, others: list[str], heads: bool = Fals
     heads: both have a head, and share its settings.
     """
     part = part[part["n"].isin(TABLE_2_N)]
-    matched = [*MATCHED, *HEAD_MATCHED] if heads else MATCHED
+    matched = HEAD_MATCHED if heads else MATCHED
     others = [other for other in others if {one, other} <= set(part["variant"])] or others[:1]  # of no pair, a table without rows
     pairs = [comparisons.paired_differences(part, one, other, value, "variant", matched).assign(variant=other) for other in others]
     return pd.concat(pairs)
