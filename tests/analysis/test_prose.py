@@ -624,7 +624,7 @@ CHECKED = [
     (f"{SECTIONS}/section_5_2.ipynb", '"highly outperforms": by {:.1f} to {:.1f} points.', printed_leads),
     ("README.md", "with {} to {} times the weights", weights_per_mac),
     ("README.md", "in the mean of {4} networks behind the same head on each image alone, by {0:.1f} ± {1:.1f} points, if that learned "
-     "from single images; if from tuples, nobody can tell ({5}).", behind_the_head_alone),
+     "from single images; if from tuples, nobody can tell.", behind_the_head_alone),
     ("README.md", "On {} of {} networks of Table 1 (95 % intervals; corrected for their number, on {}).", balanced_is_ahead),
     ("docs/performance.md", "{} of Conv's {:,} weights are left", example_network),
     ("notebooks/overview.ipynb", "The network has {} weights left of {:,}", example_network),
@@ -670,7 +670,7 @@ CHECKED = [
      "stated ours names no more than that averaging.", averaging_of_tinyimagenet),
     (f"{SECTIONS}/section_5_3.ipynb", "In the mean of {4} networks an unpruned CNN-LSTM is behind the head alone that is trained on "
      "single images, by {0:.1f} ± {1:.1f} points ({2:.1f} to {3:.1f} by network),", behind_the_head_alone),
-    (f"{SECTIONS}/section_5_3.ipynb", "no difference can be told in the mean of {5}, without Tiny ImageNet ({6} points).",
+    (f"{SECTIONS}/section_5_3.ipynb", "no difference can be told in the mean of {5}, either ({6} points).",
      behind_the_head_alone),
     (f"{SECTIONS}/section_5_3.ipynb", "by its own interval in {} of {} comparisons of three seeds or more, and behind in {};",
      single_n_with_and_without),
