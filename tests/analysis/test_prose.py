@@ -628,8 +628,8 @@ CHECKED = [
      flops_per_paper_cost),
     (f"{SECTIONS}/section_5_1.ipynb", "half a bit ({:.2f} instead of {:.2f}) for {} times the FLOPs.", back_to_the_sweet_spot),
     (f"{SECTIONS}/section_5_3.ipynb", "on MNIST and CIFAR-10, significantly but for $n = {}$ on {}.", relative_information_at_table_2),
-    (f"{SECTIONS}/section_5_3.ipynb", "On Tiny ImageNet, where that CNN has one seed and names more, too, it is at $n = 15$ and 40 ahead of "
-     "averaging over its own CNN, by {:.1f} ± {:.1f} and {:.1f} ± {:.1f} points, and over the baseline, by {:.0f} ± {:.0f} and {:.0f} ± "
+    (f"{SECTIONS}/section_5_3.ipynb", "On Tiny ImageNet, where that CNN has one seed and names more, too, it is at $n = 15$ and 40 ahead "
+     "of averaging over its own CNN, by {:.1f} ± {:.1f} and {:.1f} ± {:.1f} points, and over the baseline, by {:.0f} ± {:.0f} and {:.0f} ± "
      "{:.0f} (three seeds, their own intervals).",
      pruned_head_of_tinyimagenet),
     (f"{SECTIONS}/section_5_3.ipynb", "On Tiny ImageNet that graph has {} epochs, one seed and $n = 2$ and 5 alone: it names "
