@@ -183,7 +183,7 @@ def tabulate_harder(runs: pd.DataFrame) -> pd.DataFrame:
         known = replicated(part)
         least, images = known["rho"].min(), known.groupby("rho")["macs_live_image"].mean()
         one = known.loc[(known["rho"] == least) & (known["n"] == 1), "per_cent"].mean()
-        row = {"network": named[network], "one image": f"{one:.1f} % at ρ = {least:g}"}
+        row = {"network": named[network], "one image": "-" if pd.isna(one) else f"{one:.1f} % at ρ = {least:g}"}
         for n in sorted(set(SHOWN_N[1:]) & set(known["n"])):
             reached = reach_one_image(part, n)
             rho = reached.loc[reached["mean"] >= 0, "rho"].max()

@@ -116,6 +116,18 @@ def test_whether_more_images_allow_harder_pruning(tmp_path, large, verdict, more
     assert [shown["one image"], shown["n = 25"], shown["n = 80"]] == ["60.0 % at ρ = 1", *cells]
 
 
+def test_without_single_images_or_a_seed_that_two_rho_share_nobody_can_tell(tmp_path):
+    for rho, seeds in ((0.0, (0, 1)), (1.0, (0, 1)), (2.0, (0, 1)), (3.0, (2, 3))):
+        for seed in seeds:
+            write_run(tmp_path, {5: 80.0, 25: 90.0}, rho=rho, seed=seed, **NETWORK)
+    runs = section_5_1.select_runs(tmp_path)
+    [cost], [harder] = (claim(runs).to_dict("records") for claim in (section_5_1_claims.claim_cost, section_5_1_claims.claim_pruned_harder))
+    assert cost["case"] == "MNIST, Conv, ρ = 1 and 3" and cost["verdict"] == harder["verdict"] == "cannot tell"
+    assert pd.isna(cost["estimate"]) and pd.isna(harder["estimate"])
+    [shown] = section_5_1.tabulate_harder(runs).to_dict("records")
+    assert shown["one image"] == shown["n = 5"] == "-"
+
+
 def test_the_cnn_lstm_is_judged_by_the_rho_of_its_head(tmp_path):
     for head_rho, bits in ((0.0, 1.0), (2.0, 2.0), (3.0, 1.5)):
         for seed, noise in enumerate((-0.01, 0.0, 0.01)):
