@@ -33,9 +33,10 @@ def draw_accuracy(runs: pd.DataFrame) -> tuple[Figure | None, str]:
     for ax, (case, n, part) in zip(axes, drawn):
         plots.curves(ax, part, "rho", "per_cent", by="pruning", along="rho", styles=styles)
         ax.axhline(guessing[case[0]], color="0.4", linestyle=":", linewidth=1)
-        for place, (pruning, colour, *_) in enumerate(styles):  # side by side
+        for place, (pruning, colour, _, label) in enumerate(styles):  # side by side
             at = tables.select(plots.select_case(lost, case), pruning=pruning)["rho"] + 0.05 * (place - (len(styles) - 1) / 2)
-            ax.plot(at, [guessing[case[0]]] * len(at), "x", color=colour, markersize=7, markeredgewidth=2)
+            label = None if pruning in set(found["pruning"]) else label  # of the curve, where there is one
+            ax.plot(at, [guessing[case[0]]] * len(at), "x", color=colour, label=label, markersize=7, markeredgewidth=2)
         ax.set(title=f"{plots.case_title(case)}, n = {n}", ylim=(0, 103), xlabel="ρ")
         for pruning, means in part.groupby(["pruning", "rho"])["per_cent"].mean().groupby("pruning"):
             ends = [f"{value:.0f} % at ρ = {rho:g}" for (_, rho), value in means.iloc[[0, -1]].items()]

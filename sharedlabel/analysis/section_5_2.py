@@ -164,7 +164,12 @@ def pair_methods(runs: pd.DataFrame, one: str, other: str, n: int | None = None)
     n = 1 is measured on every test image (disjoint tuples of one), any other n on random tuples.
     """
     pairs = comparisons.paired_differences(select_default(runs, "disjoint" if n == 1 else "random"), one, other, "per_cent")
-    return pairs[pairs["n"] == (pairs.groupby(ROW)["n"].transform("max") if n is None else n)]
+    return at_largest_n(pairs) if n is None else pairs[pairs["n"] == n]
+
+
+def at_largest_n(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs at the largest n that their network has."""
+    return pairs[pairs["n"] == pairs.groupby(ROW)["n"].transform("max")]
 
 
 def compare(runs: pd.DataFrame, one: str, other: str, n: int | None = None) -> pd.DataFrame:
@@ -225,15 +230,13 @@ def claim_lambda_1(runs: pd.DataFrame) -> pd.DataFrame:
     """Balanced training with lambda = 1 minus the baseline at the largest n of every network that has both (CLAIM_COLUMNS)."""
     own = runs[(runs["protocol"] == "random") & ((runs["method"] == "baseline") | (runs["standard_weight"] == 1))]
     pairs = comparisons.paired_differences(tables.at_defaults(own, SETTINGS, but=["standard_weight"]), "balanced", "baseline", "per_cent")
-    pairs = pairs[pairs["n"] == pairs.groupby(ROW)["n"].transform("max")]
-    found = plots.in_order(intervals.summary(pairs, "difference", [*ROW, "n"]), ROW)
+    found = plots.in_order(intervals.summary(at_largest_n(pairs), "difference", [*ROW, "n"]), ROW)
     return comparisons.as_cases(found, plots.titles(found, ROW), comparisons.judge_each_negligible(found, NEGLIGIBLE))
 
 
 def claim_loss_not_batches(runs: pd.DataFrame) -> pd.DataFrame:
     """Balanced training minus the standard loss on the same batches at the largest n of every network that has both (CLAIM_COLUMNS)."""
-    pairs = compare_losses(runs)
-    pairs = pairs[pairs["n"] == pairs.groupby(ROW)["n"].transform("max")]
+    pairs = at_largest_n(compare_losses(runs))
     return as_cases(plots.in_order(intervals.summary(pairs, "difference", [*ROW, "n"]), ROW))
 
 

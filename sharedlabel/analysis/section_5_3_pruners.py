@@ -7,7 +7,7 @@ import pandas as pd
 from sharedlabel import choices
 from sharedlabel.analysis import comparisons, intervals, plots
 from sharedlabel.analysis.intervals import HEAD_MATCHED, PANEL, ROW
-from sharedlabel.analysis.section_5_2 import is_among, paper_networks
+from sharedlabel.analysis.section_5_2 import at_largest_n, is_among, paper_networks
 from sharedlabel.analysis.section_5_3_runs import (
     COMPARISON,
     TABLE_2_N,
@@ -68,8 +68,8 @@ def orders_in_table_1(runs: Runs, pruner: str) -> pd.DataFrame:
     averaged, sides = runs.at_default[runs.at_default["protocol"] == "random"], []
     for name in ("synflow", pruner):
         pairs = comparisons.paired_differences(averaged[averaged["pruner"] == name], "balanced", "baseline", "per_cent", "variant")
-        pairs = pairs[is_among(pairs, paper_networks()) & (pairs["n"] == pairs.groupby(ROW)["n"].transform("max"))]
-        sides.append(intervals.summary(pairs, "difference", [*ROW, "n"]))
+        pairs = pairs[is_among(pairs, paper_networks())]
+        sides.append(intervals.summary(at_largest_n(pairs), "difference", [*ROW, "n"]))
     synflow, theirs = (one[is_among(one, plots.cases(other, ROW))] for one, other in zip(sides, reversed(sides)))
     synflow, theirs = (side.assign(significant=comparisons.holm(comparisons.p_values(side)) < 0.05) for side in (synflow, theirs))
     found = synflow.rename(columns={name: f"synflow_{name}" for name in VALUES}).merge(theirs, on=[*ROW, "n"])

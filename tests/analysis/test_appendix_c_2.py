@@ -108,7 +108,9 @@ def test_the_same_pruners_are_compared_from_other_weights_at_the_places_that_bot
 
 def test_figures_say_what_they_show(runs):
     figure, text = figures.draw_accuracy(runs)
-    assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["random", "SNIP", "SynFlow"]
+    assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["random", "magnitude", "SNIP", "SynFlow"]
+    crosses = [line for line in figure.axes[0].get_lines() if line.get_marker() == "x" and len(line.get_xdata())]
+    assert [line.get_label() for line in crosses] == ["magnitude"] and list(crosses[0].get_ydata()) == [10]
     assert "MNIST, FC, n = 1, SNIP: 95 % at ρ = 1.5. MNIST, FC, n = 1, SynFlow: 90 % at ρ = 1.5." in text
     assert figures.draw_differences(runs)[1].endswith("in points; surely negative: MNIST, FC, ρ = 1.5, SNIP at n = 1 by 5.0.")
     assert "MNIST, FC: SynFlow is surely worse and dearer than SNIP at ρ = 1.5." in figures.draw_prices(runs)[1]

@@ -239,6 +239,23 @@ def test_shrinking_keeps_the_colours_of_a_legend_beside_many_others(tmp_path):
     assert marker.any() and np.abs(seen - drawn)[marker].max() < 12
 
 
+def test_shrinking_keeps_faint_areas_apart(tmp_path):
+    figure, (left, right) = plt.subplots(1, 2)
+    for ax, colour in ((left, plots.PALETTE[0]), (right, plots.PALETTE[1])):
+        ax.axhspan(0, 1, color=colour, alpha=0.08, linewidth=0)
+    for place, colour in enumerate(plt.get_cmap("hsv")(np.linspace(0, 1, 120))):  # more colours than there is room for
+        left.plot([0, 1], [0, place / 200], color=colour, linewidth=0.5)
+    content, file = io.BytesIO(), tmp_path / "notebook.ipynb"
+    figure.savefig(content, format="png")
+    data = {"image/png": base64.encodebytes(content.getvalue()).decode()}
+    file.write_text(json.dumps({"cells": [{"source": [], "outputs": [{"output_type": "display_data", "data": data}]}], "metadata": {}}))
+    notebooks.shrink(str(file))
+    [picture] = json.loads(file.read_text())["cells"][0]["outputs"]
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["data"]["image/png"]))).convert("RGB"))
+    drawn = np.asarray(Image.open(content).convert("RGB"))
+    assert len({tuple(drawn[80, x]) for x in (100, 400)}) == 2 and (seen[80, [100, 400]] == drawn[80, [100, 400]]).all()
+
+
 def test_an_alternative_text_says_where_each_curve_begins_and_ends_or_is_largest():
     figure, (left, right) = plt.subplots(1, 2)
     left.set_title("MNIST,\nConv")

@@ -77,12 +77,13 @@ def test_nothing_to_show_is_said(displayed):
 
 def test_numbers_and_short_words_stay_on_a_line_and_long_words_are_not_squeezed(displayed):
     points = ["2.5 (2 to 3)*", "−1 ± 2 ✓"]
-    frame = pd.DataFrame({"network": ["a network of many words", "b"], "points": points, "known": ["by the law"] * 2})
+    frame = pd.DataFrame({"network": ["a network of many words, ρ = 3.25", "b"], "points": points, "known": ["by the law"] * 2})
     report.show_table(frame, "Points")
     heads, cells = (re.findall(rf'<{tag} style="([^"]*)">', displayed[0][0]["text/html"]) for tag in ("th", "td"))
     assert heads == ["text-align: left; min-width: 6em", "text-align: right", "text-align: left"]
     assert cells[:3] == ["text-align: left", "text-align: right", "text-align: left; white-space: nowrap"]
-    assert {"2.5 (2\xa0to\xa03)*", "−1\xa0±\xa02\xa0✓"} <= set(re.findall(r">([^<>]+)</td>", displayed[0][0]["text/html"]))
+    shown = set(re.findall(r">([^<>]+)</td>", displayed[0][0]["text/html"]))
+    assert {"2.5 (2\xa0to\xa03)*", "−1\xa0±\xa02\xa0✓", "a network of many words, ρ\xa0=\xa03.25"} <= shown
 
 
 def test_a_figure_is_shown_once_with_its_alternative_text(displayed):
