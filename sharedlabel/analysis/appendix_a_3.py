@@ -122,13 +122,13 @@ def epochs_in_pairs(runs: pd.DataFrame) -> pd.DataFrame:
     A run that stopped at the limit might have come further, and then had converged later: where it is the earlier one, `at_least` is 0.
     """
     keys = [*PANEL, "n", "seed"]
-    sides = [runs.loc[runs["order"] == order, [*keys, "losses", "stopped"]] for order in ("permutations", "random")]
+    sides = [runs.loc[runs["order"] == order, [*keys, "losses", "at_limit"]] for order in ("permutations", "random")]
     pairs = sides[0].merge(sides[1], on=keys, suffixes=("_permuted", "_once"))
     pairs = pairs.assign(permutations=pairs.pop("losses_permuted").map(epochs_to_converge).astype(float),
                          random=pairs.pop("losses_once").map(epochs_to_converge).astype(float))
     pairs = pairs.assign(difference=pairs["permutations"] - pairs["random"])
-    earlier = pairs["stopped_permuted"].where(pairs["difference"] < 0, pairs["stopped_once"])
-    return pairs.assign(at_least=pairs["difference"].mask(earlier == "limit", 0.0))
+    earlier_at_limit = pairs["at_limit_permuted"].where(pairs["difference"] < 0, pairs["at_limit_once"])
+    return pairs.assign(at_least=pairs["difference"].mask(earlier_at_limit, 0.0))
 
 
 def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:
@@ -140,8 +140,8 @@ def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:
 def convergence(runs: pd.DataFrame) -> pd.DataFrame:
     """Epochs, means over seeds, and how many runs stopped at the limit, of permutations and of the random order, by panel and n."""
     own = runs[runs["order"].isin(["permutations", "random"])]
-    own = own.assign(limit=own["stopped"] == "limit", panel=plots.titles(own))
-    found = own.groupby(["panel", "n", "order"]).agg(epochs=("epochs", "mean"), limit=("limit", "sum"), seeds=("seed", "count"))
+    own = own.assign(panel=plots.titles(own))
+    found = own.groupby(["panel", "n", "order"]).agg(epochs=("epochs", "mean"), limit=("at_limit", "sum"), seeds=("seed", "count"))
     cells = [f"{row.epochs:.0f} ({row.limit} of {row.seeds})" for row in found.itertuples()]
     wide = found.assign(cell=cells).reset_index().pivot(index=["panel", "n"], columns="order", values="cell")
     wide = wide.reindex(columns=["permutations", "random"]).dropna()
@@ -173,10 +173,9 @@ def by_order(table: pd.DataFrame, value: str) -> pd.DataFrame:
 def what_was_run(runs: pd.DataFrame) -> pd.DataFrame:
     """The CNN-LSTMs by panel, order and n. `limit`: runs that stopped at the epoch limit; `nothing`: that always name one class."""
     table = runs[runs["method"] == "cnn_lstm"]
-    table = table.assign(limit=table["stopped"] == "limit", nothing=table["information_gain"] == 0)
     found = table.groupby([*PANEL, "order", "n"], as_index=False).agg(
-        seeds=("seed", "count"), weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("limit", "sum"),
-        nothing=("nothing", "sum"))
+        seeds=("seed", "count"), weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("at_limit", "sum"),
+        nothing=("idle", "sum"))
     panels = plots.titles(found)
     return found.drop(columns=PANEL).round({"epochs": 0}).set_index([pd.Index(panels, name="panel")])
 

@@ -34,8 +34,8 @@ def planned_runs(study: str) -> pd.DataFrame:
 def select_runs(results: str | Path = "results", study: str = "pruning", protocol: str = "random") -> pd.DataFrame:
     """The baseline's runs on the networks on which the paper's pruners are compared: a row a run and n under `protocol`.
 
-    n = nan for a collapse. Networks are those of the study, and others with a run of another pruner than SynFlow. Adds `pruning`,
-    `flops` (of an image) and `collapsed`. ValueError where two runs differ in more than their seed.
+    n = nan for a collapse. Networks are those of the study, and others with a run of another pruner than SynFlow. Adds `pruning`
+    and `flops` (of an image). ValueError where two runs differ in more than their seed.
     """
     runs = baselines(results, protocol)
     compared = pd.concat([planned_runs(study), runs[runs["pruner"] != "synflow"]])[intervals.CASE].drop_duplicates()
@@ -47,7 +47,7 @@ def baselines(results: str | Path, protocol: str) -> pd.DataFrame:
     runs = tables.load_records(results)
     runs = runs[(runs["method"] == "baseline") & (runs["n"].isna() | (runs["protocol"] == protocol))]
     runs = runs[runs["pruner"].isin(choices.PAPER_PRUNERS)]
-    return runs.assign(pruning=name_pruning(runs), flops=2 * runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse")
+    return runs.assign(pruning=name_pruning(runs), flops=2 * runs["macs_live_image"])
 
 
 def measured(runs: pd.DataFrame) -> pd.DataFrame:

@@ -33,15 +33,14 @@ def select_runs(results: str | Path = f"benchmarks/{STUDY}") -> pd.DataFrame:
     """
     columns = [*KEYS, "run", "accuracy", "weights", "macs", "collapsed", "idle"]
     if not any(names.results_folder(results).rglob("*.json")):
-        return pd.DataFrame(columns=columns).astype(dict.fromkeys(("accuracy", "weights", "macs"), float))
+        return pd.DataFrame(columns=columns).astype(dict.fromkeys(("accuracy", "weights", "macs"), float) | {"collapsed": bool})
     runs = tables.load_records(results, ("baseline", "balanced", "readout"))
-    lost = runs[runs["status"] == "layer_collapse"].drop(columns="n").merge(pd.DataFrame({"n": SIZES}), how="cross")
+    lost = runs[runs["collapsed"]].drop(columns="n").merge(pd.DataFrame({"n": SIZES}), how="cross")
     costs = dict.fromkeys(("params_remaining", "macs_live_image"), float("nan"))
     lost = lost.assign(n_accuracy=lost["dataset"].map(appendix_c_2.guessing(runs)), **costs)
     runs = pd.concat([each for each in (runs[runs["protocol"] == "random"], lost) if len(each)] or [lost])
     runs = runs.assign(reading=runs["method"].mask(runs["method"] == "readout", runs["readout"]), accuracy=100 * runs["n_accuracy"],
-                       weights=runs["params_remaining"], macs=runs["macs_live_image"], collapsed=runs["status"] == "layer_collapse",
-                       idle=runs["information_gain"] == 0)
+                       weights=runs["params_remaining"], macs=runs["macs_live_image"])
     return tables.check_distinct(runs[columns], KEYS).astype({"n": int, "seed": int})
 
 
@@ -152,7 +151,7 @@ def tabulate(runs: pd.DataFrame, case: tuple, n: int) -> pd.DataFrame:
     for name, title in {"collapsed": "collapsed", "idle": "learned nothing"}.items():
         each = cnn.groupby([*keys, "seed"])[name].any().groupby(keys)  # all trainings of a seed have one mask
         costs[title] = [f"{lost} of {every}" for lost, every in each.agg(["sum", "count"]).to_numpy()]
-    found = intervals.summary(part[~part["collapsed"].astype(bool)], "accuracy", [*keys, "reading"])
+    found = intervals.summary(part[~part["collapsed"]], "accuracy", [*keys, "reading"])
     text = found.assign(text=report.format_summary(found)).pivot(index=keys, columns="reading", values="text").fillna("-")
     table = costs.join(text.reindex(columns=[name for name in READINGS if name in text])).reset_index()
     order = prunings(part)
@@ -182,7 +181,7 @@ def tabulate_layers(runs: pd.DataFrame, dataset: str, results: str | Path = f"be
     part = runs[(runs["dataset"] == dataset) & (runs["model"] == "conv") & (runs["n"] == 1) & (runs["reading"] == "baseline")]
     rows = []
     for budget, pruner in prunings(part):
-        for run in part[(part["budget"] == budget) & (part["pruner"] == pruner) & ~part["collapsed"].astype(bool)].itertuples():
+        for run in part[(part["budget"] == budget) & (part["pruner"] == pruner) & ~part["collapsed"]].itertuples():
             tensors = checkpoints.load(tables.record_path(run, results))
             counts = {title: len(tensors[f"{layer}.index"]) for layer, title in CONV_LAYERS.items()}
             rows.append({"pruning": f"{pruning_title(budget, pruner)}, ρ = {run.rho:g}"} | counts)

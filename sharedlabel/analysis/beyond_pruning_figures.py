@@ -14,7 +14,7 @@ WIDEST, TOO_WIDE = 100, "hollow: the 95 % interval is wider than 100 points"
 
 def draw_costs(runs: pd.DataFrame, case: tuple, reading: str = "baseline"):
     """n-accuracy against MACs of an image on one network (data set, model): a point a run, a large one the mean; a panel an n."""
-    part = runs[(runs["dataset"] == case[0]) & (runs["model"] == case[1]) & (runs["reading"] == reading) & ~runs["collapsed"].astype(bool)]
+    part = runs[(runs["dataset"] == case[0]) & (runs["model"] == case[1]) & (runs["reading"] == reading) & ~runs["collapsed"]]
     if part.empty:
         return None, ""
     figure, axes = plt.subplots(1, len(SIZES), figsize=(6.8, 4.2), dpi=120, layout="constrained", sharey=True)

@@ -22,12 +22,12 @@ def load_runs(results: str = "results") -> pd.DataFrame:
     """
     methods = set(parameters.method_names()) - {"sanity_check"}  # whose networks are meant to be worse
     runs = tables.load_records(results, methods)
-    runs = runs[(runs["protocol"] == "random") | (runs["status"] == "layer_collapse")]
+    runs = runs[(runs["protocol"] == "random") | runs["collapsed"]]
     unusual = ~runs.index.isin(tables.at_defaults(runs, TRAINING).index)
     runs = runs.assign(variant=plots.name_variants(runs), training=np.where(unusual, tables.name_trainings(runs), ""),
                        unusual=tables.name_unusual(runs))
     runs = runs.assign(configuration=tables.configurations(runs), macs=runs["macs_live"] + runs["n"] * runs["additions"] / 2)
-    collapsed = runs[runs["status"] == "layer_collapse"].groupby("configuration")["seed"].nunique()
+    collapsed = runs[runs["collapsed"]].groupby("configuration")["seed"].nunique()
     runs = runs.assign(collapsed=runs["configuration"].map(collapsed).fillna(0).astype(int))
     return runs[runs["n"].notna()].astype({"n": int})
 

@@ -99,16 +99,13 @@ def describe_inconclusive(runs: pd.DataFrame) -> str:
 def count_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """What was run: a row a network and rho, with the runs that did not learn or did not finish.
 
-    `at limit`: trained to the epoch limit, and might still improve. `collapsed`: no path from input to output was left; such a run
-    has no measures and is in no mean. `learned nothing`: names one class whatever it sees; it counts in every mean.
+    `at limit`, `collapsed`, which is in no mean, and `learned nothing` (`idle`), which is in every mean, as in `tables.load_records`.
     """
     once = runs[runs["method"] == "baseline"].drop_duplicates("run")
-    collapsed, nothing = once["status"] == "layer_collapse", once["information_gain"] == 0
-    once = once.assign(at_limit=once["stopped"] == "limit", collapsed=collapsed, nothing=nothing)
     counts = {
         "seeds": ("seed", "count"), "weights": ("params_remaining", "first"), "MACs of an image": ("macs_live_image", "mean"),
         "epochs": ("epochs", "mean"), "epoch limit": ("max_epochs", "first"), "minutes": ("seconds", lambda seconds: seconds.sum() / 60),
-        "at limit": ("at_limit", "sum"), "collapsed": ("collapsed", "sum"), "learned nothing": ("nothing", "sum"),
+        "at limit": ("at_limit", "sum"), "collapsed": ("collapsed", "sum"), "learned nothing": ("idle", "sum"),
     }
     found = once.groupby(intervals.ROW).agg(**counts).loc[plots.cases(once, intervals.ROW)].reset_index()
     found.insert(0, "network", plots.titles(found, ["dataset", "model"]))
@@ -118,7 +115,7 @@ def count_runs(runs: pd.DataFrame) -> pd.DataFrame:
 def describe_missing(runs: pd.DataFrame, study_names: list[str], results: str) -> str:
     """A Markdown list of what is missing: networks without a curve, the paper's figures, runs of the studies."""
     once, found = runs[runs["method"] == "baseline"], plots.cases(curve_runs(runs))
-    collapsed = (once["status"] == "layer_collapse").groupby([once[name] for name in intervals.ROW]).transform("all")
+    collapsed = once["collapsed"].groupby([once[name] for name in intervals.ROW]).transform("all")
     gone = [plots.case_title(case) for case in plots.cases(once[collapsed], intervals.ROW)]
     few = [plots.case_title(case) for case in plots.cases(once[once["n"].notna()]) if case not in found]
     missing = [f"Figures {numbers} ({plots.case_title(case)})" for case, numbers in PAPER_FIGURES.items() if case not in found]

@@ -80,10 +80,9 @@ def overview(runs: pd.DataFrame) -> pd.DataFrame:
     `no information`: runs that predict one class for every image.
     """
     each = select_default(runs, "random").drop_duplicates("run")
-    each = each.assign(at_limit=each["stopped"] == "limit", nothing=each["information_gain"] == 0)
     found = each.groupby([*ROW, "method"]).agg(**{
         "weights": ("params_remaining", "first"), "seeds": ("seed", "count"), "epochs": ("epochs", "mean"),
-        "limit": ("limit_epochs", "first"), "at limit": ("at_limit", "sum"), "no information": ("nothing", "sum"),
+        "limit": ("limit_epochs", "first"), "at limit": ("at_limit", "sum"), "no information": ("idle", "sum"),
         "minutes": ("seconds", lambda seconds: seconds.sum() / 60),
     }).round(0).astype(int).reset_index()
     return plots.in_order(found, ROW)

@@ -190,7 +190,7 @@ def by_training(runs: Runs, one: str, other: str) -> pd.DataFrame:
     table = at_own_n(at_defaults(table[table["variant"] == "lstm_balanced"], ("cnn_training",)))
     pairs = comparisons.paired_differences(table, one, other, "per_cent", by="cnn_training", matched=HEAD_MATCHED)
     run = [*PANEL, "n", "seed", "cnn_training"]
-    limited = set(table.loc[table["stopped"] == "limit", run].itertuples(index=False, name=None))
+    limited = set(table.loc[table["at_limit"], run].itertuples(index=False, name=None))
     behind = pairs.assign(cnn_training=np.where(pairs["difference"] > 0, other, one))[run]
     level = [each in limited for each in behind.itertuples(index=False, name=None)]
     pairs = pairs.assign(at_best=pairs["difference"].mask(np.array(level, bool), 0.0))

@@ -14,12 +14,11 @@ def what_was_run(runs: Runs) -> pd.DataFrame:
     table = runs.records[runs.records["method"].isin([*WITH_HEAD, "graph"]) & (runs.records["protocol"] != "disjoint")]
     table = table[table["n"].isna() | (table["n"] == table["train_n"])]
     table = table.assign(
-        limit=table["stopped"] == "limit", nothing=table["information_gain"] == 0, collapsed=table["status"] == "layer_collapse",
         head=table["head_rho"].map("{:g}".format).replace("nan", "-"), settings=other_settings(table),
     )
     found = table.groupby([*ROW, "variant", "head", "settings"], as_index=False).agg(
         runs=("run", "count"), seeds=("seed", "nunique"), n=("train_n", lambda n: ", ".join(f"{size:g}" for size in sorted(set(n)))),
-        weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("limit", "sum"), nothing=("nothing", "sum"),
+        weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("at_limit", "sum"), nothing=("idle", "sum"),
         collapsed=("collapsed", "sum"), minutes=("seconds", lambda seconds: seconds.sum() / 60),
     )
     found = plots.in_order(found, ROW)
@@ -51,10 +50,10 @@ def epochs(runs: Runs) -> pd.DataFrame:
     """How many epochs the heads were trained for, a column an n: the mean over seeds and how many runs stopped at the limit."""
     table = random_tuples(runs, every_head=True)
     table = plots.in_order(table[table["method"].isin(WITH_HEAD)].drop_duplicates([*PANEL, "run"]))
-    table = table.assign(limit=table["stopped"] == "limit", panel=plots.titles(table), method=table["variant"].map(plots.TITLES))
+    table = table.assign(panel=plots.titles(table), method=table["variant"].map(plots.TITLES))
     table = table.astype({"train_n": int})
     found = table.groupby(["panel", "method", "train_n"], as_index=False, sort=False).agg(
-        epochs=("epochs", "mean"), limit=("limit", "sum"), runs=("run", "count"))
+        epochs=("epochs", "mean"), limit=("at_limit", "sum"), runs=("run", "count"))
     cells = found.assign(cell=[f"{row.epochs:.0f} ({row.limit} of {row.runs})" for row in found.itertuples()])
     wide = cells.pivot_table(index=["panel", "method"], columns="train_n", values="cell", aggfunc="first", sort=False)
     return wide[sorted(wide.columns)].rename_axis(columns=None).fillna("-")

@@ -149,7 +149,7 @@ def under_others(runs: Runs, cases: Callable[[Runs, str], pd.DataFrame]) -> pd.D
 
 def collapses(runs: Runs, pruner: str) -> pd.DataFrame:
     """The CNNs without a head under a pruner because networks collapse there: `CNN`, and from which rho on."""
-    lost = runs.records[(runs.records["pruner"] == pruner) & (runs.records["status"] == "layer_collapse")]
+    lost = runs.records[(runs.records["pruner"] == pruner) & runs.records["collapsed"]]
     lost, rows = lost[lost["method"] == "baseline"], []
     for case, _ in each_panel(random_tuples(runs)):
         rhos = plots.select_case(lost, case[:2])["rho"]

@@ -25,7 +25,7 @@ COMPARISON = [*PANEL, "one", "variant", "n", "mean", "low", "high", "seeds", "ve
 class Runs:
     """The records of section 5.3, a row a run, n and protocol; `per_cent` is the n-accuracy, `flops` those of the tuple."""
 
-    records: pd.DataFrame  # all, also those that measured nothing (`layer_collapse`)
+    records: pd.DataFrame  # all, also those that measured nothing (`collapsed`)
     measured: pd.DataFrame  # with an n-accuracy
     at_default: pd.DataFrame  # of these, with default settings and at the n that they were trained for
     panels: pd.DataFrame  # of these, those pruned by SynFlow, once for each panel that they stand in (`panel`)

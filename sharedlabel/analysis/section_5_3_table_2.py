@@ -32,7 +32,7 @@ def beside_printed(runs: Runs) -> pd.DataFrame:
     head alone has no printed number.
     """
     printed = printed_table_2()[[*CASE, "variant", "n", "paper"]]
-    lost = runs.records[(runs.records["status"] == "layer_collapse") & (runs.records["pruner"] == "synflow")]
+    lost = runs.records[runs.records["collapsed"] & (runs.records["pruner"] == "synflow")]
     lost, found = at_defaults(lost[lost["method"].isin(WITH_HEAD)]).drop_duplicates("run"), []
     panels = runs.panels[(runs.panels["protocol"] == "disjoint") & runs.panels["in_table_2"]]
     for case, part in each_panel(panels):

@@ -35,7 +35,7 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
     """
     folders = [results, *([APART] if str(results) == "results" else [])]
     runs = pd.concat([tables.load_records(folder, parameters.method_names()) for folder in folders], ignore_index=True)
-    runs = runs[((runs["protocol"] == "random") & runs["n"].isin(SHOWN_N)) | (runs["status"] == "layer_collapse")]
+    runs = runs[((runs["protocol"] == "random") & runs["n"].isin(SHOWN_N)) | runs["collapsed"]]
     runs = runs.assign(
         configuration=tables.configurations(runs), dense=runs["method"] == "small_dense", accuracy=100 * runs["n_accuracy"],
         weights=runs["params_remaining"], flops=2 * runs["macs_live"] / runs["n"] + runs["additions"],

@@ -15,11 +15,12 @@ MEASURES = ["n", "protocol", "tuples", "n_accuracy", "information_gain", "inform
 def load_records(results: str | Path = "results", methods: Iterable[str] = choices.PAPER_METHODS) -> pd.DataFrame:
     """The records of `methods` below `results` as one tidy table: a row a run, n and protocol.
 
-    Columns: `run`, `status`, every parameter of every method (`names.LATER_PARAMETERS` filled in; nan where a method has none of that
+    Columns: `run`, every parameter of every method (`names.LATER_PARAMETERS` filled in; nan where a method has none of that
     name), the entries of `measures`, and of the network's parts summed: `params_total`, `params_remaining`, `macs_dense`,
     `macs_live_image` (of one image; `macs_live` is the tuple's) and `additions` (that pool one image); `classes` of the data set;
-    `seconds`; of its training, `limit_epochs` and `images_a_step` (`parameters.training_limit`), `epochs` (how many), `best` and why it
-    `stopped`. A run that measured nothing (`layer_collapse`) has one row, empty there. FileNotFoundError where there is no record,
+    `seconds`; of its training, `limit_epochs` and `images_a_step` (`parameters.training_limit`), `epochs` (how many), `best` and whether it
+    stopped `at_limit`, where it might still have improved. `collapsed`: pruning left no path from input to output; such a run measured
+    nothing, and has one row, empty there. `idle`: it names one class whatever it sees. FileNotFoundError where there is no record,
     ValueError, which names the file, on one that is damaged.
     """
     found = gather(results, rows_of, methods)
@@ -97,12 +98,13 @@ def rows_of(record: dict, run: str) -> list[dict]:
     network = {key: sum(part[key] for part in parts) for key in ("params_total", "params_remaining", "macs_dense", "macs_live")}
     network["macs_live_image"] = network.pop("macs_live")
     network["additions"] = sum(part.get("additions", 0) for part in parts)
-    epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None} | {key: trained.get(key) for key in ("best", "stopped")}
+    epochs = {"epochs": len(trained["curves"]["train_loss"]) if trained else None, "best": trained.get("best")}
+    outcome = {"collapsed": record["status"] == "layer_collapse", "at_limit": trained.get("stopped") == "limit"}
     everywhere = {name: names.LATER_PARAMETERS[name] for name in ("augment", "initialisation")}  # also of methods that cannot vary them
-    base = {"run": run, "status": record["status"], **everywhere, **params, **network, **epochs}
+    base = {"run": run, **outcome, **everywhere, **params, **network, **epochs}
     base |= {"classes": count_classes(record)} | parameters.training_limit(params)
     base["seconds"] = record["provenance"]["seconds"]
-    return [base | measure for measure in record["measures"] or [{}]]
+    return [base | measure | {"idle": measure.get("information_gain") == 0} for measure in record["measures"] or [{}]]
 
 
 def count_classes(record: dict) -> int | None:

@@ -454,7 +454,7 @@ def few_steps_on_every_class() -> tuple:
     """Steps of an epoch of a head on CIFAR-100 at n = 15 and 40, on a tuple of every class and on the usual batches, in tens; of how many
     runs that had the first kind stopped at the limit, their lowest loss in the last two epochs."""
     runs = tables.select(tables.load_records(), dataset="cifar100", method="cnn_lstm", head_batch_size=0).drop_duplicates("run")
-    limited = runs[(runs["stopped"] == "limit") & (runs["epochs"] - runs["best"] < 2)]
+    limited = runs[runs["at_limit"] & (runs["epochs"] - runs["best"] < 2)]
     usual = [round(45_000 / (round(64 / n) * n), -1) for n in (15, 40)]
     return 450 // 15, 450 // 40, *usual, WORDS[len(limited)], WORDS[len(runs)], int(limited["epochs"].iloc[0])
 
@@ -503,8 +503,8 @@ def heads_on_both_cnns_of_tinyimagenet() -> tuple:
     """n-accuracy at n = 5 and 40 of an unpruned CNN-LSTM on Tiny ImageNet's balanced and baseline CNN of the first seed; their epochs."""
     runs = tables.select(tables.load_records(), dataset="tinyimagenet", model="conv", rho=3.0, seed=0, protocol="disjoint")
     heads = tables.select(runs[runs["train_n"] == runs["n"]], method="cnn_lstm", head_rho=0.0).set_index(["cnn_method", "n"])["n_accuracy"]
-    cnns = runs.drop_duplicates("run").set_index("method")[["epochs", "stopped"]].loc[["balanced", "baseline"]]
-    assert list(cnns["stopped"]) == ["no improvement", "limit"]
+    cnns = runs.drop_duplicates("run").set_index("method")[["epochs", "at_limit"]].loc[["balanced", "baseline"]]
+    assert list(cnns["at_limit"]) == [False, True]
     return *(100 * heads[cnn, n] for cnn in cnns.index for n in (5, 40)), *cnns["epochs"].astype(int)
 
 
@@ -539,7 +539,7 @@ def trainings_of_tinyimagenet() -> tuple:
     biases; and balanced training."""
     found = tables.select(section_5_2.select_runs(tables.load_records()), dataset="tinyimagenet", model="conv", n=40, protocol="random")
     found = found[found["rho"] == 3].set_index(["method", "seed"]).sort_index()
-    assert list(found.loc["baseline", "stopped"]) == ["limit", "no improvement", "no improvement"] and len(found.loc["balanced"]) == 3
+    assert list(found.loc["baseline", "at_limit"]) == [True, False, False] and len(found.loc["balanced"]) == 3
     baseline, retrained, balanced = (100 * found.loc[method, "n_accuracy"] for method in ("baseline", "freeze_retrain", "balanced"))
     return *baseline, *found.loc["baseline", "epochs"].astype(int), *retrained, *readouts_of_tinyimagenet().loc["bias"], *balanced
 

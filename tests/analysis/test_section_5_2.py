@@ -219,7 +219,7 @@ def test_the_overview_counts_runs_at_the_limit_and_those_that_learned_nothing(tm
     save(tmp_path, "baseline", 0, [40, 70, 80], epochs=20)
     save(tmp_path, "baseline", 1, [40, 70, 80], epochs=30)
     records = tables.load_records(tmp_path)
-    records.loc[records["seed"] == 0, ["stopped", "information_gain"]] = "limit", 0.0
+    records.loc[records["seed"] == 0, ["at_limit", "idle"]] = True
     row = section_5_2.overview(section_5_2.select_runs(records)).iloc[0]
     names = ["weights", "seeds", "epochs", "limit", "at limit", "no information", "minutes"]
     assert values(row, *names) == [83, 2, 25, 160, 1, 1, 2]

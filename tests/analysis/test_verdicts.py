@@ -182,14 +182,14 @@ def places_count_and_weights_do_not() -> bool:
 
 def shuffled_fc_learns_nothing() -> bool:
     found = runs("beyond_small_dense").query("check == 'shuffled' and model == 'fc' and n == 80")
-    return len(found) > 0 and set(found["status"]) == {"ok"} and set(found["accuracy"]) == {10.0}
+    return len(found) > 0 and not found["collapsed"].any() and set(found["accuracy"]) == {10.0}
 
 
 def magnitude_after_training_collapses() -> bool:
     found = runs("beyond_small_dense").query("check == 'trained_first' and pruner == 'magnitude'")
-    status = found.groupby("model")["status"].agg(set)
+    collapsed = found.groupby("model")["collapsed"].agg(set)
     of_fc = found.query("model == 'fc' and n == 80")["accuracy"]
-    return status["conv"] == {"layer_collapse"} and status["fc"] == {"ok"} and set(of_fc) == {10.0}
+    return collapsed["conv"] == {True} and collapsed["fc"] == {False} and set(of_fc) == {10.0}
 
 
 def synflow_after_training_is_mostly_not_told_from_before() -> bool:
@@ -659,7 +659,7 @@ def lstm_stops_before_its_control_on_mnist() -> bool:
     """On the balanced CNNs with an unpruned head."""
     found = section_5_3_runs.random_tuples(runs("section_5_3"), every_head=True).query("head_rho == 0").drop_duplicates(["run", "variant"])
     found = found[~found["rho"].eq(4) & ((found["train_n"] >= 5) | (found["variant"] == "head_per_image_balanced"))]
-    limit = (found["stopped"] == "limit").groupby([found["dataset"], found["variant"]]).mean()
+    limit = found["at_limit"].groupby([found["dataset"], found["variant"]]).mean()
     epochs = found.groupby(["dataset", "variant"])["epochs"].mean()
     lstm, control = "lstm_balanced", "head_per_image_balanced"
     return limit["mnist", control] == 1 and limit["mnist", lstm] < 0.2 and epochs["cifar100", lstm] > epochs["cifar100", control]

@@ -217,9 +217,9 @@ def test_the_table_has_a_row_a_run_n_and_protocol(tmp_path):
     assert len(table) == 8
     assert not table.duplicated(["run", "n", "protocol"]).any()
     measured = {
-        "run", "status", "method", "dataset", "model", "pruner", "rho", "seed", "augment", "initialisation", "image_size", "budget",
-        "batch_size", "max_epochs", "tuples_per_class", "classes", "limit_epochs", "images_a_step",
-        "params_total", "params_remaining", "macs_dense", "macs_live_image", "additions", "seconds", "epochs", "best", "stopped",
+        "run", "collapsed", "idle", "method", "dataset", "model", "pruner", "rho", "seed", "augment", "initialisation", "image_size",
+        "budget", "batch_size", "max_epochs", "tuples_per_class", "classes", "limit_epochs", "images_a_step",
+        "params_total", "params_remaining", "macs_dense", "macs_live_image", "additions", "seconds", "epochs", "best", "at_limit",
         "n", "protocol", "tuples", "n_accuracy", "information_gain", "information_gain_corrected", "relative_information", "macs_live",
     }
     others = sorted(set(table.columns) - measured)  # of other methods
@@ -240,8 +240,8 @@ def test_records_are_read_again_only_where_one_is_new_or_has_changed_and_a_table
     with monkeypatch.context() as patch:
         patch.setattr(json, "loads", None)
         assert (tables.load_records(tmp_path)["n_accuracy"] <= 1).all()
-    path.write_text(path.read_text().replace('"status": "ok"', '"status": "odd"'))
-    assert set(tables.load_records(tmp_path)["status"]) == {"odd"}
+    path.write_text(path.read_text().replace('"status": "ok"', '"status": "layer_collapse"'))
+    assert tables.load_records(tmp_path)["collapsed"].all()
     records.save(a_record(params=PARAMS | {"seed": 1}), tmp_path)
     assert tables.load_records(tmp_path)["run"].nunique() == 2
 
@@ -270,15 +270,19 @@ def test_a_collapsed_run_has_one_row_without_measures(tmp_path):
     collapsed = a_record(params=PARAMS | {"rho": 4.0}, status="layer_collapse", measures=[], epochs={})
     records.save(collapsed, tmp_path)
     table = tables.load_records(tmp_path)
-    row, = table[table.status == "layer_collapse"].to_dict("records")
-    assert row["rho"] == 4.0 and row["params_remaining"] == 10
-    assert all(math.isnan(row[name]) for name in ("n_accuracy", "n", "epochs", "best")) and pd.isna(row["stopped"])
+    row, = table[table.collapsed].to_dict("records")
+    assert row["rho"] == 4.0 and row["params_remaining"] == 10 and not (row["at_limit"] or row["idle"])
+    assert all(math.isnan(row[name]) for name in ("n_accuracy", "n", "epochs", "best"))
 
 
 def test_the_table_tells_how_training_went(tmp_path):
     records.save(a_record(epochs={"best": 2, "stopped": "no improvement", "curves": {"train_loss": [2.0, 1.0, 1.5]}}), tmp_path)
     table = tables.load_records(tmp_path)
-    assert set(zip(table.epochs, table.best, table.stopped)) == {(3, 2, "no improvement")}
+    assert set(zip(table.epochs, table.best, table.at_limit, table.idle)) == {(3, 2, False, False)}
+    measures = [measure | {"information_gain": 0.0} for measure in a_record()["measures"]]
+    records.save(a_record(measures=measures, epochs={"best": 1, "stopped": "limit", "curves": {"train_loss": [2.0]}}), tmp_path / "idle")
+    table = tables.load_records(tmp_path / "idle")
+    assert table.at_limit.all() and table.idle.all() and not table.collapsed.any()
 
 
 def test_the_learning_curves_have_a_row_a_run_and_epoch(tmp_path):
