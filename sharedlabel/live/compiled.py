@@ -1,4 +1,5 @@
 """A live network's steps as one compiled program, which to PyTorch is one differentiable function."""
+import math
 from contextlib import suppress
 
 import numpy as np
@@ -7,6 +8,8 @@ from torch import Tensor, nn
 
 from . import kernels, terms, vectors
 from .graph import Step
+
+PART = 64, 2_000_000  # of how many images at least a part of a batch is, and of how many activations
 
 
 def live_rows(live: Tensor, area: int) -> Tensor:
@@ -71,14 +74,14 @@ class Arrays(list):
 
 
 class Loan:
-    """Two of a network's arrays, until nobody holds this any more."""
+    """Two of a network's arrays, of these `sizes` at least, until nobody holds this any more."""
 
-    def __init__(self, free: Arrays, size: int, kind: type):
+    def __init__(self, free: Arrays, sizes: tuple[int, int], kind: type):
         self.free, self.pair = free, None
         with suppress(IndexError):  # nothing is free
             self.pair = free.pop()  # in one step, so that no two threads are lent the same
-        if self.pair is None or len(self.pair[0]) < size or self.pair[0].dtype != kind:
-            self.pair = aligned_zeros(size, kind), aligned_zeros(size, kind)
+        if self.pair is None or any(len(held) < size or held.dtype != kind for held, size in zip(self.pair, sizes)):
+            self.pair = tuple(aligned_zeros(size, kind) for size in sizes)
 
     def __del__(self):
         if len(self.free) < 2:
@@ -121,6 +124,15 @@ class LiveModule(nn.Module):
         for name in own.keys() - set(places):
             own[name].copy_(state[name])
 
+    def parts(self, images: int, slots: int, together: bool) -> list[slice]:
+        """The parts of a batch: computed one after the other, so that what is read again is still in the cache. They are of whole groups,
+        and of whole blocks where these are few; there is one alone where all images depend on each other."""
+        count = 1 if together else max(1, images // max(PART[0], PART[1] // slots))
+        unit = math.lcm(self.group, 16)
+        unit = self.group if unit > 2 * PART[0] else unit
+        size = max(1, math.ceil(images / count / unit)) * unit
+        return [slice(first, min(first + size, images)) for first in range(0, max(1, images), size)]
+
     def compute(self, x: Tensor) -> tuple[Tensor, tuple]:
         """Inputs -> outputs, and what `gradients` is to be given."""
         code, kind, shape = self.code_for(x), np.float64 if self.learning.dtype == torch.float64 else np.float32, x.shape
@@ -128,24 +140,29 @@ class LiveModule(nn.Module):
         innermost = x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
         trains = self.training and len(x) > 0  # an empty batch has no statistics, but counts
         weights = np.concatenate([as_numpy(self.learning), as_numpy(self.fixed), code.constants], dtype=kind, casting="same_kind")
-        loan, out = Loan(self.free, code.slots * len(x), kind), np.empty((len(x), len(code.outputs)), kind)
+        parts, out = self.parts(len(x), code.slots, trains and len(self.batches) > 0), np.empty((len(x), len(code.outputs)), kind)
+        loan = Loan(self.free, (code.slots * len(x), code.slots * parts[0].stop), kind)
         statistics, running = np.empty((2, self.running.shape[1])), np.asarray(as_numpy(self.running), kind)
-        kernels.forward(code, x.ravel("K" if innermost else "C"), innermost, weights, loan.pair[0], statistics, running,
-                        as_numpy(self.batches), trains, self.group, self.share, out)
+        for part in parts:
+            kernels.forward(code, x[part].ravel("K" if innermost else "C"), innermost, weights, loan.pair[0][code.slots * part.start:],
+                            statistics, running, as_numpy(self.batches), trains, self.group, self.share, out[part])
         if self.training and len(self.batches):
             self.running.copy_(torch.from_numpy(running))  # which is another array where they are of another type
             self.batches += self.counted
-        kept = shape, loan, code, weights, statistics, trains, self.group, self.share
+        kept = shape, parts, loan, code, weights, statistics, trains, self.group, self.share
         return torch.from_numpy(out).to(self.learning.dtype), kept
 
     def gradients(self, kept: tuple, gradient: Tensor, to_input: bool = False) -> tuple[Tensor, Tensor | None]:
         """The gradient to the outputs -> those to `learning`, and to the inputs where asked for."""
-        shape, loan, code, weights, *others = kept
+        shape, parts, loan, code, weights, *others = kept
         gradient = np.ascontiguousarray(as_numpy(gradient), weights.dtype)
         to_learning = np.empty(len(self.learning), weights.dtype)
         to_x = np.empty((len(gradient), len(code.columns) if to_input else 0), weights.dtype)
-        partial = aligned_zeros(vectors.FOLDED * len(weights), weights.dtype)
-        kernels.backward(code, gradient, weights, *loan.pair, *others, partial, to_learning, to_x)
+        sums = aligned_zeros(vectors.FOLDED * len(weights), weights.dtype)  # which all parts add to
+        activations, grad = loan.pair
+        for part in parts:
+            act = activations[code.slots * part.start:]
+            kernels.backward(code, gradient[part], weights, act, grad, *others, sums, to_learning, to_x[part])
         return torch.from_numpy(to_learning).to(self.learning.dtype), torch.from_numpy(to_x).view(shape) if to_input else None
 
 

@@ -49,7 +49,8 @@ def forward(code, x, innermost, weights, act, statistics, running, batches, trai
 def backward(code, gradient, weights, act, grad, statistics, trained, group, share, partial, to_weights, to_x):
     """gradient [B, F] to the outputs -> to_weights [parameters that learn], and to_x [B, D] unless it is empty.
 
-    Of every weight's gradient sixteen partial sums, zeros at first, are kept apart until the end: a term adds a register to them.
+    Of every weight's gradient sixteen partial sums, zeros before a batch's first part, are kept apart until the end: a term adds a register
+    to them.
     """
     batch, runs = len(gradient), code.runs
     zero(runs[code.blank[0]:code.blank[1]], grad, batch)
@@ -277,8 +278,8 @@ def normalise_backward(runs, op, to_source, weights, act, grad, statistics, sett
             plain += first
             along += second
         if op[LEARNS]:
-            partial[FOLDED * (op[WEIGHTS] + r)] = along * scale
-            partial[FOLDED * (op[BIASES] + r)] = plain
+            partial[FOLDED * (op[WEIGHTS] + r)] += along * scale
+            partial[FOLDED * (op[BIASES] + r)] += plain
         if to_source != UNNEEDED:
             slope, shift, tilt = x.dtype.type(weight * scale), x.dtype.type(0), x.dtype.type(0)
             if trained and setting[2]:

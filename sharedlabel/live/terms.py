@@ -1,6 +1,6 @@
 """The compiled form of a live network: where every activation lies, and the lists of terms that make each from others.
 
-Activations lie one after the other in one array of slots; a slot holds one number of every image of the batch. A map keeps
+Activations lie one after the other in one array of slots; a slot holds one number of every image (of a batch's part). A map keeps
 all positions of its live channels, whether they are computed or not, so that what a kernel's weight reads lies at the same distance
 everywhere. A sum is then a pattern, a list of (distance, weight), and where it applies: runs of neighbouring slots.
 """

@@ -367,7 +367,7 @@ def test_arrays_are_lent_to_one_thread_at_a_time():
 
     free = Slow([(np.zeros(9), np.zeros(9))])
     with ThreadPoolExecutor(2) as threads:
-        one, other = threads.map(lambda size: compiled.Loan(free, size, np.float64), (8, 9))
+        one, other = threads.map(lambda size: compiled.Loan(free, (size, size), np.float64), (8, 9))
     assert one.pair[0] is not other.pair[0] and not free
 
 

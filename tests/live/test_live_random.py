@@ -8,8 +8,8 @@ from conftest import generator
 from torch import nn
 from torch.nn.utils import prune
 
-from sharedlabel import costs, live, pruning
-from sharedlabel.live import terms
+from sharedlabel import costs, live, models, pruning
+from sharedlabel.live import compiled, terms
 from sharedlabel.runs import checkpoints
 
 PARTS = 10  # test cases of twenty architectures each
@@ -224,3 +224,26 @@ def test_gradients_are_the_same_gathered_by_inputs_or_sent_by_outputs(mostly, mo
     monkeypatch.setattr(terms, "MOSTLY", mostly)
     for seed in range(40):
         check(seed, by_maps=False)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_batch_in_parts_has_the_same_outputs_and_gradients(images, monkeypatch):
+    monkeypatch.setattr(compiled, "PART", (images, 0))
+    for seed in range(40):
+        check(seed, by_maps=False)
+
+
+def test_parts_are_of_whole_groups_and_a_learning_batchnorm_gets_all_images(monkeypatch):
+    small = live.build(models.build("conv", (1, 8, 8), 3, generator()), (1, 8, 8))
+    assert small.parts(80, 29_000, together=False) == [slice(0, 80)]
+    assert small.parts(400, 155_000, together=False) == [slice(first, first + 80) for first in range(0, 400, 80)]
+    assert small.parts(400, 155_000, together=True) == [slice(0, 400)] and small.parts(0, 155_000, together=False) == [slice(0, 0)]
+    x = torch.randn(12, 64, generator=generator())[:, small.columns]
+    for group, sizes in (3, {3}), (4, {4}), (6, {6}):
+        small.mix_images(group, 0.5)
+        monkeypatch.setattr(compiled, "PART", (64, 2_000_000))
+        whole = small(x)
+        monkeypatch.setattr(compiled, "PART", (2, 0))
+        parts = small.parts(len(x), 1000, together=False)
+        assert {each.stop - each.start for each in parts} == sizes and parts[-1].stop == len(x)
+        torch.testing.assert_close(small(x), whole)
