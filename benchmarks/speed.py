@@ -15,7 +15,8 @@ here depends on what they show.
   at which this core multiplies large matrices, measured in the same run.
 
 An epoch is 54,000 images on MNIST (a tenth is held out) and 45,000 on CIFAR, without evaluation. An LSTM head reads tuples of
-five embeddings, 64 tuples a batch. `--rule` prints what `DENSE` was set by: both ways at several densities.
+five embeddings, 64 tuples a batch. `--rule` prints what `DENSE` was set by: both ways at several densities; `--parts` what
+`live.compiled.PART` was set by: large batches in parts and whole.
 """
 import argparse
 import copy
@@ -35,6 +36,7 @@ import torch
 from torch.nn.utils import prune
 
 from sharedlabel import costs, data, heads, live, losses, models, pruning, runtime, training
+from sharedlabel.live import compiled
 from timing import seconds
 
 CASES = {  # name: data shape, classes, images an epoch, model, rho
@@ -150,17 +152,45 @@ def rule() -> None:
                 small.by_maps = by_maps
                 step = training.make_step(small, losses.standard, training.adam(small, 1e-4))
                 sides.append(partial(step, x[:, small.columns], torch.arange(BATCH) % channels))
-            (compiled, _), (whole, _) = in_turn(sides, [1, 1])
-            print(f"| {channels} | {share} | {1e3 * compiled:.3g} | {1e3 * whole:.3g} |", flush=True)
+            (program, _), (whole, _) = in_turn(sides, [1, 1])
+            print(f"| {channels} | {share} | {1e3 * program:.3g} | {1e3 * whole:.3g} |", flush=True)
+
+
+def parts() -> None:
+    """Steps of several batches, computed in parts and whole."""
+    runtime.select_device("cpu")
+    print("| case | images | in parts, us an image | whole, us an image |\n|---|---|---|---|")
+    for name in ("MNIST FC, rho 2.5", "MNIST Conv, rho 3", "MNIST Conv, rho 2", "CIFAR-10 Conv, rho 2", "Tiny ImageNet Conv, rho 3"):
+        shape, classes, _, model, rho = CASES.get(name, ((3, 64, 64), 200, 90_000, "conv", 3.0))
+        network = made(model, shape, classes)
+        pruning.prune(network, "synflow", rho, (torch.zeros(1, *shape), None))
+        small = live.build(network, shape)
+        step, usual = training.make_step(small, losses.standard, training.adam(small, 1e-4)), compiled.PART
+        for count in (80, 200, 400, 1000, 3000):
+            batch = torch.randn(len(small.columns), count).T, torch.randint(classes, (count,))
+            times = in_turn([partial(take_in, part, step, batch) for part in (usual, (count, 0))], [1, 1])
+            print(f"| {name} | {count} | " + " | ".join(f"{1e6 * least / count:.3g}" for _, least in times) + " |", flush=True)
+        compiled.PART = usual
+
+
+def take_in(part: tuple[int, int], step: Callable, batch: tuple) -> None:
+    compiled.PART = part
+    step(*batch)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=CASES, help="measure one case in this process and print its row")
     parser.add_argument("--rule", action="store_true", help="print what live.network.DENSE was set by")
+    parser.add_argument("--parts", action="store_true", help="print what live.compiled.PART was set by")
     arguments = parser.parse_args()
-    if arguments.case or arguments.rule:
-        print(measure(arguments.case)) if arguments.case else rule()
+    if arguments.case:
+        print(measure(arguments.case))
+    if arguments.rule:
+        rule()
+    if arguments.parts:
+        parts()
+    if arguments.case or arguments.rule or arguments.parts:
         return
     lines = [
         f"# Speed\n\nWritten by `benchmarks/speed.py` (what is measured: its docstring), torch {torch.__version__}, "

@@ -83,8 +83,8 @@ def count_verdicts(board: pd.DataFrame) -> str:
     return (
         f"Verdicts on the paper's {len(verdicts)} claims: holds {holds}, fails {fails}, open {len(verdicts) - holds - fails - untested}"
         f"{f', not tested {untested}' if untested else ''}; {alone} rest on MNIST alone. A claim holds if every case (network, n or "
-        "comparison), or most where it says so, does by its own interval; one that fails, corrected for their number, fails it. Brackets: "
-        "open ones that their own interval contradicts."
+        "comparison) does by its own interval, and fails if one does, corrected for their number (\"almost always\": if most do). "
+        "Brackets: open cases that their own interval contradicts."
     )
 
 
@@ -98,9 +98,10 @@ def short_form(board: pd.DataFrame, folder: str = "notebooks/sections") -> str:
     lines = [count_verdicts(board), "", "|the paper's claim|verdict|hold|fail|open|", "|---|---|---|---|---|"]
     for row in board[~board["ours"]].itertuples():
         words = capitalise(row.claim).replace("|", "\\|")
-        bracket = f" ({row.open_against})" if row.open_against else ""
-        counts = f"{row.hold or ''}|{row.fail or ''}|{row.open or ''}{bracket}"
-        lines.append(f"|{words}|[{row.verdict}]({folder}/{row.section}.ipynb#{report.anchor(row.id)})|{counts}|")
+        undecided = [f"{row.open}{f' ({row.open_against})' if row.open_against else ''}"] if row.open else []
+        undecided += [f"{row.untested} untested"] if row.untested else []
+        counts, verdict = f"{row.hold or ''}|{row.fail or ''}|{', '.join(undecided)}", row.verdict.replace("cannot tell", "open")
+        lines.append(f"|{words}|[{verdict}]({folder}/{row.section}.ipynb#{report.anchor(row.id)})|{counts}|")
     return "\n".join(lines)
 
 

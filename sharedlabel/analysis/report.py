@@ -161,8 +161,9 @@ def write_long_table(frame: pd.DataFrame, name: str, results: str | Path = "resu
 
 
 def count_cases(claim: Claim, cases: pd.DataFrame) -> dict[str, int]:
-    """How many cases `hold`, `fail` and are `open`; how many their own interval contradicts (`against`; of the open: `open_against`)."""
-    counts = {name: int((cases["verdict"] == word).sum()) for name, word in zip(("hold", "fail", "open"), VERDICT_COLOURS)}
+    """How many cases `hold`, `fail`, are `open` or `untested`; how many their own interval contradicts (`against`; of the open:
+    `open_against`)."""
+    counts = {name: int((cases["verdict"] == word).sum()) for name, word in zip(("hold", "fail", "open", "untested"), VERDICT_COLOURS)}
     undecided = cases[cases["verdict"] == "cannot tell"]
     return counts | {"against": claim.count_contradictions(cases), "open_against": claim.count_contradictions(undecided)}
 

@@ -32,7 +32,7 @@ def test_the_readme_is_of_one_screen():
 def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
     rows = [{"id": f"c{i}", "claim": f"claim {i} | x", "verdict": verdict, "ours": ours, "section": "section_5_1", "source": "section 2",
              "paper": "", "mnist_alone": i == 1, "estimate": "1 ± 2 (points)", "cases": f"{verdict} 1",
-             "hold": int(verdict == "holds"), "fail": int(verdict == "fails"), "open": 0, "open_against": 0}
+             "hold": int(verdict == "holds"), "fail": int(verdict == "fails"), "open": 0, "open_against": 0, "untested": 0}
             for i, (verdict, ours) in enumerate(verdicts)]
     return pd.DataFrame(rows)
 
@@ -45,10 +45,13 @@ def test_verdicts_are_counted_of_the_papers_claims_alone():
 
 
 def test_the_short_form_has_a_row_a_claim_of_the_paper():
-    board = small_board(("holds", False), ("fails", True), ("fails", False))
-    board.loc[2, ["open", "open_against"]] = 8, 3
-    assert claims.short_form(board).split("\n")[-2:] == ["|Claim 0 \\| x|[holds](notebooks/sections/section_5_1.ipynb#claim-c0)|1|||",
-                                                         "|Claim 2 \\| x|[fails](notebooks/sections/section_5_1.ipynb#claim-c2)||1|8 (3)|"]
+    board = small_board(("holds", False), ("fails", True), ("fails", False), ("cannot tell", False), ("cannot tell", False))
+    board.loc[2:, ["open", "open_against", "untested"]] = [[8, 3, 0], [2, 0, 4], [0, 0, 5]]
+    link = "notebooks/sections/section_5_1.ipynb#claim-c"
+    assert claims.short_form(board).split("\n")[-4:] == [
+        f"|Claim 0 \\| x|[holds]({link}0)|1|||", f"|Claim 2 \\| x|[fails]({link}2)||1|8 (3)|",
+        f"|Claim 3 \\| x|[open]({link}3)|||2, 4 untested|", f"|Claim 4 \\| x|[open]({link}4)|||5 untested|",
+    ]
 
 
 def test_a_block_goes_between_the_markers_and_nowhere_else():

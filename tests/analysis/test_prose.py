@@ -612,14 +612,14 @@ SECTIONS = "notebooks/sections"
 CHECKED = [
     ("README.md", "from ρ = 2 to 3 the cost n/ρ falls by a third, the FLOPs (Conv, MNIST) by {} tenths", flops_saved),
     ("README.md", "on average to {} or {} points on MNIST and CIFAR-10", law_errors),
-    ("README.md", "Refitting the last layer's biases, no weight more, adds up to {:.0f} points at n = 80.", lambda: [most_by_biases()]),
+    ("README.md", "Refitting the last layer's biases adds no weight and up to {:.0f} points at n = 80.", lambda: [most_by_biases()]),
     ("README.md", "in closed form, of {0} weights, it lifts MNIST's balanced CNN of {1} weights from {2:.1f} to {3:.1f} % at n = 5; "
      "the LSTM's head reaches {5:.1f}", closed_form_readout),
     ("README.md", "Its head not pruned ({4:,}+ weights),", closed_form_readout),
     ("README.md", "25 views of one, shifted by up to a pixel, are worth about {}", worth_of_views),
     ("README.md", "By n/ρ, yes, in its {} cases (with ours, in {} of {}).", sweet_spots_by_n_over_rho),
     ("notebooks/overview.ipynb", "On {} of {} networks it does;", lambda: lead_of_balanced()[:2]),
-    ("notebooks/overview.ipynb", "at ρ = {1} tuples of 25 are named as often as single images at ρ = 1 ({0:.0f} %), for {2:.0f} % of the "
+    ("notebooks/overview.ipynb", "at ρ = {1} a tuple of 25 is named as often as one image at ρ = 1 ({0:.0f} %), for {2:.0f} % of its "
      "FLOPs.", tuples_for_one_image),
     (f"{SECTIONS}/section_5_1.ipynb", "a tuple of 25 at $\\rho = {1}$ is named as often as one image at $\\rho = 1$ ({0:.1f} %), for "
      "{2:.0f} % of its FLOPs.", tuples_for_one_image),
