@@ -74,7 +74,7 @@ def count_outcomes(runs: pd.DataFrame) -> pd.DataFrame:
 
     Collapsed: no path of weights leads from the input to an output. Learned nothing: connected, but names one class whatever it sees.
     """
-    once = runs.drop_duplicates("run").assign(idle=runs["information_gain"] == 0)
+    once = runs.drop_duplicates("run")
 
     def outcome(group: pd.DataFrame) -> str:
         counts = {"collapsed": group["collapsed"].sum(), "learned nothing": group["idle"].sum()}

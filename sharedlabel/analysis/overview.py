@@ -152,12 +152,12 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     return "\n".join((
         f"1. In the mean over n, reading the images together by an LSTM was {often} surely better than the same head on each image alone "
         f"({count_own(board.loc['sharing-adds'])}). Set heads, too, are hardly ever ahead of the LSTM's head on single images.",
-        "2. The sweet spot belongs to the measure. By n/ρ there is, of the paper's networks and n, "
-        f"{count_spots(board.loc['sweet-spot'])}; by FLOPs, with ours, {count_spots(board.loc['sweet-spot-flops'])}.",
+        "2. The sweet spot belongs to the measure. By n/ρ the paper's networks and n have "
+        f"{count_spots(board.loc['sweet-spot'])}; by FLOPs these and ours have {count_spots(board.loc['sweet-spot-flops'])}.",
         "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is "
         "lost, however many images come.",
-        f"4. Training for the tuple is worth it on most networks at large n ({count_own(board.loc['balanced-large-n'])}). How "
-        "much of that its batches do, with equally many images of every class, is open: that its loss adds to these is "
+        f"4. Training for the tuple is worth it on most networks at large n ({count_own(board.loc['balanced-large-n'])}). On FC "
+        "and ResNet-18 its batches, with equally many images of every class, do nearly all of it: that its loss adds to these is "
         f"{count_own(board.loc['loss-not-batches'], 'sure', 'refuted')}.",
         *([] if small is None else [f"5. Very little is enough. {describe_small(small)}"]),
     ))

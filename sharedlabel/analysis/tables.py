@@ -20,7 +20,7 @@ def load_records(results: str | Path = "results", methods: Iterable[str] = choic
     `macs_live_image` (of one image; `macs_live` is the tuple's) and `additions` (that pool one image); `classes` of the data set;
     `seconds`; of its training, `limit_epochs` and `images_a_step` (`parameters.training_limit`), `epochs` (how many), `best` and whether it
     stopped `at_limit`, where it might still have improved. `collapsed`: pruning left no path from input to output; such a run measured
-    nothing, and has one row, empty there. `idle`: it names one class whatever it sees. FileNotFoundError where there is no record,
+    nothing, and has one row, empty there. `idle`: at this n it names one class whatever it sees. FileNotFoundError where there is none,
     ValueError, which names the file, on one that is damaged.
     """
     found = gather(results, rows_of, methods)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from . import kernels, terms, vectors
 from .graph import Step
 
-PART = 64, 2_000_000  # of how many images at least a part of a batch is, and of how many activations
+PART = 64, 2_000_000  # a part of a batch has about so many images, or so many activations if that is more
 
 
 def live_rows(live: Tensor, area: int) -> Tensor:

@@ -8,7 +8,7 @@ from conftest import generator
 from torch import nn
 from torch.nn.utils import prune
 
-from sharedlabel import costs, live, models, pruning
+from sharedlabel import costs, heads, live, models, pruning
 from sharedlabel.live import compiled, terms
 from sharedlabel.runs import checkpoints
 
@@ -231,6 +231,40 @@ def test_a_batch_in_parts_has_the_same_outputs_and_gradients(images, monkeypatch
     monkeypatch.setattr(compiled, "PART", (images, 0))
     for seed in range(40):
         check(seed, by_maps=False)
+
+
+def evaluated_batchnorm() -> nn.Module:
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 36, 4)).double()
+    network(torch.randn(5, 1, 8, 8, generator=generator()).double())  # which moves its statistics
+    return live.build(network.eval(), (1, 8, 8))
+
+
+def mixed_images() -> nn.Module:
+    small = live.build(models.build("conv", (1, 8, 8), 3, generator()).double(), (1, 8, 8))
+    small.mix_images(3, 0.5)
+    return small
+
+
+def head() -> nn.Module:
+    small = live.lstm.build(heads.LSTMHead(5, 4).double())
+    small.by_matrices = False
+    return small
+
+
+@pytest.mark.parametrize("made, shape", [(evaluated_batchnorm, (64, 12)), (mixed_images, (64, 12)), (head, (2, 5, 12))])
+def test_parts_add_up_to_the_whole_batchs_gradients(made, shape, monkeypatch):
+    torch.manual_seed(0)
+    small, found = made(), []
+    x = torch.randn(shape, generator=generator()).double().movedim(-1, 0)  # image by image the numbers lie far apart
+    for part in ((64, 2_000_000), (3, 0)):
+        monkeypatch.setattr(compiled, "PART", part)
+        assert len(small.parts(len(x), 10**9, together=False)) == (1 if part[1] else 4)
+        small.zero_grad()
+        given = x.clone(memory_format=torch.preserve_format).requires_grad_()
+        out = small(given)
+        out.square().sum().backward()
+        found.append((out.detach(), small.learning.grad.clone(), given.grad))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-10)
 
 
 def test_parts_are_of_whole_groups_and_a_learning_batchnorm_gets_all_images(monkeypatch):
