@@ -85,7 +85,7 @@ def count_verdicts(board: pd.DataFrame) -> str:
         f"{len(verdicts) - holds - fails - untested}"
         f"{f', not tested {untested}' if untested else ''}; {alone} rest on MNIST alone. A claim holds if every case (network, n or "
         "comparison) holds by its own interval, and fails if one fails, corrected for their number; where it says "
-        "almost or usually, most decide. Brackets: open cases that their own interval contradicts."
+        "almost or usually, most decide. Brackets: open cases their own interval contradicts."
     )
 
 
