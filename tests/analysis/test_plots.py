@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -220,6 +221,18 @@ def test_an_executed_notebooks_figures_shrink_once_and_look_the_same(tmp_path):
     assert np.abs(seen - drawn).mean() < 1 and (seen[drawn.min(2) == 255] == 255).all()  # white stays white
 
 
+def shrink(figure: plt.Figure, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A figure's pixels [height, width, 3], as they are in a notebook after `notebooks.shrink` and as they were drawn."""
+    content, file = io.BytesIO(), folder / "notebook.ipynb"
+    figure.savefig(content, format="png")
+    data = {"image/png": base64.encodebytes(content.getvalue()).decode()}
+    file.write_text(json.dumps({"cells": [{"source": [], "outputs": [{"output_type": "display_data", "data": data}]}], "metadata": {}}))
+    notebooks.shrink(str(file))
+    [picture] = json.loads(file.read_text())["cells"][0]["outputs"]
+    pictures = io.BytesIO(base64.b64decode(picture["data"]["image/png"])), content
+    return tuple(np.asarray(Image.open(each).convert("RGB")).astype(int) for each in pictures)
+
+
 def test_shrinking_keeps_the_colours_of_a_legend_beside_many_others(tmp_path):
     figure, ax = plt.subplots()
     x, y, stream = np.arange(200), np.arange(200) % 17, np.random.default_rng(0)
@@ -227,14 +240,7 @@ def test_shrinking_keeps_the_colours_of_a_legend_beside_many_others(tmp_path):
         ax.scatter(stream.permutation(x), y, color=colour, alpha=0.5, s=12)
     ax.plot([], [], "o", color="#de8f05", markersize=4, label="balanced")
     ax.legend()
-    content, file = io.BytesIO(), tmp_path / "notebook.ipynb"
-    figure.savefig(content, format="png")
-    data = {"image/png": base64.encodebytes(content.getvalue()).decode()}
-    file.write_text(json.dumps({"cells": [{"source": [], "outputs": [{"output_type": "display_data", "data": data}]}], "metadata": {}}))
-    notebooks.shrink(str(file))
-    [picture] = json.loads(file.read_text())["cells"][0]["outputs"]
-    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["data"]["image/png"]))).convert("RGB")).astype(int)
-    drawn = np.asarray(Image.open(content).convert("RGB")).astype(int)
+    seen, drawn = shrink(figure, tmp_path)
     marker = (drawn == (0xDE, 0x8F, 0x05)).all(2)
     assert marker.any() and np.abs(seen - drawn)[marker].max() < 12
 
@@ -245,14 +251,7 @@ def test_shrinking_keeps_faint_areas_apart(tmp_path):
         ax.axhspan(0, 1, color=colour, alpha=0.08, linewidth=0)
     for place, colour in enumerate(plt.get_cmap("hsv")(np.linspace(0, 1, 120))):  # more colours than there is room for
         left.plot([0, 1], [0, place / 200], color=colour, linewidth=0.5)
-    content, file = io.BytesIO(), tmp_path / "notebook.ipynb"
-    figure.savefig(content, format="png")
-    data = {"image/png": base64.encodebytes(content.getvalue()).decode()}
-    file.write_text(json.dumps({"cells": [{"source": [], "outputs": [{"output_type": "display_data", "data": data}]}], "metadata": {}}))
-    notebooks.shrink(str(file))
-    [picture] = json.loads(file.read_text())["cells"][0]["outputs"]
-    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["data"]["image/png"]))).convert("RGB"))
-    drawn = np.asarray(Image.open(content).convert("RGB"))
+    seen, drawn = shrink(figure, tmp_path)
     assert len({tuple(drawn[80, x]) for x in (100, 400)}) == 2 and (seen[80, [100, 400]] == drawn[80, [100, 400]]).all()
 
 
