@@ -1,4 +1,6 @@
 """Outputs of frozen layers, computed once for every image: for heads that read a CNN (section 4.4), or its last layers (Appendix D)."""
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +40,7 @@ def compute(
 
 def quarters_overlap(network: nn.Module, shape: tuple[int, int, int]) -> bool:
     """Whether an embedding's quarters of the last map overlap, as those of an odd side do: then their mean is not the mean over the map."""
-    return isinstance(network, models.WideResNet20) and any(side % 8 for side in shape[1:])
+    return isinstance(network, models.WideResNet20) and any(math.ceil(side / 4) % 2 for side in shape[1:])  # two strides of 2
 
 
 def deviation_and_mean(embeddings: Tensor) -> tuple[Tensor, Tensor]:

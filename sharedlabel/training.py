@@ -12,7 +12,8 @@ from sharedlabel import choices, live, tuples
 from sharedlabel.data import Images
 from sharedlabel.runtime import in_grid, memory_guard, random_stream
 
-EVALUATED_AT_ONCE = {"cpu": 64, "cuda": 2048}  # images, of a GPU also those of tuples; on a CPU, activations that stay in its cache
+AT_ONCE = 64  # images or tuples evaluated at once, or a multiple: on a CPU, activations that stay in its cache
+ON_GPU = 2048  # images, those of tuples counted
 
 
 def monitored_sizes(n: list[int]) -> list[int]:
@@ -81,15 +82,21 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
+def evaluated_at_once(device_type: str, n: int) -> int:
+    """How many tuples of n images are evaluated at once: a multiple of `AT_ONCE`."""
+    return AT_ONCE if device_type == "cpu" else AT_ONCE * max(1, ON_GPU // AT_ONCE // n)
+
+
 @torch.no_grad()
 def outputs(network: nn.Module, images: Images, precision: str = "float32", chosen: Tensor | None = None) -> Tensor:
     """The network's outputs for all images, [N, l], or for the tuples `chosen` [T, n] of them, [T, l], in evaluation mode.
 
-    Where a GPU's memory does not hold so many at once as usual, half as many are tried, down to one. MemoryError where one does not fit.
+    Where a GPU's memory does not hold so many at once as usual, half as many are tried, down to one; below `AT_ONCE` other `permutations`
+    are drawn (`predictors`). MemoryError where one does not fit.
     """
-    device = images.labels.device
+    device, trains = images.labels.device, network.training
     index = (torch.arange(len(images)) if chosen is None else chosen).to(device)
-    at_once = EVALUATED_AT_ONCE[device.type] if device.type == "cpu" else max(1, EVALUATED_AT_ONCE[device.type] // index.shape[1:].numel())
+    at_once = evaluated_at_once(device.type, index.shape[1:].numel())
     network.eval()
     while True:
         try:
@@ -100,7 +107,7 @@ def outputs(network: nn.Module, images: Images, precision: str = "float32", chos
             if at_once == 1:
                 raise
             at_once //= 2
-    network.train()
+    network.train(trains)
     return torch.cat(parts).float()
 
 
@@ -243,11 +250,11 @@ def train(
     where progress is written down after an epoch, and gone on from where the run was killed.
     Returns the record's `epochs`: the curves by name, one entry an epoch, `best` (counted from 1) and
     why training `stopped`. Raises FloatingPointError at the first epoch whose loss is not finite, MemoryError where a
-    GPU's memory does not hold a batch, which says to halve what the batch's size is `set_by`: a parameter and its value.
+    GPU's memory does not hold a batch, which says what to try for what the batch's size is `set_by`: a parameter and its value.
     """
     optimizer, device = adam(network, learning_rate), next(network.parameters()).device
     step = make_step(network, loss, optimizer, precision)
-    smaller = f"{set_by[0]} {set_by[1] // 2}" if set_by and set_by[1] > 1 else ""
+    smaller = smaller_batch(*set_by) if set_by else ""
     curves, kept = {"train_loss": [], "validation_loss": []}, copy_state(network)
     if resumable:
         resumable.starts_from("network", kept)
@@ -283,6 +290,12 @@ def train(
     network.load_state_dict(kept)
     stopped = "no improvement" if epochs_waited(losses, min_improvement) >= patience else "limit"
     return {"best": losses.index(min(losses)) + 1, "stopped": stopped, "curves": curves}
+
+
+def smaller_batch(name: str, size: int) -> str:
+    """What to try where a batch is too large: half of it, or of `tuples_per_batch`, which divides the classes, the next smaller divisor."""
+    tried = (each for each in range(size // 2, 0, -1) if name != "tuples_per_batch" or size % each == 0)
+    return next((f"{name} {each}" for each in tried), "")
 
 
 def progress_bar(max_epochs: int, done: int) -> tqdm:

@@ -146,6 +146,15 @@ def test_the_store_holds_embeddings_and_the_largest_logit(name, side):
     assert all((need[layer] | ~fewer[layer]).all() for layer in (key.removesuffix(".weight") for key in everything))
 
 
+@pytest.mark.parametrize("side", range(8, 40))
+def test_quarters_overlap_where_the_last_map_has_an_odd_side(side):
+    network = model("wideresnet20", shape=(3, side, side))
+    last = []
+    network.blocks[-1].register_forward_hook(lambda module, given, out: last.append(out.shape[-1]))
+    network.eval()(torch.zeros(1, 3, side, side))
+    assert embeddings.quarters_overlap(network, (3, side, side)) == bool(last[0] % 2)
+
+
 def test_an_embedding_may_need_channels_that_no_logit_does():
     network = model("wideresnet20")
     masks = {name: torch.ones_like(mask) for name, mask in pruning.masks(network).items()}

@@ -6,7 +6,7 @@ import torch
 from conftest import generator, model
 from torch import nn
 
-from sharedlabel import choices, data, live, losses, metrics, pruning, runtime, training
+from sharedlabel import choices, data, live, losses, metrics, predictors, pruning, runtime, training
 from sharedlabel.data import Images
 
 
@@ -132,7 +132,10 @@ class TooLarge(nn.Module):
 
 def test_a_gpu_whose_memory_is_too_small_to_train_names_the_batch_size_to_try():
     fewer = "have fewer runs at once"
-    for set_by, said in ((("tuple_size", 8), "try tuple_size 4, or fewer runs at once"), (("tuple_size", 1), fewer), (None, fewer)):
+    for set_by, said in (
+        (("tuple_size", 7), "try tuple_size 3, or fewer runs at once"), (("tuple_size", 1), fewer), (None, fewer),
+        (("tuples_per_batch", 25), "try tuples_per_batch 5, or fewer runs at once"),  # as it divides the number of classes
+    ):
         with pytest.raises(MemoryError, match=f"^the GPU's memory does not hold a training batch; {said}$"):
             train(TooLarge(15), validate=told(1.0), set_by=set_by)
 
@@ -165,6 +168,22 @@ def test_a_gpu_whose_memory_is_too_small_to_evaluate_is_given_fewer_images_at_on
     torch.testing.assert_close(training.outputs(network, images), training.outputs(network.network, images))
     with pytest.raises(MemoryError, match="does not hold what a network makes of one image or tuple; have fewer runs at once$"):
         training.outputs(TooLarge(0), images)
+
+
+def test_a_gpu_is_given_whole_multiples_of_as_many_tuples_as_permutations_are_drawn_for():
+    for n in range(1, 300):
+        assert not any(training.evaluated_at_once(device, n) % predictors.REPEATED for device in ("cpu", "cuda"))
+    assert training.evaluated_at_once("cuda", 1) == training.ON_GPU and training.evaluated_at_once("cuda", 7) == 256
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_evaluation_leaves_a_network_in_the_mode_that_it_was_in(mode):
+    network = nn.Sequential(nn.Flatten(), nn.LazyBatchNorm1d()).eval()
+    training.outputs(network, toy())
+    network.train(mode)
+    before = network[1].running_mean.clone()
+    training.outputs(network, toy())
+    assert network.training is network[1].training is mode and torch.equal(network[1].running_mean, before)
 
 
 def test_evaluation_that_does_not_fit_is_not_told_as_a_batch_that_a_smaller_one_would_help():

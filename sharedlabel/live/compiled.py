@@ -140,7 +140,7 @@ class LiveModule(nn.Module):
         innermost = x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
         trains = self.training and len(x) > 0  # an empty batch has no statistics, but counts
         weights = np.concatenate([as_numpy(self.learning), as_numpy(self.fixed), code.constants], dtype=kind, casting="same_kind")
-        parts, out = self.parts(len(x), code.slots, trains and len(self.batches) > 0), np.empty((len(x), len(code.outputs)), kind)
+        parts, out = self.parts(len(x), code.slots, trains and bool(self.counted.any())), np.empty((len(x), len(code.outputs)), kind)
         loan = Loan(self.free, (code.slots * len(x), code.slots * parts[0].stop), kind)
         statistics, running = np.empty((2, self.running.shape[1])), np.asarray(as_numpy(self.running), kind)
         for part in parts:

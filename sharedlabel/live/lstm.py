@@ -77,8 +77,8 @@ class LiveHead(LiveModule):
         return device.type == "cpu" and not self.by_matrices and self.tensors.lstm["weight_hh_l0"].shape[1] > 0
 
     def code_for(self, x: Tensor) -> terms.Code:
-        if x.ndim != 3 or x.shape[2] != len(self.columns):
-            raise ValueError(f"x: {tuple(x.shape)} is not [batch, n, {len(self.columns)}], the embeddings' `columns` that it reads")
+        if x.ndim != 3 or x.shape[1] < 1 or x.shape[2] != len(self.columns):
+            raise ValueError(f"x: {tuple(x.shape)} is not [batch, n >= 1, {len(self.columns)}], the embeddings' `columns` that it reads")
         n = x.shape[1]
         if n not in self.programs:
             self.programs[n] = self.assemble(n)

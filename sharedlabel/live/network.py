@@ -1,4 +1,5 @@
 """The live network: a module that computes from live pixels, by live weights alone, what a pruned network computes."""
+import copy
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -140,7 +141,8 @@ class LiveNetwork(LiveModule):
 
     def part(self, steps: list[Step]) -> "LiveNetwork":
         """A live network of some of the steps, which shares parameters and statistics with this one."""
-        part = LiveNetwork(steps, self.layers, self.learning.detach()).train(self.training)
+        layers = copy.deepcopy(self.layers)  # so that another `freeze` of this network leaves the part as it is
+        part = LiveNetwork(steps, layers, self.learning.detach()).train(self.training)
         for name in ("learning", "fixed", "running", "batches", "group", "share", "by_maps"):
             setattr(part, name, getattr(self, name))
         return part

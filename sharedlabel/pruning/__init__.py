@@ -68,6 +68,7 @@ def keep_within(scores: dict[str, Tensor], macs: dict[str, Tensor], alive: dict[
 def prune(
     network: nn.Module, pruner: str, rho: float, batch: Batch, iterations: int = 100, generator: torch.Generator | None = None,
     keep_biases: bool = False, shuffled: bool = False, macs: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+    set_by: str = "rho",
 ) -> dict[str, Tensor]:
     """Prune `network` in place to exactly ceil(total / 10^rho) weights and return the masks.
 
@@ -78,8 +79,10 @@ def prune(
     the others. `shuffled`: each layer keeps as many weights as the scores say, but random ones (a sanity check, Frankle et al. 2021).
     With `macs` (masks -> what each weight costs under them, `costs.weight_macs`) rho counts MACs: the weights of the highest score per MAC
     stay that cost at most total / 10^(rho i / iterations) together, and in the end none that costs nothing, as it is dead. How
-    many they are follows. As costs are those before a round's masking, the MACs left may be fewer.
-    Masks are found on the CPU, so that they are the same whatever the machine; the live network moves to a GPU afterwards.
+    many they are follows. As costs are those before a round's masking, the MACs left may be fewer. `set_by`: the parameter that rho is,
+    which errors name.
+    Masks are found on the CPU, so that no GPU's order of sums decides them (of a score by loss another processor's may); the live network
+    moves to a GPU afterwards.
     Raises ValueError on an unknown pruner, on no iteration, on a network on another device, that is pruned already or has a layer of
     zeros, on a batch that the pruner cannot use (`scores.check_every_class`), FloatingPointError on a score that is not finite, and
     LayerCollapse (the network is then as it was) where rho leaves too few weights for any mask to connect the network, or where this
@@ -100,7 +103,7 @@ def prune(
     whole = masks(network)
     alive = {name: mask for name, mask in whole.items() if not (keep_biases and is_bias(name))}
     total = sum(int(each.sum()) for each in (macs(whole) if macs else alive).values())
-    check_enough_weights(network, total, rho, "MACs" if macs else "weights")
+    check_enough_weights(network, total, rho, "MACs" if macs else "weights", set_by)
     original = {name: w.detach() for name, w in weights(network).items() if name in alive}
     for i in range(1, iterations + 1) if rho > 0 else ():
         scores = PRUNERS[pruner](network, {name: w * alive[name] for name, w in original.items()}, batch, generator)
@@ -115,7 +118,7 @@ def prune(
     if not connected(network, alive, batch[0].shape[1:]):
         empty = [name for name, mask in alive.items() if not mask.any()]
         raise LayerCollapse(
-            f"{pruner} at rho {rho}{' with shuffled masks' if shuffled else ''} left no path from the input to an output: "
+            f"{pruner} at {set_by} {rho}{' with shuffled masks' if shuffled else ''} left no path from the input to an output: "
             + (f"no weight is left in {', '.join(empty)}" if empty else "every layer keeps a weight, but they do not meet")
         )
     apply_masks(network, alive)

@@ -24,17 +24,17 @@ def shortest_path(network: nn.Module) -> int:
     return length[node]
 
 
-def check_enough_weights(network: nn.Module, total: int, rho: float, unit: str = "weights") -> None:
+def check_enough_weights(network: nn.Module, total: int, rho: float, unit: str = "weights", set_by: str = "rho") -> None:
     """Raise LayerCollapse where rho leaves fewer of `total` weights than the shortest path from input to output has.
 
-    `unit`: what rho counts; a weight costs at least one MAC.
+    `unit`: what rho counts; a weight costs at least one MAC. `set_by`: the parameter that rho is, which the error names.
     """
     left, needed = remaining_weights(total, rho), shortest_path(network)
     if left < needed:
-        most = math.floor(1e4 * math.log10(total / needed)) / 1e4
+        bound = math.log10(total / (needed - 1))  # from here on needed - 1 are left, as what is left is rounded up
         raise LayerCollapse(
-            f"{'head_rho' if isinstance(network, LSTMHead) else 'rho'}: {rho} leaves {left} of {total} {unit}, and this network needs at "
-            f"least {needed} to connect its input to an output; it bears at most {most}"
+            f"{set_by}: {rho} leaves {left} of {total} {unit}, and this network needs at least {needed} to connect its input to an "
+            f"output; it bears at most {(math.ceil(1e4 * bound) - 1) / 1e4}"
         )
 
 

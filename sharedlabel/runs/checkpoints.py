@@ -58,12 +58,10 @@ def dumps(tensors: dict[str, Tensor], facts: str = "") -> bytes:
     return safetensors.save(tensors, {"data": facts} if facts else None)  # save_file would let nobody else read it
 
 
-def choose_paths(content: bytes, record_path: Path) -> tuple[Path, Path]:
-    """Where this checkpoint of a record goes, and where none lies then: NAME.safetensors, or NAME.large.safetensors beyond
-    `COMMITTED_BYTES`.
-    """
+def choose_path(content: bytes, record_path: Path) -> Path:
+    """Where this checkpoint of a record goes: NAME.safetensors, or NAME.large.safetensors beyond `COMMITTED_BYTES`."""
     small, large = names.checkpoint_paths(record_path)
-    return (small, large) if len(content) <= COMMITTED_BYTES else (large, small)
+    return small if len(content) <= COMMITTED_BYTES else large
 
 
 def find(record_path: Path) -> Path | None:

@@ -88,9 +88,20 @@ def defaults(method: str) -> dict:
 
 @functools.lru_cache
 def parameters_cell(notebook: Path, changed: int) -> dict:
-    """What a notebook's `parameters` cell assigns; a study of a thousand runs reads it once. `changed` is the file's mtime."""
+    """What a notebook's `parameters` cell assigns; a study of a thousand runs reads it once. `changed` is the file's mtime.
+
+    ParameterError at a line that is not NAME = VALUE.
+    """
     cell = next(c for c in json.loads(notebook.read_text())["cells"] if "parameters" in c["metadata"].get("tags", []))
-    return {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse("".join(cell["source"])).body}
+    source, values = "".join(cell["source"]), {}
+    for node in ast.parse(source).body:
+        try:
+            (target,), value = node.targets, ast.literal_eval(node.value)
+            values[target.id] = value
+        except (AttributeError, ValueError):  # another statement, several names, or a value to be computed
+            line = ast.get_source_segment(source, node)
+            raise ParameterError(f"the parameters cell of {notebook.name} has lines NAME = VALUE alone, not {show(line)}") from None
+    return values
 
 
 def default(name: str):

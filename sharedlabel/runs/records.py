@@ -1,7 +1,8 @@
 """Records: one small JSON a run, and a sparse checkpoint beside it.
 
 A run is done when its record exists. A record appears by atomic rename, after its checkpoint. A run that is made again replaces both by
-two renames: killed between these, it leaves the new checkpoint beside the old record, which whoever loads it says (`checkpoints.load`).
+two renames, and one that has no checkpoint this time deletes the old one. Killed between the renames, it leaves the new checkpoint beside
+the old record, which whoever loads it says (`checkpoints.load`).
 """
 import hashlib
 import json
@@ -28,13 +29,13 @@ def save(record: dict, results: str | Path, tensors: dict[str, Tensor] | None = 
     target, written = names.record_path(record["params"], results), {}
     if tensors:
         content = checkpoints.dumps(tensors, facts)
-        checkpoint, other = checkpoints.choose_paths(content, target)
         record = record | {"provenance": record.get("provenance", {}) | {"checkpoint_sha256": hashlib.sha256(content).hexdigest()}}
-        written[checkpoint] = content
+        written[checkpoints.choose_path(content, target)] = content
     with runtime.exclusive_lock(target.with_name(".lock")):  # or two processes of one run leave one's checkpoint, the other's record
         write_atomically(written | {target: dumps(record).encode()})
-        if tensors:
-            other.unlink(missing_ok=True)
+        for path in names.checkpoint_paths(target):
+            if path not in written:
+                path.unlink(missing_ok=True)  # of a run before, by this name or collapsed now
     progress = names.progress_path(target)
     remove_stale_parts(progress)
     progress.unlink(missing_ok=True)
@@ -55,11 +56,11 @@ def dumps(record: dict) -> str:
 
 
 def rounded(value):
-    """Floats to seven significant digits, which is what float32 holds."""
+    """Floats to seven significant digits, which is what float32 holds; `params` stay as they are, as the run's name is made of them."""
     if isinstance(value, float):
         return float(f"{value:.7g}")
     if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items()}
+        return {key: each if key == "params" else rounded(each) for key, each in value.items()}
     return [rounded(each) for each in value] if isinstance(value, list) else value
 
 
@@ -87,11 +88,10 @@ def provenance(device, seconds: float) -> dict:
     `engine`: how live networks are computed on this device (`sharedlabel.live`): `terms` by the compiled program, in float32 whatever the
     run's precision, or, where so much is live that it would be slower, as `maps`; records without one are of older code, whose sums have
     another order.
-    `dirty`: whether the package or a method notebook had changes that are not in the commit.
+    `dirty`: whether the package or a method notebook had changes, new files too, that are not in the commit.
     """
     found = commit()
-    status = ("status", "--porcelain", "--untracked-files=no", "--", "sharedlabel", "notebooks/methods")
-    changed = not found.startswith("none") and git(*status)
+    changed = not found.startswith("none") and git("status", "--porcelain", "--", "sharedlabel", "notebooks/methods")
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision", "numpy", "numba")},
         "engine": "maps" if torch.device(device).type == "cuda" else "terms",

@@ -126,6 +126,14 @@ def test_gradients_pass_through_both_parts(name):
             torch.testing.assert_close(each, found[0], rtol=0, atol=1e-9)
 
 
+def test_the_parts_of_a_first_freezing_still_compute_the_network_after_a_second():
+    small = pruned("fc")
+    frozen, rest = live.freeze(small, 3)
+    live.freeze(small, 1)
+    pixels = labelled()[0].flatten(1)[:, small.columns]
+    torch.testing.assert_close(rest(frozen(pixels)), small(pixels))
+
+
 @pytest.mark.parametrize("free", [0, 7])
 def test_more_frozen_layers_than_there_are_is_refused(free):
     with pytest.raises(ValueError, match=f"free_layers: {free} .* from 1 to 6"):

@@ -267,6 +267,16 @@ def test_parts_add_up_to_the_whole_batchs_gradients(made, shape, monkeypatch):
     torch.testing.assert_close(*found, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("frozen, parts", [(True, 16), (False, 1)])
+def test_a_frozen_batchnorm_does_not_keep_a_training_batch_whole(frozen, parts, monkeypatch):
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 36, 4))
+    network[1].train(not frozen)
+    small = live.build(network, (1, 8, 8))
+    small.by_maps = False
+    monkeypatch.setattr(compiled, "PART", (3, 0))
+    assert small.training and len(small.compute(torch.randn(64, 64, generator=generator()))[1][1]) == parts
+
+
 def test_parts_are_of_whole_groups_and_a_learning_batchnorm_gets_all_images(monkeypatch):
     small = live.build(models.build("conv", (1, 8, 8), 3, generator()), (1, 8, 8))
     assert small.parts(80, 29_000, together=False) == [slice(0, 80)]

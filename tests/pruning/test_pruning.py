@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 from torchvision.models import resnet
 
-from sharedlabel import choices, live, models, pruning
+from sharedlabel import choices, heads, live, models, pruning
 
 MODELS = pytest.mark.parametrize("name", choices.MODELS)
 PRUNERS = pytest.mark.parametrize("pruner", pruning.PRUNERS)
@@ -360,7 +360,21 @@ def test_beyond_rho_max_the_refusal_names_how_much_the_network_bears(name):
 def test_what_the_refusal_says_it_bears_it_bears(name):
     with pytest.raises(pruning.LayerCollapse) as error:
         prune(model(name), rho=9.0)
-    prune(model(name), rho=float(str(error.value).rsplit(" ", 1)[1]))
+    most = float(str(error.value).rsplit(" ", 1)[1])
+    prune(model(name), rho=most)
+    with pytest.raises(pruning.LayerCollapse, match=f"bears at most {most}"):  # and no more
+        prune(model(name), rho=most + 2e-4)
+
+
+@pytest.mark.parametrize("rho, pruner, said", [
+    (5.0, "synflow", "head_rho: 5.0 leaves 1 of"), (1.0, "magnitude", "magnitude at head_rho 1.0 left no path"),
+])
+def test_a_collapse_names_the_parameter_that_rho_is(rho, pruner, said):
+    classifier = heads.second_classifier(50, 10)
+    with torch.no_grad():
+        classifier[1].weight *= 1e-3  # so that magnitude leaves nothing of the layer
+    with pytest.raises(pruning.LayerCollapse, match=f"^{said}"):
+        pruning.prune(classifier, pruner, rho, (torch.empty(1, 50), None), 3, set_by="head_rho")
 
 
 def test_a_pruner_that_cuts_the_network_is_refused_and_named(monkeypatch):

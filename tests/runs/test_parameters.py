@@ -363,6 +363,15 @@ def test_a_parameters_cell_that_lacks_one_is_told_which():
     assert "the parameters cell of baseline.ipynb lacks patience" in refusal(parameters.from_notebook, "baseline", names)
 
 
+@pytest.mark.parametrize("line", ["rho: float = 2.0", "print(rho)", "rho, seed = 2.0, 0", "rho = 1 + 1", "rho = max(1, 2)"])
+def test_a_parameters_cell_with_another_statement_is_told_which(tmp_path, line):
+    notebook = tmp_path / "own.ipynb"
+    notebook.write_text(json.dumps({"cells": [{"metadata": {"tags": ["parameters"]}, "source": ["seed = 0\n", line]}]}))
+    with pytest.raises(parameters.ParameterError, match="parameters cell of own.ipynb has lines NAME = VALUE alone") as error:
+        parameters.parameters_cell(notebook, 0)
+    assert line in str(error.value)
+
+
 def test_a_notebook_runs_twice_in_one_kernel():
     assert parameters.from_notebook("baseline", kernel("rho = 3.0", "rho = 4.0"))["rho"] == 4.0
 

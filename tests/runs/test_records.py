@@ -9,6 +9,7 @@ import pickle
 import platform
 import subprocess
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -112,6 +113,13 @@ def test_a_saved_record_reads_back(tmp_path):
     assert target == names.record_path(PARAMS, tmp_path)
     assert json.loads(target.read_text()) == records.rounded(a_record())
     assert {file.name for file in target.parent.iterdir()} == {target.name, ".lock"}
+
+
+def test_parameters_are_written_as_the_name_was_made_of_them(tmp_path):
+    """A rho of log10(50) has more digits than a measure, and who starts from the run compares it."""
+    target = records.save(a_record(params=PARAMS | {"rho": math.log10(50)}), tmp_path)
+    params = json.loads(target.read_text())["params"]
+    assert params["rho"] == math.log10(50) and names.record_path(params, tmp_path) == target
 
 
 def test_a_write_cut_short_leaves_no_record(tmp_path, monkeypatch):
@@ -335,11 +343,12 @@ def a_checkout(folder, monkeypatch):
 def test_a_record_says_whether_code_had_changes_beside_the_commit(tmp_path, monkeypatch):
     a_checkout(tmp_path / "house", monkeypatch)
     (tmp_path / "house" / "README.md").write_text("2")
-    (tmp_path / "house" / "sharedlabel" / "new.py").write_text("untracked")
     found = records.provenance("cpu", 1.0)
     assert len(found["commit"]) == 40 and found["dirty"] is False
-    (tmp_path / "house" / "sharedlabel" / "live.py").write_text("2")
-    assert records.provenance("cpu", 1.0)["dirty"] is True
+    for name, undo in ("new.py", Path.unlink), ("live.py", lambda file: file.write_text("1")):
+        (tmp_path / "house" / "sharedlabel" / name).write_text("2")
+        assert records.provenance("cpu", 1.0)["dirty"] is True
+        undo(tmp_path / "house" / "sharedlabel" / name)
 
 
 @pytest.mark.parametrize("without", ["git", "a checkout"])
@@ -426,6 +435,8 @@ def test_a_large_checkpoint_is_not_committed_and_is_found(tmp_path, monkeypatch)
     assert len(checkpoints.load(record_path)["a"]) == checkpoints.COMMITTED_BYTES // 4
     records.save(a_record(), tmp_path, {"a": torch.ones(2)})
     assert small.exists() and not large.exists()
+    records.save(a_record(status="layer_collapse"), tmp_path)  # made again, it collapsed
+    assert checkpoints.find(record_path) is None
 
 
 def test_a_checkpoint_can_be_read_by_whom_the_umask_allows(tmp_path):
