@@ -156,7 +156,7 @@ CLAIMS = [
     Claim("permutations-negligible", "appendix A.3", "Averaging over random permutations makes no notable difference", "points",
           f"the whole interval lies within {NEGLIGIBLE:g} points of the random order either way, where that is as far below 100 %",
           claim_permutations_negligible, wanted=(-NEGLIGIBLE, NEGLIGIBLE)),
-    Claim("permutations-converge-later", "appendix A.3", "Permutations are harder to converge", "epochs",
+    Claim("permutations-converge-later", "appendix A.3", "Permutations take more epochs to converge", "epochs",
           f"more epochs than the random order until the held-out loss has made {100 * CONVERGED:g} % of its way to its least; a run that "
           "is earlier and stopped at the limit counts as level",
           claim_permutations_converge_later),
@@ -171,11 +171,11 @@ def by_order(table: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def what_was_run(runs: pd.DataFrame) -> pd.DataFrame:
-    """The CNN-LSTMs by panel, order and n. `limit`: runs that stopped at the epoch limit; `nothing`: that always name one class."""
+    """The CNN-LSTMs by panel, order and n. `limit`: runs that stopped at the epoch limit; `learned nothing`: that always name one class."""
     table = runs[runs["method"] == "cnn_lstm"]
     found = table.groupby([*PANEL, "order", "n"], as_index=False).agg(
         seeds=("seed", "count"), weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("at_limit", "sum"),
-        nothing=("idle", "sum"))
+        **{"learned nothing": ("idle", "sum")})
     panels = plots.titles(found)
     return found.drop(columns=PANEL).round({"epochs": 0}).set_index([pd.Index(panels, name="panel")])
 

@@ -32,7 +32,7 @@ def select_runs(results: str | Path = "results") -> pd.DataFrame:
 
 def case_names(found: pd.DataFrame) -> list[str]:
     """What every row of a summary by CASE is about, in words."""
-    return [f"{plots.case_title(row)}, {cnn} CNN, ±{shift:g} px" for *row, cnn, shift in zip(*(found[name] for name in CASE))]
+    return [f"{plots.case_title(row)}, {cnn} network, ±{shift:g} px" for *row, cnn, shift in zip(*(found[name] for name in CASE))]
 
 
 def judged(found: pd.DataFrame, verdicts: list[str]) -> pd.DataFrame:

@@ -123,8 +123,8 @@ def claim_difference(runs: pd.DataFrame, one: str, other: str, ns: list[int], to
 
 
 def cnn_titles(found: pd.DataFrame) -> list[str]:
-    """What each row's CNN is called."""
-    return [f"{plots.case_title(case)}, {cnn} CNN" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
+    """What each row's network is called."""
+    return [f"{plots.case_title(case)}, {cnn} network" for *case, cnn in zip(*(found[name] for name in [*ROW, "cnn_method"]))]
 
 
 def of_baseline(runs: pd.DataFrame, one: str) -> pd.DataFrame:

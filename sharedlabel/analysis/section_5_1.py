@@ -12,7 +12,7 @@ from sharedlabel.analysis import intervals, plots, report, sweet_spots, tables
 from sharedlabel.runs import studies
 
 FEWEST = 3  # rho that a curve and a verdict rest on at least
-MARGIN = 5  # points above chance: a network with less at its largest n has learned too little for a conclusion
+MARGIN = 5  # points above guessing: of a network with less at its largest n, which learned too little, nobody can tell
 SURE = 0.975  # the share of plausible means from which on something counts as decided
 TARGETS = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99]  # n-accuracies, and shares of the most information measured
 SHOWN_N = [1, 2, 5, 10, 25, 80]  # of the n that were measured
@@ -68,14 +68,15 @@ def chance(part: pd.DataFrame) -> float:
 
 
 def inconclusive(runs: pd.DataFrame, method: str = "baseline") -> dict[str, str]:
-    """Those of the `networks` from which nothing is concluded, and why: no rho has two seeds, so that nobody can tell what another
-    seed would change, or n-accuracy at the largest n is nowhere MARGIN above chance, at the rho of two seeds or more.
+    """Those of the `networks` of which nobody can tell, and why: no rho has two seeds, so that another might change all, or n-accuracy
+    at the largest n is nowhere MARGIN above guessing, at the rho of two seeds or more.
     """
     found = {}
     for network, part in networks(runs, method).items():
         known = replicated(part)
         best = known[known["n"] == known["n"].max()].groupby("rho")["per_cent"].mean().max()
-        doubts = {"one seed": part.groupby("rho")["seed"].nunique().max() < 2, "near chance": best < chance(part) + MARGIN}
+        doubts = {"one seed": part.groupby("rho")["seed"].nunique().max() < 2,
+                  f"less than {MARGIN} points above guessing": best < chance(part) + MARGIN}
         found[network] = ", ".join(doubt for doubt, true in doubts.items() if true)
     return {network: why for network, why in found.items() if why}
 
@@ -87,13 +88,13 @@ def replicated(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_inconclusive(runs: pd.DataFrame) -> str:
-    """The networks from which nothing is concluded, in a sentence; empty if there is none."""
+    """The networks of which nobody can tell, in a sentence; empty if there is none."""
     parts, each = networks(runs), []
     for network, why in inconclusive(runs).items():
         part, known = parts[network], replicated(parts[network])
         where = "" if len(known) == len(part) else "at the ρ of two seeds or more "
         each.append(f"{network} ({why}: {where}n-accuracy is at most {known['per_cent'].max():.2g} %, guessing {chance(part):.2g} %)")
-    return f"No conclusion, and so no ring and no case: {'; '.join(each)}." if each else ""
+    return f"Open in every claim on what was learned, and without a ring: {'; '.join(each)}." if each else ""
 
 
 def count_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -170,10 +171,17 @@ def reach_one_image(part: pd.DataFrame, n: int) -> pd.DataFrame:
     return intervals.summary(pairs.assign(difference=pairs["per_cent"] - pairs["per_cent_one"]), "difference", ["rho"])
 
 
-def tabulate_harder(runs: pd.DataFrame) -> pd.DataFrame:
-    """What one image is worth at the smallest rho, and with n images the largest rho that in the mean is as accurate, and its cost.
+def surely_reached(reached: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `reach_one_image` from the smallest rho on, as long as the interval is at or above 0; each was asked only as all
+    before it were, so that their number needs no correction."""
+    return reached[(reached["low"] >= 0).cumprod().astype(bool)]
 
-    A row a network, a column for each of SHOWN_N but 1: rho, and in brackets the tuple's FLOPs over those of the one image.
+
+def tabulate_harder(runs: pd.DataFrame) -> pd.DataFrame:
+    """What one image is worth at the smallest rho, and with n images the largest rho that is `surely_reached`.
+
+    A row a network, a column for each of SHOWN_N but 1: rho, and in brackets the difference in points and the tuple's FLOPs over those
+    of the one image.
     """
     rows, named = [], name_doubts(runs)
     for network, part in networks(runs).items():
@@ -182,15 +190,16 @@ def tabulate_harder(runs: pd.DataFrame) -> pd.DataFrame:
         one = known.loc[(known["rho"] == least) & (known["n"] == 1), "per_cent"].mean()
         row = {"network": named[network], "one image": "-" if pd.isna(one) else f"{one:.1f} % at ρ = {least:g}"}
         for n in sorted(set(SHOWN_N[1:]) & set(known["n"])):
-            reached = reach_one_image(part, n)
-            rho = reached.loc[reached["mean"] >= 0, "rho"].max()
-            row[f"n = {n}"] = "-" if pd.isna(rho) else f"{rho:g} ({n * images[rho] / images[least]:.2g})"
+            row[f"n = {n}"] = "-"
+            for last in surely_reached(reach_one_image(part, n)).tail(1).itertuples():
+                more = report.format_estimate(last.mean, last.low, last.high)
+                row[f"n = {n}"] = f"{last.rho:g} ({more}; {n * images[last.rho] / images[least]:.2g})"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def name_doubts(runs: pd.DataFrame) -> dict[str, str]:
-    """What a table calls each network: with the reason where nothing is concluded from it."""
+    """What a table calls each network: with the reason where nobody can tell of it."""
     doubts = inconclusive(runs)
     return {network: f"{network} ({doubts[network]})" if network in doubts else network for network in networks(runs)}
 
@@ -225,10 +234,9 @@ def tabulate_sweet_spots(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def judged_networks(runs: pd.DataFrame, method: str = "baseline", paper_alone: bool = False) -> dict[str, pd.DataFrame]:
-    """The `networks` from which something can be concluded; paper_alone: the paper's at its n (PAPER_N), where any of them was run."""
-    doubts = inconclusive(runs, method)
-    found = {network: part for network, part in networks(runs, method).items() if network not in doubts}
+def judged_networks(runs: pd.DataFrame, paper_alone: bool = True) -> dict[str, pd.DataFrame]:
+    """The `networks` that are a claim's cases; paper_alone: the paper's at its n (PAPER_N), where any of them was run."""
+    found = networks(runs)
     printed = {network: part[part["n"].isin(PAPER_N.get(plots.cases(part)[0], ()))] for network, part in found.items()}
     printed = {network: part for network, part in printed.items() if len(part)}
     return printed if paper_alone and printed else found

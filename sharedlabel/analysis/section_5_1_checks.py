@@ -10,7 +10,7 @@ def without_idle(runs: pd.DataFrame) -> pd.DataFrame:
     A row a network that has such runs, which tell no information at any n: at which rho, how many of how many, and the counts.
     """
     rows = []
-    for network, part in section_5_1.judged_networks(runs).items():
+    for network, part in section_5_1.networks(runs).items():
         idle = part.groupby("run")["information_gain"].transform("max") == 0
         beside = part[part["rho"].isin(part.loc[idle, "rho"])]
         if not idle.any():
@@ -53,7 +53,7 @@ def describe_excess(runs: pd.DataFrame, laws: pd.DataFrame) -> str:
 def tabulate_correlations(runs: pd.DataFrame) -> pd.DataFrame:
     """n-accuracy and information gain at each rho: their correlation over its runs and n, and what the largest n has of both (means)."""
     rows = []
-    for network, part in section_5_1.judged_networks(runs).items():
+    for network, part in section_5_1.networks(runs).items():
         for rho, own in part.groupby("rho"):
             both, last = own[["n_accuracy", "information_gain"]], own[own["n"] == own["n"].max()]
             of_runs = [intervals.correlation(each.to_numpy()) for _, each in both.groupby(own["run"])]

@@ -6,7 +6,17 @@ import pandas as pd
 
 from sharedlabel.analysis import comparisons, intervals, plots, section_5_3_runs, sweet_spots
 from sharedlabel.analysis.comparisons import Claim, claim_rows
-from sharedlabel.analysis.section_5_1 import FEWEST, SURE, judged_networks, reach_one_image, replicated, targets
+from sharedlabel.analysis.section_5_1 import (
+    FEWEST,
+    SURE,
+    inconclusive,
+    judged_networks,
+    networks,
+    reach_one_image,
+    replicated,
+    surely_reached,
+    targets,
+)
 
 ALIKE = 1.1  # times by which two costs may differ
 HIGH = 0.9  # correlation from which on two measures are "very highly" correlated
@@ -17,6 +27,11 @@ def span(part: pd.DataFrame) -> dict:
     """What a claim's row says of runs of several rho and n: its n, and the least number of seeds of a rho."""
     ns = sorted(part["n"].unique())
     return {"n": f"{ns[0]} to {ns[-1]}", "seeds": int(part.groupby("rho")["seed"].nunique().min())}
+
+
+def withhold(rows: list[dict], doubts: dict[str, str]) -> list[dict]:
+    """A claim's rows, in which nobody can tell of the networks that are `inconclusive`, whatever their numbers say."""
+    return [row | {"verdict": "cannot tell"} if row["case"].startswith(tuple(doubts)) else row for row in rows]
 
 
 def judge_sweet_spots(network: str, part: pd.DataFrame, value: str, at_an_end: str) -> list[dict]:
@@ -30,9 +45,10 @@ def judge_sweet_spots(network: str, part: pd.DataFrame, value: str, at_an_end: s
 
 
 def claim_cost(runs: pd.DataFrame, paper_alone: bool = True) -> pd.DataFrame:
-    """A row a network; the estimate is by which factor FLOPs fall from the smallest to the largest rho, over n / rho's."""
+    """A row a network, also where it learned too little; the estimate is by which factor FLOPs fall from the smallest to the largest rho,
+    over n / rho's."""
     rows = []
-    for network, part in judged_networks(runs, paper_alone=paper_alone).items():
+    for network, part in judged_networks(runs, paper_alone).items():
         images = replicated(part[part["rho"] > 0]).pivot_table(index="seed", columns="rho", values="macs_live_image")
         first, last = images.columns[[0, -1]]
         ratio = (images[first] / images[last] / (last / first)).rename("ratio").reset_index().assign(network=network)
@@ -44,24 +60,23 @@ def claim_cost(runs: pd.DataFrame, paper_alone: bool = True) -> pd.DataFrame:
 
 
 def claim_pruned_harder(runs: pd.DataFrame, paper_alone: bool = True) -> pd.DataFrame:
-    """A row a network, at its largest n; the estimate is how much larger a rho is as accurate there as the smallest rho at n = 1."""
+    """A row a network, at its largest n; the estimate is how much larger a rho is `surely_reached` there."""
     rows = []
-    for network, part in judged_networks(runs, paper_alone=paper_alone).items():
+    for network, part in judged_networks(runs, paper_alone).items():
         n, reached = part["n"].max(), reach_one_image(part, part["n"].max())
-        sure = comparisons.holm(comparisons.p_values(reached)) < 0.05
-        verdict = "holds" if (sure & (reached["mean"] > 0)).any() else "cannot tell"
-        verdict = "fails" if len(reached) and (sure & (reached["mean"] < 0)).all() else verdict
-        harder = reached.loc[reached["mean"] >= 0, "rho"].max() - replicated(part)["rho"].min()
+        fewer = (comparisons.holm(comparisons.p_values(reached)) < 0.05) & (reached["mean"] < 0)
+        harder = surely_reached(reached)["rho"].max() - replicated(part)["rho"].min()
+        verdict = "holds" if harder > 0 else "fails" if len(reached) and fewer.all() else "cannot tell"
         rows.append({"case": network, "n": n, "estimate": harder, "seeds": reached["seeds"].min(), "verdict": verdict})
-    return claim_rows(rows)
+    return claim_rows(withhold(rows, inconclusive(runs)))
 
 
 def claim_sweet_spot(
     runs: pd.DataFrame, value: str = "relative_information", at_an_end: str = "cannot tell", paper_alone: bool = True
 ) -> pd.DataFrame:
     """A row a network and n; the estimate is the best rho by `value`. `at_an_end`: the verdict where that surely is an end of the range."""
-    rows = [judge_sweet_spots(network, part, value, at_an_end) for network, part in judged_networks(runs, paper_alone=paper_alone).items()]
-    return claim_rows(sum(rows, []))
+    rows = [judge_sweet_spots(network, part, value, at_an_end) for network, part in judged_networks(runs, paper_alone).items()]
+    return claim_rows(withhold(sum(rows, []), inconclusive(runs)))
 
 
 # Beyond an end there may be a better rho, so that an end decides nothing; but the claim on FLOPs is about the measured range.
@@ -81,10 +96,11 @@ def claim_sweet_spot_methods(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows, untested = judge_heads(runs)
     for method in plots.METHODS[1:]:
-        found = judged_networks(runs, method)
-        for network, baseline in judged_networks(runs).items():
+        found, doubts = networks(runs, method), inconclusive(runs, method)
+        for network, baseline in networks(runs).items():
             if network in found and surrounds_best(found[network], baseline):
-                rows += judge_sweet_spots(f"{network}, {plots.TITLES[method]}", found[network], "relative_information", "cannot tell")
+                title = f"{network}, {plots.TITLES[method]}"
+                rows += withhold(judge_sweet_spots(title, found[network], "relative_information", "cannot tell"), doubts)
             else:
                 untested.setdefault(plots.TITLES[method], []).append(f"{network} ({list_rhos(runs, method, baseline)})")
     graphs = runs[runs["method"] == "graph"]
@@ -124,22 +140,22 @@ def list_rhos(runs: pd.DataFrame, method: str, baseline: pd.DataFrame) -> str:
 def claim_cheapest(runs: pd.DataFrame, paper_alone: bool = True) -> pd.DataFrame:
     """A row a network and measure; the estimate is how many rho are the cheapest for one of the targets."""
     rows = []
-    for network, part in judged_networks(runs, paper_alone=paper_alone).items():
+    for network, part in judged_networks(runs, paper_alone).items():
         for value in ("n_accuracy", "information_gain"):
             count, verdict = sweet_spots.judge_cheapest(part, targets(part, value), value)
             case = f"{network}, {plots.LABELS[value].partition(' (')[0]}"
             rows.append({"case": case, **span(part), "estimate": count, "verdict": verdict})
-    return claim_rows(rows)
+    return claim_rows(withhold(rows, inconclusive(runs)))
 
 
 def claim_rho_order(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a network; the estimate is Kendall's W of the orders of the rho by mean relative information over n."""
     rows = []
-    for network, part in judged_networks(runs).items():
+    for network, part in networks(runs).items():
         agreement, swapped = (how(part, "relative_information") for how in (sweet_spots.kendalls_w, sweet_spots.rank_swaps))
         verdict = "holds" if sweet_spots.same_order(part, "relative_information") >= SURE else "fails" if swapped else "cannot tell"
         rows.append({"case": f"{network}, swapped pairs of ρ: {len(swapped)}", "estimate": agreement, **span(part), "verdict": verdict})
-    return claim_rows(rows)
+    return claim_rows(withhold(rows, inconclusive(runs)))
 
 
 def halves(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -152,34 +168,35 @@ def halves(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def claim_accuracy_information(runs: pd.DataFrame, paper_alone: bool = True) -> pd.DataFrame:
     """A row a network and half of its rho; the estimate is `intervals.correlation` of n-accuracy and information gain."""
     rows = []
-    for network, part in judged_networks(runs, paper_alone=paper_alone).items():
+    for network, part in judged_networks(runs, paper_alone).items():
         for name, half in halves(part).items():
             row = {"case": f"{network}, {name}", **span(half), "verdict": "cannot tell"}
             if half["run"].nunique() > 2 and half[["n_accuracy", "information_gain"]].nunique().min() > 1:
                 row["estimate"], row["low"], row["high"] = intervals.correlation_interval(half, "n_accuracy", "information_gain")
                 row["verdict"] = "holds" if row["low"] > HIGH else "fails" if row["high"] < HIGH else "cannot tell"
             rows.append(row)
-    return claim_rows(rows)
+    return claim_rows(withhold(rows, inconclusive(runs)))
 
 
 def claim_no_double_descent(runs: pd.DataFrame, value: str = "relative_information", paper_alone: bool = True) -> pd.DataFrame:
     """A row a network; the estimate is at how many n a rho lies surely below one on either side (`sweet_spots.count_dips`)."""
     rows = []
-    for network, part in judged_networks(runs, paper_alone=paper_alone).items():
+    for network, part in judged_networks(runs, paper_alone).items():
         *_, means = intervals.sample_means(part, value)
         dips = sum(sweet_spots.count_dips(means[:, :, i]) > 0 for i in range(means.shape[2]))
         shallow = means.shape[1] > 2 and sweet_spots.dip_depth(means) < SHALLOW  # of two rho none lies between others
         verdict = "fails" if dips else "holds" if shallow else "cannot tell"
         rows.append({"case": network, "estimate": dips, **span(part), "verdict": verdict})
-    return claim_rows(rows)
+    return claim_rows(withhold(rows, inconclusive(runs)))
 
 
 NO_DIP = f"fails where a ρ lies surely below one on either side at some n, holds where surely by less than {100 * SHALLOW:g} % of the " \
          "highest mean at every n"
 CLAIMS = [
     Claim("pruned-harder", "title, section 1", "more images of one label allow harder pruning at the same n-accuracy",
-          "ρ more", "holds where at the largest n some larger ρ names more than the smallest ρ does at n = 1, and fails where each names "
-          "fewer, in pairs by seed, significant at 5 % among all ρ (Holm)", claim_pruned_harder),
+          "ρ more", "holds where at the largest n the next larger ρ surely names no fewer than the smallest ρ does at n = 1 (the 95 % "
+          "interval in pairs by seed is at or above 0; the estimate is how far up this is so), and fails where each larger ρ names fewer, "
+          "significant at 5 % among all ρ (Holm)", claim_pruned_harder),
     Claim("cost", "section 2", "the computing for a tuple is proportional to n/ρ", "times n/ρ's factor",
           "FLOPs fall from the smallest to the largest ρ by the factor by which n/ρ does, within a tenth; holds and fails by the 95 % "
           "interval", claim_cost, wanted=(1 / ALIKE, ALIKE)),

@@ -20,9 +20,9 @@ def draw_curves(ax, part: pd.DataFrame, styles: list[tuple], x: str, y: str, by:
 
 
 def add_doubt(ax, doubt: str | None) -> None:
-    """Below a panel's title, why nothing is concluded from its network."""
+    """Below a panel's title, why nobody can tell of its network."""
     if doubt:
-        ax.set_title(f"{ax.get_title()}\n({doubt}: no conclusion)", fontsize="small")
+        ax.set_title(f"{ax.get_title()}\n({doubt})", fontsize="small")
 
 
 def few_rhos(found: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def paper_network_first(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
 def draw_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> tuple[Figure | None, str]:
     """A row of two panels a network of `titles`: relative information and information per FLOP against rho, a curve for some n.
 
-    A ring marks the best rho of an n where it lies inside the measured range, but not on networks from which nothing is concluded. Both
+    A ring marks the best rho of an n where it lies inside the measured range, but not on networks of which nobody can tell. Both
     values are on logarithmic axes.
     """
     doubts = section_5_1.inconclusive(runs)
@@ -95,7 +95,7 @@ def describe_sweet_spots(runs: pd.DataFrame, titles: list[str]) -> str:
         spots = section_5_1.summarise_sweet_spots(runs, value)
         for title in titles:
             if title in doubts:
-                text.append(f"{title}, {cost}: no conclusion ({doubts[title]})")
+                text.append(f"{title}, {cost}: no ring ({doubts[title]})")
                 continue
             own = spots[spots["network"] == title]
             (first, *_, last), inside = list(own.itertuples()), (own["inside"] >= section_5_1.SURE).sum()

@@ -77,12 +77,12 @@ def judge_rows(found: pd.DataFrame) -> list[str]:
 def overview(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a network and method: weights left, seeds, mean epochs and their limit, how many stopped there, minutes of all seeds.
 
-    `no information`: runs that predict one class for every image.
+    `learned nothing`: runs that predict one class for every image.
     """
     each = select_default(runs, "random").drop_duplicates("run")
     found = each.groupby([*ROW, "method"]).agg(**{
         "weights": ("params_remaining", "first"), "seeds": ("seed", "count"), "epochs": ("epochs", "mean"),
-        "limit": ("limit_epochs", "first"), "at limit": ("at_limit", "sum"), "no information": ("idle", "sum"),
+        "limit": ("limit_epochs", "first"), "at limit": ("at_limit", "sum"), "learned nothing": ("idle", "sum"),
         "minutes": ("seconds", lambda seconds: seconds.sum() / 60),
     }).round(0).astype(int).reset_index()
     return plots.in_order(found, ROW)
@@ -319,7 +319,7 @@ CLAIMS = [
         f"λ = 0 has the lower n-accuracy at n = 1 and at the largest n: {PAIRED}; on the network where λ was varied most", claim_lambda_0,
     ),
     Claim(
-        "lambda-1", "section 4.2", "Balanced training with λ = 1 is equivalent to the baseline",
+        "lambda-1", "section 4.2", "Balanced batches with λ = 1 are equivalent to the baseline",
         "points of n-accuracy, λ = 1 minus baseline",
         f"at the largest n measured the paired 95 % t-interval lies within {NEGLIGIBLE:g} points either way; fails where the difference is "
         "larger after Holm; on all networks where it was run", claim_lambda_1, wanted=(-NEGLIGIBLE, NEGLIGIBLE),

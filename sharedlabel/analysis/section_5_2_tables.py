@@ -189,6 +189,12 @@ def reached_table(found: pd.DataFrame) -> pd.DataFrame:
     return with_network(pd.concat([found[[*ROW, "method", "n"]], *ends], axis=1))
 
 
+def by_test_table(found: pd.DataFrame) -> pd.DataFrame:
+    """`choose_by_test`: n-accuracy of the epochs that were kept, and the highest of a baseline's last ones."""
+    heads = {"baseline": "baseline, as kept", "best baseline": "baseline, best of its last epochs", "balanced": "balanced, as kept"}
+    return with_network(pd.concat([found[[*ROW, "n"]], found[[*heads]].map(decimal).rename(columns=heads), found["seeds"]], axis=1))
+
+
 def readings_table(found: pd.DataFrame) -> pd.DataFrame:
     """`section_5_2_readings.distances` as a table."""
     means = found[["logits", "softmax"]].map(decimal).rename(columns="mean of {}".format)

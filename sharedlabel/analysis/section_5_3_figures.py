@@ -11,7 +11,7 @@ from sharedlabel.analysis import diagrams, intervals, plots
 from sharedlabel.analysis.intervals import PANEL, ROW
 from sharedlabel.analysis.section_5_3 import controls_of
 from sharedlabel.analysis.section_5_3_equal_cost import AVERAGED, COSTS, OTHERS, spending_means
-from sharedlabel.analysis.section_5_3_heads import by_trained_n, head_sweep, same_seeds, sweep_curves
+from sharedlabel.analysis.section_5_3_heads import by_trained_n, head_sweep, sweep_curves
 from sharedlabel.analysis.section_5_3_runs import CNNS, WITH_HEAD, Runs, concat, each_panel, pairs_at, printed_table_2, random_tuples
 
 METHODS = ["lstm_balanced", "lstm_baseline", "balanced_table_2", "balanced", "baseline", "graph_embedding"]  # as many as a panel can bear
@@ -60,7 +60,7 @@ def in_panels(table: pd.DataFrame, y: str, by: str, x: str = "n", ylabel: str = 
             ax.xaxis.set_minor_formatter("")
         seeds = own.groupby([by, "n"])["seed"].nunique()
         told = "–".join(str(number) for number in sorted({seeds.min(), seeds.max()}))
-        ax.set_title(f"{plots.case_title(case).replace(', head', chr(10) + 'head')}; {told} seed{'s' * (told != '1')}", fontsize=12)
+        ax.set_title(f"{plots.case_title(case).replace(', head', chr(10) + 'head')}; {told} seed{'s' * (told != '1')}", fontsize=11)
         plots.fit_y_axis(ax)
     figure.supxlabel(plots.LABELS[x], fontsize=12)
     legend_above(figure, by, table)
@@ -77,8 +77,8 @@ def legend_above(figure, by: str, table: pd.DataFrame) -> None:
 
 
 def drawn(runs: Runs) -> pd.DataFrame:
-    """The runs of the panels that figures show: up to n = 60, in each panel the seeds that all its methods have."""
-    parts = [same_seeds(part[part["n"] <= 60]) for _, part in each_panel(random_tuples(runs))]
+    """The runs of the panels that figures show: up to n = 60."""
+    parts = [part[part["n"] <= 60] for _, part in each_panel(random_tuples(runs))]
     return concat([part for part in parts if part["method"].isin([*WITH_HEAD, "graph"]).any()], runs.panels)
 
 

@@ -9,7 +9,8 @@ from sharedlabel.analysis.section_5_3_runs import AT_DEFAULT, WITH_HEAD, Runs, e
 def what_was_run(runs: Runs) -> pd.DataFrame:
     """The runs with a head and the graphs, a row for each panel, pruner, method and setting that is not the default.
 
-    `limit`: runs that stopped at the epoch limit; `nothing`: that name one class whatever they see; `collapsed`: that pruning left no path.
+    `limit`: runs that stopped at the epoch limit; `learned nothing`: that name one class whatever they see; `collapsed`: that pruning
+    left no path.
     """
     table = runs.records[runs.records["method"].isin([*WITH_HEAD, "graph"]) & (runs.records["protocol"] != "disjoint")]
     table = table[table["n"].isna() | (table["n"] == table["train_n"])]
@@ -18,8 +19,8 @@ def what_was_run(runs: Runs) -> pd.DataFrame:
     )
     found = table.groupby([*ROW, "variant", "head", "settings"], as_index=False).agg(
         runs=("run", "count"), seeds=("seed", "nunique"), n=("train_n", lambda n: ", ".join(f"{size:g}" for size in sorted(set(n)))),
-        weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("at_limit", "sum"), nothing=("idle", "sum"),
-        collapsed=("collapsed", "sum"), minutes=("seconds", lambda seconds: seconds.sum() / 60),
+        weights=("params_remaining", "median"), epochs=("epochs", "mean"), limit=("at_limit", "sum"),
+        collapsed=("collapsed", "sum"), minutes=("seconds", lambda seconds: seconds.sum() / 60), **{"learned nothing": ("idle", "sum")},
     )
     found = plots.in_order(found, ROW)
     found.insert(0, "CNN", plots.titles(found, ROW))

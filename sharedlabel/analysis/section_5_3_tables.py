@@ -26,6 +26,12 @@ from sharedlabel.runs import parameters
 MARKS = {"holds": " ✓", "fails": " ✗", "cannot tell": ""}
 HEADS = {"head_per_image": "head, per image", "head_tuple_mean": "head, tuple's mean"}
 TRAININGS = {"frozen": "CNN frozen", "fine_tune": "CNN fine-tuned", "end_to_end": "end to end"}
+BRIEF = {  # columns of `in_brief`
+    ("as stated", "balanced_table_2"): "pruned as stated, minus averaging over Table 2's less pruned CNN",
+    ("as stated", "balanced"): "the same, minus averaging over its own CNN",
+    ("unpruned", "head_tuple_mean_balanced"): "unpruned, minus the same head on each image, trained on tuples",
+    ("unpruned", "head_per_image_balanced"): "the same, trained on single images",
+}
 LEGEND = "✓ holds, ✗ fails, no mark: cannot tell"
 
 
@@ -118,6 +124,21 @@ def lead_in_brief(averaged: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFram
     })
     wide = table.pivot_table(index=["panel", "CNN"], columns="against", values="cell", aggfunc="first", sort=False)
     return wide.reindex(columns=list(heading.values())).rename_axis(columns=None).fillna("-")
+
+
+def in_brief(runs: Runs) -> pd.DataFrame:
+    """The CNN-LSTM on Table 2's balanced CNNs minus what the section compares it with, in points, means over n: a row a network."""
+    found = pd.concat([section.lstm_minus_averaged(runs, "balanced_table_2"), section.lstm_minus_averaged(runs),
+                       section.lstm_minus_controls(runs)], ignore_index=True)
+    stated = {case[:3]: case[3] for case in stated_panels()}
+    rho = pd.Series([stated.get(case) for case in found[ROW].itertuples(index=False, name=None)], found.index)
+    shown = (found["head_rho"].eq(0) | found["head_rho"].eq(rho)) & rho.notna()
+    found = found[shown & (found["one"] == "lstm_balanced") & (found["n"] == 0)]
+    head = found["head_rho"].eq(0).map({True: "unpruned", False: "as stated"})
+    column = [BRIEF.get(key) for key in zip(head, found["variant"])]
+    table = pd.DataFrame({"network": plots.titles(found, ROW), "against": column, "cell": cells(found.drop(columns="verdict"))})
+    wide = table.pivot_table(index="network", columns="against", values="cell", aggfunc="first", sort=False)
+    return wide.reindex(columns=list(BRIEF.values())).rename_axis(columns=None).fillna("-")
 
 
 def pooled(found: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from sharedlabel.analysis import plots, small_dense, tables
 DENSE, PRUNED = plots.PALETTE[0], plots.PALETTE[1]
 BROWN = tuple(0.7 * part for part in PRUNED)  # dark enough for words
 KINDS = {True: ("small dense", DENSE, "o"), False: ("pruned before training", PRUNED, "^")}
-ARROW_AT = (90, 70, 50, 30)  # n-accuracies at which a cost factor is written, the first that both fronts reach
+ARROW_AT = (90, 70, 50, 30)  # n-accuracies about which the cost factors are written, the first that both fronts reach
+ABOUT = 2  # points to either side: fronts have steps
 
 
 def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
@@ -31,7 +32,7 @@ def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
             costs, heights = [*lines[kind][cost], 1.5 * part[cost].max()], [*lines[kind]["mean"], lines[kind]["mean"].max()]
             ax.step(costs, heights, where="post", color=colour, linewidth=2)
             ax.plot(lines[kind][cost], lines[kind]["mean"], marker, color=colour, markersize=6, linestyle="", label=label)
-        told += [f"at n = {n} {words}" for words in draw_factor(ax, part, cost)]
+        told += [f"at n = {n} and {words}" for words in draw_factor(ax, part, cost)]
         ax.set_title(f"n = {n}", pad=20)
         ax.set(xscale="log", ylim=(0, 103))
     figure.supxlabel(small_dense.COSTS[cost], fontsize=12)
@@ -39,11 +40,11 @@ def draw_fronts(found: pd.DataFrame, dataset: str, cost: str):
     handles, labels = axes[0, 0].get_legend_handles_labels()
     handles += [Patch(color=colour, alpha=0.25, linewidth=0) for _, colour, _ in KINDS.values()]
     labels += [f"{label} is more accurate" for label in ("small dense", "pruned")]
-    title = f"{plots.TITLES[dataset]}: lines are the best for the cost"
+    title = f"{plots.TITLES[dataset]}: lines are the best for the cost; pruned / dense: ratio of costs"
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, title=title, title_fontsize="medium")
     return figure, (
         f"n-accuracy against {small_dense.COSTS[cost]} on {plots.TITLES[dataset]}, four panels for n = 1, 5, 25 and 80, with the fronts of "
-        f"pruned and of small dense networks. Of the cheapest that reach one accuracy, {'; '.join(told) or 'none can be compared'}."
+        f"pruned and of small dense networks. Costs of the cheapest that reach one accuracy: {'; '.join(told) or 'none can be compared'}."
     )
 
 
@@ -61,17 +62,18 @@ def draw_area(ax, lines: dict[bool, pd.DataFrame], cost: str) -> None:
 
 
 def draw_factor(ax, part: pd.DataFrame, cost: str) -> list[str]:
-    """A line between the fronts at one accuracy that both reach, and above the panel which is cheaper by what factor; it in words."""
+    """A line between the fronts at one accuracy that both reach, and above the panel the least and largest factor about it; in words."""
     for accuracy in ARROW_AT:
-        pruned, dense = (small_dense.cheapest(part[part["dense"] == kind], cost, accuracy) for kind in (False, True))
-        if pruned is not None and dense is not None:
-            factor = pruned[cost] / dense[cost]
-            cheaper, times = ("small dense", factor) if factor >= 1 else ("pruned", 1 / factor)
-            how_much = f"{cheaper} {times:{'.0f' if times >= 10 else '.2g'}} × cheaper" if times >= 1.05 else "equally dear"
-            words = f"at {accuracy} %: {how_much}"
+        rows = small_dense.equal_accuracy(part, cost, range(accuracy - ABOUT, accuracy + ABOUT + 1))
+        least, most = rows["factor"].min(), rows["factor"].max()
+        if len(rows) > 2 * ABOUT and least > 0 and most < np.inf:
+            ends = dict.fromkeys(f"{each:{'.0f' if each >= 10 else '.2g'}}" for each in (least, most))
+            words = f"{accuracy} ± {ABOUT} %: pruned / dense {' to '.join(ends)}"
+            pruned, dense = rows.loc[rows["target"] == accuracy, ["pruned_cost", "dense_cost"]].iloc[0]
+            colour = DENSE if least >= 1 else BROWN if most <= 1 else "0.15"
             arrow = {"arrowstyle": "|-|,widthA=0.3,widthB=0.3", "color": "0.15", "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
-            ax.annotate("", (dense[cost], accuracy), (pruned[cost], accuracy), arrowprops=arrow)
-            ax.text(0.5, 1.02, words, transform=ax.transAxes, ha="center", va="bottom", color=DENSE if factor >= 1 else BROWN)
+            ax.annotate("", (dense, accuracy), (pruned, accuracy), arrowprops=arrow)
+            ax.text(0.5, 1.02, words, transform=ax.transAxes, ha="center", va="bottom", fontsize="small", color=colour)
             return [words]
     return []
 

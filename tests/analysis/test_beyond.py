@@ -55,6 +55,13 @@ def test_a_curve_of_errors_is_of_the_same_runs():
     assert table["runs"].tolist() == [3, 3, 3] and table["the law, training images"].tolist() == pytest.approx([9.1, 1.1, 0.9])
 
 
+def test_errors_are_told_apart_where_there_is_room_for_them():
+    runs = pd.concat([law_runs({5: 3}), law_runs({5: 0}, method="balanced", accuracy=98.0)])
+    table = beyond_law.tabulate_errors(runs.assign(error_held_out=0.0, error_corrected=0.0, error_resampled=0.0))
+    assert table["the law, training images"].item() == pytest.approx(1.6)
+    assert table["of those below 98 %"].item() == pytest.approx(3.1)
+
+
 def test_the_limit_is_compared_with_n_80():
     assert verdicts(beyond_law.claim_limit(law_runs({80: 0}, limit=87.0))) == ["cannot tell"]
     assert verdicts(beyond_law.claim_limit(law_runs({80: 0}, limit=100.0))) == ["fails"]
@@ -130,7 +137,7 @@ def test_refitted_biases_of_the_baseline_are_compared_with_balanced_training():
     assert verdicts(readout.claim_bias(runs)) == ["holds"] * 2 and verdicts(readout.claim_prior(runs)) == ["cannot tell"] * 2
     against = readout.claim_bias_balanced(runs)
     assert verdicts(against) == ["holds"] * 2 and against["estimate"].tolist() == pytest.approx([-0.9] * 2)
-    assert against["case"].tolist() == ["MNIST, Conv, ρ = 3.75, baseline CNN"] * 2
+    assert against["case"].tolist() == ["MNIST, Conv, ρ = 3.75, baseline network"] * 2
     assert verdicts(readout.claim_bias_balanced(baseline)) == []
     table = readout_tables.tabulate_offsets(runs, 40)
     assert table.columns.tolist() == ["network", "averaged logits", "less log frequencies", "refitted biases", "balanced training",
@@ -158,7 +165,7 @@ def test_set_heads_are_compared_each_with_the_lstm_and_with_itself_alone():
     runs = rungs(lstm=[96.0, 97.0, 98.0], **of_sets)
     rows = readout.claim_sets_lstm(runs)
     assert verdicts(rows) == ["holds"] * 2 + ["fails"] * 2 and list(rows["n"]) == [5, 40] * 2
-    assert list(rows["case"])[1:3] == [f"{name}, MNIST, Conv, ρ = 3.75, balanced CNN" for name in ("DeepSets", "attention pooling")]
+    assert list(rows["case"])[1:3] == [f"{name}, MNIST, Conv, ρ = 3.75, balanced network" for name in ("DeepSets", "attention pooling")]
     assert verdicts(readout.claim_sets_alone(runs)) == ["fails"] * 2  # of attention there is no control
     assert verdicts(readout.claim_sets_alone(rungs(lda=[1.0]))) == [] == verdicts(readout.claim_sets_head(runs))
 

@@ -101,9 +101,15 @@ def test_figures_say_the_factor(runs):
     for drawn, alt in (figures.draw_fronts(found, "mnist", "flops"), figures.draw_factors(found, "flops")):
         assert drawn is not None and len(alt) > 100
         assert "MNIST" in " ".join(text.get_text() for text in drawn.findobj(Text))
-    assert "at n = 1 at 70 %: small dense 204 × cheaper" in figures.draw_fronts(found, "mnist", "flops")[1]
+    assert "at n = 1 and 70 ± 2 %: pruned / dense 204;" in figures.draw_fronts(found, "mnist", "flops")[1]
     assert figures.draw_fronts(found[~found["dense"]], "mnist", "flops") == (None, "")
     assert figures.draw_factors(found[~found["dense"]], "flops") == (None, "")
+
+
+def test_a_step_of_the_front_shows_in_the_factor(tmp_path, runs):
+    put(tmp_path, 70.9, 20_000, **PRUNED, rho=3.25)  # up to 71 % a fifth of what it takes beyond
+    found = small_dense.configurations(small_dense.select_runs(tmp_path))
+    assert "at n = 1 and 70 ± 2 %: pruned / dense 41 to 204;" in figures.draw_fronts(found, "mnist", "flops")[1]
 
 
 # ---- sanity checks
@@ -142,6 +148,7 @@ def test_the_verdicts_on_the_checks(checked):
     table = sanity_checks.tabulate(checked)
     assert table["check"].tolist() == ["masks shuffled in layers", "weights drawn anew", "pruned after training, magnitude"]
     assert table["lost every path"].tolist() == ["2 of 4", "0 of 4", "0 of 4"] and table.loc[1, "n = 1"].startswith("0.3")
+    assert table["FLOPs, times SynFlow's"].tolist() == [0.18, 1, 1]  # of the two that kept a path
     assert sanity_checks.tabulate_baselines(checked)["network"].tolist() == ["MNIST, Conv, ρ = 3.5"]
 
 

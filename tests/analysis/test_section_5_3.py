@@ -91,7 +91,7 @@ def verdicts(rows: pd.DataFrame, case: str) -> list[str]:
 
 
 def test_every_claim_has_the_shared_form(runs):
-    assert len(CLAIMS) == len(section.CLAIMS) == 14
+    assert len(CLAIMS) == len(section.CLAIMS) == 15
     for rows in comparisons.judge_claims(section.CLAIMS, runs).values():
         assert list(rows) == comparisons.CLAIM_COLUMNS and set(rows["verdict"]) <= {"holds", "fails", "cannot tell", "not tested"}
 
@@ -110,15 +110,26 @@ def test_sharing_and_head_capacity_are_separated_both_ways_round(runs):
     for variant in ("lstm_balanced", "head_per_image_balanced"):
         costs = selected.costs(part_of(runs, 0.0), variant)
         assert (costs["weights"], set(costs["flops"]), costs["seeds"]) == (171757, {2 * 171750}, 3)
-    rows = CLAIMS["sharing-adds"].rows(runs)
-    assert verdicts(rows, f"{UNPRUNED}: CNN-LSTM on balanced CNN") == ["holds"] * 2  # a mean over n against each control
-    assert verdicts(rows, f"{PRUNED}: CNN-LSTM on balanced CNN") == ["fails"] * 2
-    single = rows[rows["case"].str.startswith(PRUNED.replace("3.75, head ρ = 3.75", "3.75, head ρ = 2"))]
-    assert set(single["n"]) == {"mean over n", 2}  # where there is one n alone, that
-    assert comparisons.judge_all(list(rows["verdict"])) == "fails"
+    rows = [CLAIMS[claim].rows(runs) for claim in ("sharing-adds", "lstm-beats-head")]
+    for own in rows:
+        assert verdicts(own, f"{UNPRUNED}: CNN-LSTM on balanced CNN") == ["holds"]  # a mean over n
+        assert verdicts(own, f"{PRUNED}: CNN-LSTM on balanced CNN") == ["fails"]
+        assert comparisons.judge_all(list(own["verdict"])) == "fails"
+    single = [own[own["case"].str.startswith(PRUNED.replace("3.75, head ρ = 3.75", "3.75, head ρ = 2"))] for own in rows]
+    assert set(pd.concat(single)["n"]) == {"mean over n", 2}  # where there is one n alone, that
     leads = in_panel(section.leads(runs), 0.0).set_index(["one", "n"])[["lead", "head", "sharing"]].round(1)
     assert leads.loc[("lstm_balanced", 5)].tolist() == [38.0, 8.1, 29.9]
     assert leads.loc[("lstm_baseline", 5)].tolist() == [26.0, 21.9, 4.1]
+
+
+def test_the_section_in_brief_has_the_numbers_of_its_tables(runs):
+    brief = tables.in_brief(runs)
+    assert brief.index.tolist() == ["MNIST, Conv, ρ = 3.75"] and brief.columns.tolist() == list(tables.BRIEF.values())
+    leads = tables.lead_in_brief(section.lstm_minus_averaged(runs), section.lstm_minus_controls(runs))
+    pruned, unpruned = (leads.loc[(panel, "balanced")] for panel in (PRUNED, UNPRUNED))
+    beside = section.lstm_minus_averaged(runs, "balanced_table_2").query("head_rho == 3.75 and one == 'lstm_balanced'")
+    given = [report.format_summary(beside)[0], pruned["averaged logits"], *unpruned[["head, tuple's mean", "head, per image"]]]
+    assert brief.iloc[0].tolist() == [cell.rstrip(" ✓✗") for cell in given]
 
 
 def test_the_greater_part_of_a_lead(runs):
@@ -289,7 +300,7 @@ def test_a_run_that_is_behind_and_stopped_at_the_limit_counts_as_level(behind, l
 
 def test_all_networks_and_seeds_are_pooled_with_unpruned_heads(runs):
     found = section.pool_unpruned(runs).set_index("control")
-    rows = CLAIMS["sharing-adds"].rows(runs)
+    rows = CLAIMS["lstm-beats-head"].rows(runs)
     of_balanced = rows[rows["case"].str.startswith(UNPRUNED) & rows["case"].str.contains("per image$")]["estimate"].item()
     assert found.loc["head_per_image", "seeds"] == 3 and found.loc["head_per_image", "mean"] == approx(of_balanced)  # one CNN has it
     assert found.loc["head_tuple_mean", "mean"] < 29  # the mean of both CNNs: 29.9 and, at n = 5 alone, 4.1
