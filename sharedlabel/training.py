@@ -13,7 +13,7 @@ from sharedlabel.data import Images
 from sharedlabel.runtime import in_grid, memory_guard, random_stream
 
 AT_ONCE = 64  # images or tuples evaluated at once, or a multiple: on a CPU, activations that stay in its cache
-ON_GPU = 2048  # images, those of tuples counted
+ON_GPU = 2048  # images, those of tuples counted, or `AT_ONCE` tuples if these are more
 
 
 def monitored_sizes(n: list[int]) -> list[int]:

@@ -132,7 +132,7 @@ def epochs_in_pairs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_permutations_converge_later(runs: pd.DataFrame) -> pd.DataFrame:
-    """The cases of the claim that permutations are harder to converge: they need more epochs for most of their way."""
+    """The cases of the claim that permutations take more epochs to converge, for most of their way."""
     found, at_least = (intervals.summary(epochs_in_pairs(runs), value, [*PANEL, "n"]) for value in ("difference", "at_least"))
     return as_cases(found, comparisons.judge_each(at_least))
 

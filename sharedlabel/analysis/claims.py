@@ -81,7 +81,7 @@ def count_verdicts(board: pd.DataFrame) -> str:
     verdicts, alone = board.loc[~board["ours"], "verdict"], int(board.loc[~board["ours"], "mnist_alone"].sum())
     holds, fails, untested = (int((verdicts == word).sum()) for word in ("holds", "fails", "not tested"))
     return (
-        f"Verdicts on the paper's {len(verdicts)} claims: holds {holds}, fails {fails}, open (undecided) "
+        f"Verdicts on the paper's {len(verdicts)} claims: holds {holds}, fails {fails}, open (*cannot tell*) "
         f"{len(verdicts) - holds - fails - untested}"
         f"{f', not tested {untested}' if untested else ''}; {alone} rest on MNIST alone. A claim holds if every case (network, n or "
         "comparison) holds by its own interval, and fails if one fails, corrected for their number; where it says "

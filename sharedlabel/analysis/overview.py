@@ -136,7 +136,7 @@ def scoreboard_table(board: pd.DataFrame, folder: str) -> str:
 def count_spots(claim: pd.Series) -> str:
     """The cases of a claim that there is a sweet spot, in words; a row of `claims.scoreboard`."""
     cases = claim["hold"] + claim["fail"] + claim["open"]
-    return f"one in {claim['hold']} of {cases} cases, none in {claim['fail']}, undecided in {claim['open']}"
+    return f"one in {claim['hold']} of {cases} cases, none in {claim['fail']}, open in {claim['open']}"
 
 
 def count_own(claim: pd.Series, yes: str = "better", no: str = "worse") -> str:
@@ -151,9 +151,9 @@ def surprises(board: pd.DataFrame, found: pd.DataFrame) -> str:
     controls = board.loc[["sharing-adds", "lstm-beats-head"]]
     often, (tuples, single) = "hardly ever" if controls["hold"].any() else "never", (count_own(row) for _, row in controls.iterrows())
     return "\n".join((
-        f"1. In the mean over n, reading the images together by an LSTM was {often} surely better than the same head on each image alone: "
-        f"than one that was trained on the same tuples {tuples}; than one that was trained on single images {single}. Set heads, too, are "
-        "hardly ever ahead of the latter.",
+        f"1. In the mean over n, reading the images together by an LSTM was {often} surely better than the same head on each image alone. "
+        f"Against one trained on the same tuples it is {tuples}; against one trained on single images {single}. Set heads, too, are hardly "
+        "ever ahead of the latter.",
         "2. The sweet spot belongs to the measure. By n/ρ the paper's networks and n have "
         f"{count_spots(board.loc['sweet-spot'])}; by FLOPs these and ours have {count_spots(board.loc['sweet-spot-flops'])}.",
         "3. Averaging more images does not always help. For large n a class is named by its mean output; a class that loses there is "

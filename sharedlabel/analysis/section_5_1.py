@@ -172,8 +172,8 @@ def reach_one_image(part: pd.DataFrame, n: int) -> pd.DataFrame:
 
 
 def surely_reached(reached: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `reach_one_image` from the smallest rho on, as long as the interval is at or above 0; each was asked only as all
-    before it were, so that their number needs no correction."""
+    """The rows of `reach_one_image` from the smallest rho on, as long as the interval is at or above 0; each is tested only if all
+    before it passed, so that their number needs no correction."""
     return reached[(reached["low"] >= 0).cumprod().astype(bool)]
 
 

@@ -194,7 +194,7 @@ NO_DIP = f"fails where a ρ lies surely below one on either side at some n, hold
          "highest mean at every n"
 CLAIMS = [
     Claim("pruned-harder", "title, section 1", "more images of one label allow harder pruning at the same n-accuracy",
-          "ρ more", "holds where at the largest n the next larger ρ surely names no fewer than the smallest ρ does at n = 1 (the 95 % "
+          "ρ more", "holds where at the largest n the second smallest ρ surely names no fewer than the smallest ρ does at n = 1 (the 95 % "
           "interval in pairs by seed is at or above 0; the estimate is how far up this is so), and fails where each larger ρ names fewer, "
           "significant at 5 % among all ρ (Holm)", claim_pruned_harder),
     Claim("cost", "section 2", "the computing for a tuple is proportional to n/ρ", "times n/ρ's factor",

@@ -190,8 +190,8 @@ def reached_table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_test_table(found: pd.DataFrame) -> pd.DataFrame:
-    """`choose_by_test`: n-accuracy of the epochs that were kept, and the highest of a baseline's last ones."""
-    heads = {"baseline": "baseline, as kept", "best baseline": "baseline, best of its last epochs", "balanced": "balanced, as kept"}
+    """`choose_by_test`: n-accuracy of the epochs that were kept, and the highest of a baseline's."""
+    heads = {"baseline": "baseline, as kept", "best baseline": "baseline, best of its epochs", "balanced": "balanced, as kept"}
     return with_network(pd.concat([found[[*ROW, "n"]], found[[*heads]].map(decimal).rename(columns=heads), found["seeds"]], axis=1))
 
 

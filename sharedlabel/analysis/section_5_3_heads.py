@@ -68,7 +68,7 @@ def by_trained_n(runs: Runs) -> pd.DataFrame:
     return concat([same_seeds(part, "train_n") for part in panels if len(part)], table)
 
 
-def same_seeds(part: pd.DataFrame, by: str = "variant") -> pd.DataFrame:
+def same_seeds(part: pd.DataFrame, by: str) -> pd.DataFrame:
     """Of one panel, the runs of those seeds that all its curves have; all runs where there is no such seed."""
     shared = set.intersection(*(set(own["seed"]) for _, own in part.groupby(by)))
     return part[part["seed"].isin(shared)] if shared else part

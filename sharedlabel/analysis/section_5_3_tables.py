@@ -28,9 +28,9 @@ HEADS = {"head_per_image": "head, per image", "head_tuple_mean": "head, tuple's 
 TRAININGS = {"frozen": "CNN frozen", "fine_tune": "CNN fine-tuned", "end_to_end": "end to end"}
 BRIEF = {  # columns of `in_brief`
     ("as stated", "balanced_table_2"): "pruned as stated, minus averaging over Table 2's less pruned CNN",
-    ("as stated", "balanced"): "the same, minus averaging over its own CNN",
+    ("as stated", "balanced"): "as stated, minus averaging over its own CNN",
     ("unpruned", "head_tuple_mean_balanced"): "unpruned, minus the same head on each image, trained on tuples",
-    ("unpruned", "head_per_image_balanced"): "the same, trained on single images",
+    ("unpruned", "head_per_image_balanced"): "unpruned, minus that head, trained on single images",
 }
 LEGEND = "✓ holds, ✗ fails, no mark: cannot tell"
 

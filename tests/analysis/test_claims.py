@@ -40,7 +40,7 @@ def small_board(*verdicts: tuple[str, bool]) -> pd.DataFrame:
 def test_verdicts_are_counted_of_the_papers_claims_alone():
     board = small_board(("holds", False), ("fails", False), ("fails", True), ("cannot tell", False), ("fails", False),
                         ("not tested", False))
-    counted = "Verdicts on the paper's 5 claims: holds 1, fails 2, open (undecided) 1, not tested 1; 1 rest on MNIST alone. "
+    counted = "Verdicts on the paper's 5 claims: holds 1, fails 2, open (*cannot tell*) 1, not tested 1; 1 rest on MNIST alone. "
     assert claims.count_verdicts(board).startswith(counted)
 
 

@@ -120,7 +120,7 @@ def test_surprises_are_what_the_records_say():
     assert not described.duplicated(["dataset", "words"]).any()  # no two configurations have one name
     text = overview.surprises(board(), found)
     assert "trained on single images better in 2 of 176 cases, worse in 45, each by its own interval." in text
-    assert "networks and n have one in 2 of 176 cases, none in 9, undecided in 165; by FLOPs these and ours have one in 2 of" in text
+    assert "networks and n have one in 2 of 176 cases, none in 9, open in 165; by FLOPs these and ours have one in 2 of" in text
     assert "A linear classifier (logistic regression) on means of 4 × 4 pixels, 490 weights, names 3 digits of one class with 99 %" in text
     decided = ("lstm_is_level_with_its_controls_or_behind", "reading_together_is_hardly_ever_ahead", "no_sweet_spot_by_flops",
                "balanced_helps_in_most_rows", "batches_gain_as_much")

@@ -12,7 +12,6 @@ from test_prose import (
     SECTIONS,
     balanced_under_snip,
     batch_differences,
-    flops_left_out,
     lead_from_hes_weights,
     other_batches,
     paper,
@@ -196,14 +195,19 @@ def snip_per_mac_often_keeps_none() -> bool:
 
 
 def small_dense_networks_need_less() -> bool:
-    """On CIFAR-10 at the highest n-accuracy of every n, to two points where both reach it; and on both hardly ever surely behind for no
-    more FLOPs."""
-    found = small_dense.configurations(runs("beyond_small_dense")).query("dataset == 'cifar10'")
-    highest = small_dense.equal_accuracy(found, "flops").groupby("n")["target"].max()
-    factors = pd.concat([small_dense.equal_accuracy(found[found["n"] == n], "flops", range(int(most) - 2, int(most) + 3))["factor"]
-                         for n, most in highest.items()])
+    """On CIFAR-10 at the highest n-accuracy that both reach at every n, and two points about it; on CIFAR-100 at all; and on both hardly
+    ever surely behind for no more FLOPs."""
+    every, factors = small_dense.configurations(runs("beyond_small_dense")), []
+    for dataset in ("cifar10", "cifar100"):
+        each = small_dense.equal_accuracy(every[every["dataset"] == dataset], "flops")
+        each = each[(each["factor"] > 0) & (each["factor"] < float("inf"))]
+        factors += [] if dataset == "cifar10" else [each["factor"]]
+        for n, most in each.groupby("n")["target"].max().items():
+            own = every[(every["dataset"] == dataset) & (every["n"] == n)]
+            factors.append(small_dense.equal_accuracy(own, "flops", range(int(most) - 2, int(most) + 3))["factor"])
+    factors = pd.concat(factors)
     of_both = [cases("beyond_small_dense", "dense-flops", f"{name},") for name in ("CIFAR-100", "CIFAR-10")]
-    return bool((factors[factors > 0] > 4).all()) and len(highest) == 4 and all(share(found, "fails") < 0.05 for found in of_both)
+    return len(factors) > 40 and bool((factors[factors > 0] > 4).all()) and all(share(found, "fails") < 0.05 for found in of_both)
 
 
 def narrow_networks_are_mostly_level() -> bool:
@@ -598,7 +602,7 @@ def baseline_stays_behind_at_its_best_epoch() -> bool:
     found = section_5_2_training.choose_by_test(curves()).query("seeds > 2")
     behind = (found["balanced"] - found["best baseline"]).to_numpy()
     conv = behind[(found["dataset"] == "cifar10") & (found["model"] == "conv")]
-    return len(found) >= 9 and section_5_2_training.LAST == 20 and bool((behind > 0).all()) and 0.05 < conv.item() < 0.15
+    return len(found) >= 9 and bool((behind > 0).all()) and conv.item() < 0.1
 
 
 def ours_mostly_lose_nothing_at_1() -> bool:
@@ -926,7 +930,7 @@ def no_pruned_lead_at_5() -> bool:
 
 
 JUDGED = [
-    (TABLE_2, "Trained on single images it is ahead of it,", unpruned_lstms_are_behind_together),
+    (TABLE_2, "Trained on single images it is ahead,", unpruned_lstms_are_behind_together),
     (TABLE_2, "significantly also among all cases.", unpruned_lstms_are_behind_together),
     (TABLE_2, "In the mean over $n$ no CNN-LSTM, pruned or not, is surely ahead of either head. At single $n$ it is so by its own interval "
      "in", lambda: no_lstm_is_ahead_in_the_mean() and bool(single_n_with_and_without())),
@@ -936,9 +940,8 @@ JUDGED = [
     (README, "*For every n there is a best ρ.* By n/ρ, yes,", sweet_spot_by_the_papers_cost),
     (README, "and by FLOPs no best ρ was found.", no_sweet_spot_by_flops),
     (README, "At n = 80 on 5 of Table 1's 7 networks", balanced_helps_in_most_rows),
-    (README, "But that its loss adds to its batches (equally many images a class) is sure on one network of five.",
-     lambda: batches_gain_as_much() and list(judged("section_5_2")["loss-not-batches"]["verdict"].eq("holds")).count(True) == 1
-     and len(judged("section_5_2")["loss-not-batches"]) == 5),
+    (README, "But the usual loss on the same batches (equally many images a class) gains nearly as much on FC and ResNet-18.",
+     batches_gain_as_much),
     (READOUT, "bring most of what balanced training gains on MNIST's FC, CIFAR-10's ResNet-18 and CIFAR-100's Conv at $n = 80$, with no "
      "weight or MAC more; at $n = 5$ little of it on FC and ResNet-18.",
      lambda: biases_bring_most() and biases_bring(0, 0.3, FC, RESNET, n=5)),
@@ -966,10 +969,10 @@ JUDGED = [
     (PRUNERS, "from He's SNIP keeps a path of FC in every run, and in neither place can it be told who is ahead; at $n = 5$ SynFlow "
      "is, on Conv by 12 ± 11 points", neither_pruner_is_ahead_from_hes_weights),
     (README, "kept a path in every CNN", synflow_keeps_a_path),
-    (README, "but at n = 1 is behind SNIP in 100 rounds on FC at ρ = 1.5 and, uncorrected and from PyTorch's weights, on MNIST's Conv at "
-     "four ρ", lambda: synflow_keeps_a_path_and_is_behind_snip() and neither_pruner_is_ahead_from_hes_weights()),
+    (README, "but at n = 1 is behind SNIP (100 rounds) on FC at ρ = 1.5 and, uncorrected and from PyTorch's initial weights, on "
+     "MNIST's Conv at four ρ", lambda: synflow_keeps_a_path_and_is_behind_snip() and neither_pruner_is_ahead_from_hes_weights()),
     (README, "on CIFAR-10 mostly ahead;", synflow_is_mostly_ahead_of_snip_on_cifar10),
-    (README, "per MAC (multiply-accumulate) it mostly beats plain SynFlow for fewer MACs", synflow_per_mac_is_ahead),
+    (README, "scored per MAC (multiply-accumulate) it mostly beats plain SynFlow for fewer MACs", synflow_per_mac_is_ahead),
     (README, "On CIFAR-100, and on CIFAR-10 at the highest n-accuracy that both reach, small dense (unpruned) networks on averaged pixels "
      "need at least four times fewer FLOPs than pruned ones;", small_dense_networks_need_less),
     (README, "only pruned ones cost less than averaging pixels", only_pruned_networks_cost_less_than_pooling),
@@ -978,7 +981,7 @@ JUDGED = [
      "paid none was found.",
      lambda: sweet_spot_by_the_papers_cost() and tinyimagenet_is_not_told() and no_sweet_spot_by_flops()),
     (OVERVIEW, "on two of these the usual training on the same batches gains nearly as much.", batches_gain_as_much),
-    (OVERVIEW, "Pruned as stated it is behind averaging over Table 2's less pruned CNN on MNIST and CIFAR-10 (on CIFAR-100 by single "
+    (OVERVIEW, "Pruned as stated it is behind averaging over Table 2's less pruned CNN on MNIST and CIFAR-10 (on CIFAR-100 by its own "
      "intervals), and on Tiny ImageNet ahead of averaging over its own CNN;",
      lambda: pruned_head_is_behind_averaging() and len(pruned_head_of_tinyimagenet()) == 12),
     (OVERVIEW, "unpruned, no lead over the same head on each image alone was found.", no_lstm_is_ahead_and_all_together_are_behind),
@@ -999,7 +1002,7 @@ JUDGED = [
      "CIFAR-10 by 6.6 ± 2.5 points, on CIFAR-100 by 2.3 ± 1.2; corrected for their number in none.", small_dense_is_behind_nowhere),
     (OVERVIEW, "and loses in none; at n = 1", lda_loses_nowhere),
     (OVERVIEW, "nor from He's initial weights, with which SNIP keeps FC's paths, too", neither_pruner_is_ahead_from_hes_weights),
-    (OVERVIEW, "the LSTM is behind by 2.9 ± 0.6 points, significantly.", unpruned_lstms_are_behind_together),
+    (OVERVIEW, "the LSTM is behind by 3.0 ± 0.3 points, significantly.", unpruned_lstms_are_behind_together),
     (OVERVIEW, "in the mean over n the LSTM on tuples is nowhere significantly ahead of it, and in the mean of four networks",
      no_lstm_is_ahead_and_all_together_are_behind),
     (OVERVIEW, "at n = 80 they gain nearly as much as balanced training on FC and ResNet-18;", batches_gain_as_much),
@@ -1024,8 +1027,6 @@ JUDGED = [
      "is its best up to $n = 15$, and at no $n$ the best is surely inside; the one run at $\\rho = 2$ tells still more up to $n = 25$.",
      tinyimagenet_has_no_sure_sweet_spot),
     (SPOTS, "Tiny ImageNet's two ranges lie below 0.9; no verdict rests on them, as it learned too little.", tinyimagenet_correlates_less),
-    ("docs/choices.md", "which in [section 5.1](../notebooks/sections/section_5_1.ipynb) does not change which ρ is best",
-     lambda: bool(flops_left_out())),
     (SPOTS, "Without those of FC the best $\\rho$ by FLOPs is surely at an end at every $n$, and by $n / \\rho$ it is surely inside at "
      "fewer (last table)", dead_runs_decide_on_fc),
     (SPOTS, "hard pruned networks that name the wrong class of most tuples tell bits all the same (on CIFAR-100 a few tenths of a bit "
@@ -1051,7 +1052,7 @@ JUDGED = [
     (TABLE_1, "no difference from the baseline could be shown at $\\rho = 2$, and it is ahead at $\\rho = 2.5$.",
      every_class_is_level_or_ahead),
     (TABLE_1, "Conv's lead stays, WideResNet-20's at $\\rho = 2.5$ can no longer be told.", leads_at_equal_epochs),
-    (TABLE_1, "The baseline stays behind balanced training on every network, on CIFAR-10's Conv by a tenth of a point.",
+    (TABLE_1, "The baseline stays behind balanced training on every network, on CIFAR-10's Conv by less than a tenth of a point.",
      baseline_stays_behind_at_its_best_epoch),
     (TABLE_1, "The paper's balanced networks lose clearly at $n = 1$; ours mostly do not.", ours_mostly_lose_nothing_at_1),
     (TABLE_1, "leaving it out explains the paper's deficit better",
@@ -1096,7 +1097,7 @@ JUDGED = [
     (TABLE_2, "on MNIST and CIFAR-10 significantly.", significantly_on_mnist_and_cifar10),
     (TABLE_2, "*Not pruned* it is ahead of averaging over its own CNN (on CIFAR-10 at $\\rho = 4$ level with it).",
      unpruned_lstm_is_ahead_of_its_cnn),
-    (TABLE_2, "But the same head does as well without reading the images together.", unpruned_lstm_is_nowhere_ahead_of_its_controls),
+    (TABLE_2, "But it is nowhere surely ahead of the same head on each image alone.", unpruned_lstm_is_nowhere_ahead_of_its_controls),
     (TABLE_2, "a few points are lost at $n = 2$ and hardly any at $n = 15$; that the LSTM loses more than the head alone cannot be told.",
      pruning_the_head_to_2_costs_little_at_15),
     (TABLE_2, "on MNIST with an unpruned head the one trained per image reaches the limit, where the LSTM for $n \\geq 5$ mostly stops "
@@ -1123,7 +1124,7 @@ JUDGED = [
      lambda: shuffled_flops()[0] > 2 and shuffled_fc_learns_nothing()),
     (DENSE, "Shuffled within its layers a mask names far fewer tuples,", shuffled_masks_name_far_fewer),
     (DENSE, "For fewer FLOPs MNIST's shuffled Conv at $\\rho = 3$ is ahead of SynFlow's at", lambda: shuffled_ahead_of()[0] > 3),
-    (DENSE, "FC's, which learns nothing, cannot be told from SynFlow's at $\\rho = 3$, as cheap.",
+    (DENSE, "FC's learns nothing, and SynFlow's at $\\rho = 3$, which costs as much, cannot be told from it.",
      shuffled_fc_is_not_told_from_one_as_cheap),
     (DENSE, "With weights drawn anew no difference can be told.", weights_drawn_anew_change_nothing_that_can_be_told),
     (DENSE, "Magnitude pruning in one step to $\\rho \\geq 2.5$, after a short training, cuts every path of Conv and leaves an FC "
