@@ -984,8 +984,8 @@ NO_RESULTS = {
     ],
     "notebooks/sections/section_5_3.ipynb": [
         "In their last 40 they", "graphs for 2, 5 and 15.", "for every value of $n \\in (2, 5, 7, 15, 40)$",
-        "200 units", "sees 64 images", "that was run, 2 (on Tiny ImageNet it is not pruned).", "512 pooled features", "pooled to 512 values", "100 a class",
-        "1 is the head trained on single images",
+        "200 units", "sees 64 images", "that was run, 2 (on Tiny ImageNet it is not pruned).", "512 pooled features",
+        "pooled to 512 values", "100 a class", "1 is the head trained on single images",
     ],
 }
 

@@ -451,4 +451,4 @@ def test_an_empty_folder_is_named(tmp_path):
 
 def test_curves_of_a_panel_are_of_the_seeds_that_all_have():
     part = pd.DataFrame([("baseline", 0), ("baseline", 1), ("baseline", 2), ("balanced", 0)], columns=["variant", "seed"])
-    assert heads.same_seeds(part)["seed"].tolist() == [0, 0] and len(heads.same_seeds(part[1:])) == 3
+    assert heads.same_seeds(part, "variant")["seed"].tolist() == [0, 0] and len(heads.same_seeds(part[1:], "variant")) == 3

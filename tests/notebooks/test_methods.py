@@ -154,7 +154,7 @@ def test_a_run_loads_as_a_tidy_table(run):
 
 
 def test_layer_collapse_by_hand_is_an_error_that_names_what_the_network_bears(tmp_path):
-    with pytest.raises(pruning.LayerCollapse, match=r"rho: 5.0 leaves 1 of .* it bears at most 3\.9"):
+    with pytest.raises(pruning.LayerCollapse, match=r"rho: 5.0 leaves 1 of .* it bears at most 4\.1758"):
         run_notebook("baseline", GIVEN | {"rho": 5.0}, tmp_path / "results")
     assert not saved(tmp_path)
 
@@ -175,7 +175,7 @@ def test_layer_collapse_in_a_grid_is_recorded_and_no_later_cell_does_anything(tm
     assert "the cells below do nothing until the kernel is restarted" in "".join(code[collapsed]["outputs"][0]["text"])
     assert len(code) > collapsed + 5 and not any(cell["outputs"] for cell in code[collapsed + 1 :])
     record = json.loads(saved(tmp_path)[0].read_text())
-    assert record["status"] == "layer_collapse" and "it bears at most 3.9" in record["collapse"]
+    assert record["status"] == "layer_collapse" and "it bears at most 4.1758" in record["collapse"]
     assert record["measures"] == [] and record["epochs"] == {}
     assert record["network"]["cnn"]["params_remaining"] == 1
     assert not list(tmp_path.rglob("*.safetensors"))
