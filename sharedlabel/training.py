@@ -91,8 +91,8 @@ def evaluated_at_once(device_type: str, n: int) -> int:
 def outputs(network: nn.Module, images: Images, precision: str = "float32", chosen: Tensor | None = None) -> Tensor:
     """The network's outputs for all images, [N, l], or for the tuples `chosen` [T, n] of them, [T, l], in evaluation mode.
 
-    Where a GPU's memory does not hold so many at once as usual, half as many are tried, down to one; below `AT_ONCE` other `permutations`
-    are drawn (`predictors`). MemoryError where one does not fit.
+    Where a GPU's memory does not hold so many at once as usual, about half as many are tried, down to one; below `AT_ONCE` other
+    `permutations` are drawn (`predictors`). MemoryError where one does not fit.
     """
     device, trains = images.labels.device, network.training
     index = (torch.arange(len(images)) if chosen is None else chosen).to(device)
@@ -106,7 +106,7 @@ def outputs(network: nn.Module, images: Images, precision: str = "float32", chos
         except MemoryError:
             if at_once == 1:
                 raise
-            at_once //= 2
+            at_once = at_once // 2 // AT_ONCE * AT_ONCE or at_once // 2
     network.train(trains)
     return torch.cat(parts).float()
 

@@ -176,6 +176,15 @@ def test_a_gpu_is_given_whole_multiples_of_as_many_tuples_as_permutations_are_dr
     assert training.evaluated_at_once("cuda", 1) == training.ON_GPU and training.evaluated_at_once("cuda", 7) == 256
 
 
+def test_so_it_is_where_its_memory_holds_fewer(monkeypatch):
+    images, tried = toy(), []
+    network = TooLarge(40)
+    network.register_forward_pre_hook(lambda module, given: tried.append(len(given[0])))
+    monkeypatch.setattr(training, "evaluated_at_once", lambda device, n: 6 * training.AT_ONCE)
+    training.outputs(network, images, chosen=torch.zeros(400, dtype=torch.int64))
+    assert tried[:4] == [384, 192, 64, 32]
+
+
 @pytest.mark.parametrize("mode", [True, False])
 def test_evaluation_leaves_a_network_in_the_mode_that_it_was_in(mode):
     network = nn.Sequential(nn.Flatten(), nn.LazyBatchNorm1d()).eval()
